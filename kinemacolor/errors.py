@@ -1,6 +1,6 @@
 """The errors a user can meet: each names a file, the problem and the remedy in one line.
 
-A front end prints ``str(error)`` and leaves with ``error.exit_code``; nothing else about an error is for the user's eyes.
+A front end prints ``str(error)`` and leaves with ``error.exit_code``; nothing else about an error is for the user.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ class Reference:
         _require(self.ab.dtype == np.float32, "ab", "dtype float32", self.ab.dtype)
         _require(self.mask.dtype == np.bool_, "mask", "dtype bool", self.mask.dtype)
         low, high = float(self.lightness.min()), float(self.lightness.max())
-        _require(-0.01 <= low and high <= 100.01, "lightness", "values in [0, 100]", f"[{low}, {high}]")
+        _require(low >= -0.01 and high <= 100.01, "lightness", "values in [0, 100]", f"[{low}, {high}]")
         widest = float(np.abs(self.ab).max())
         _require(widest <= 128, "ab", "values in [-128, 128]", f"±{widest}")
         _require(self.frame is None or self.frame >= 0, "frame", "≥ 0 or None", self.frame)

@@ -1,0 +1,116 @@
+"""What every colorization engine is: ``start`` turns references into a bank, ``step`` colours a block of frames.
+
+An engine holds weights and work space, never a film's state: the bank and the memory are values that the caller owns,
+may keep, compare runs with, or drop (at a cut). All arrays have channels last; H and W are any size of at least 32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from kinemacolor.frames import MINIMUM_SIDE, BoolArray, FloatArray, Reference
+
+CELL = 4
+"""Pixels of a side of a key's cell: keys live at stride 4 (the paper's H/4 × W/4)."""
+
+
+def cells(height: int, width: int) -> tuple[int, int]:
+    """(rows, columns) of the key grid that covers ``height`` × ``width`` pixels."""
+    return -(-height // CELL), -(-width // CELL)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bank:
+    """What the references offer for matching: a set of K entries, one a cell of a reference.
+
+    Attributes:
+        keys: (K, C) float32, features of the entries.
+        ab: (K, 2) float32, mean a*, b* of the cell (over the pixels that give a colour).
+        valid: (K,) bool, False where an entry must never be matched.
+        references: the stills themselves; reference r holds the next rows · columns entries in row-major order. Entries
+            after the last reference's belong to no still (colour memory).
+    """
+
+    keys: FloatArray
+    ab: FloatArray
+    valid: BoolArray
+    references: tuple[Reference, ...]
+
+    def __post_init__(self) -> None:
+        entries = len(self.keys)
+        if self.ab.shape != (entries, 2) or self.valid.shape != (entries,):
+            raise ValueError(
+                f"bank: expected ab {(entries, 2)} and valid {(entries,)}, got {self.ab.shape} and {self.valid.shape}"
+            )
+        if not self.valid.any():
+            raise ValueError("bank: expected at least one valid entry, got none (every reference is masked whole)")
+
+
+class Memory:
+    """Base of what an engine remembers of the frames before; a value, opaque to the caller."""
+
+    __slots__ = ()
+
+
+class Step(NamedTuple):
+    """What ``step`` gives for a block of N frames.
+
+    Attributes:
+        ab: (N, H, W, 2) float32, a* and b*.
+        similarity: (N, H, W) float32 in [-1, 1], how well each pixel is supported by a reference.
+        keys: (N, rows, columns, C) float32, the frames' own features on the key grid.
+        memory: to be handed to the next step of the same shot.
+    """
+
+    ab: FloatArray
+    similarity: FloatArray
+    keys: FloatArray
+    memory: Memory
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """A colorizer of blocks of frames."""
+
+    @property
+    def name(self) -> str:
+        """Short name, as on the command line."""
+        ...
+
+    @property
+    def block_size(self) -> int:
+        """Frames that a step takes best."""
+        ...
+
+    def start(self, references: Sequence[Reference]) -> Bank:
+        """References at network size → bank. Raises ValueError where none is given or all are masked."""
+        ...
+
+    def step(self, luma_block: FloatArray, bank: Bank, memory: Memory | None = None) -> Step:
+        """Colours consecutive frames of one shot.
+
+        Args:
+            luma_block: (N, H, W) float32, L* in [0, 100], N ≥ 1.
+            bank: from ``start`` of the same engine.
+            memory: from the step before, or None at the start of a shot.
+
+        Raises:
+            ValueError: wrong shape, dtype, range or an empty block, naming what was expected and what came.
+        """
+        ...
+
+
+def check_block(luma_block: FloatArray) -> None:
+    """Raises ValueError unless ``luma_block`` is what ``Engine.step`` takes."""
+    shape = luma_block.shape
+    if len(shape) != 3 or shape[0] < 1 or min(shape[1:]) < MINIMUM_SIDE:
+        raise ValueError(f"luma_block: expected (N, H, W), N ≥ 1, H and W ≥ {MINIMUM_SIDE}, got {shape}")
+    if luma_block.dtype != np.float32:
+        raise ValueError(f"luma_block: expected dtype float32, got {luma_block.dtype}")
+    low, high = float(luma_block.min()), float(luma_block.max())
+    if not (low >= -0.01 and high <= 100.01):
+        raise ValueError(f"luma_block: expected L* in [0, 100], got [{low}, {high}]")

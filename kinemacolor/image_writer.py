@@ -1,0 +1,60 @@
+"""Frames as numbered PNG images, in a folder that appears when all of them are there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import cv2
+import numpy as np
+
+from kinemacolor.errors import OutputError
+from kinemacolor.frames import Frame
+from kinemacolor.video_output import ImageTarget, existing_images
+from kinemacolor.video_planes import ycbcr_as_rgb
+
+
+class ImageWriter:
+    """Writes frames as PNG images into a partial folder, which ``finish`` puts in its place.
+
+    R'G'B' comes straight from Y'CbCr in float32 and is rounded once; 8 bits a channel for 8 bit films, else 16.
+    Images are numbered by their position in the output, from 0.
+    """
+
+    def __init__(self, target: ImageTarget) -> None:
+        self.target = target
+        folder = target.folder.absolute()
+        self._partial = folder.parent / f".{folder.name}.partial-{os.getpid()}"
+        self._count = 0
+        shutil.rmtree(self._partial, ignore_errors=True)
+        self._partial.mkdir()
+
+    def write(self, frame: Frame) -> None:
+        """Writes one frame, whose U and V are at full resolution."""
+        if frame.chroma is None:
+            raise ValueError("frame.chroma: expected U and V, got None")
+        rgb = ycbcr_as_rgb(frame.luma, *frame.chroma, frame.coding)
+        good, png = cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))
+        if not good:
+            raise OutputError(self.target.folder, "an image could not be encoded", "write a film instead")
+        (self._partial / (self.target.pattern % self._count)).write_bytes(png.tobytes())
+        self._count += 1
+
+    def finish(self, overwrite: bool) -> None:
+        """Puts the images in their place; old ones of the same pattern go, other files stay."""
+        folder = self.target.folder.absolute()
+        if not folder.exists():
+            os.rename(self._partial, folder)
+            return
+        old = existing_images(self.target)
+        if old and not overwrite:
+            raise OutputError(folder, "holds such images by now", "choose another folder, or --overwrite")
+        for file in old:
+            file.unlink()
+        for file in sorted(self._partial.iterdir()):
+            os.replace(file, folder / file.name)
+        self._partial.rmdir()
+
+    def abandon(self) -> None:
+        """Removes everything that was written."""
+        shutil.rmtree(self._partial, ignore_errors=True)

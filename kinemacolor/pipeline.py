@@ -1,0 +1,294 @@
+"""THE path of a film: read → network → full-resolution chroma → write. Every front end takes it.
+
+Stages are generators; each but the last runs in a thread of its own behind a short queue, so that decoding, network
+and encoding overlap while memory stays the same however long the film is.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from kinemacolor.color import codes_to_luma, luma_to_grey_lightness
+from kinemacolor.engine import Bank, Engine, Memory, open_engine
+from kinemacolor.errors import UsageError
+from kinemacolor.frames import FloatArray, Frame
+from kinemacolor.references import network_size, read_still, to_reference
+from kinemacolor.upsample import Quality, chroma_planes, resize
+from kinemacolor.video import ChromaFormat, CodecName, VideoInfo, VideoReader, VideoWriter, check_destination
+
+T = TypeVar("T")
+
+QUEUE = 4
+"""Frames that wait between two stages."""
+SUBSAMPLING: dict[ChromaFormat, tuple[int, int]] = {"420": (2, 2), "422": (1, 2), "444": (1, 1)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Coloured:
+    """A frame with the network's answer: ab (h, w, 2) at network size and the mean similarity in [-1, 1]."""
+
+    frame: Frame
+    ab: FloatArray
+    confidence: float
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds that each stage was busy, not counting waiting for its neighbours."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Adds the time spent in the block to the stage ``name``."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was done.
+
+    Attributes:
+        output: the coloured film.
+        frames: coloured.
+        size: (width, height) of the film.
+        network_size: (width, height) at which the network saw it.
+        seconds: wall time from opening the film to its final name.
+        stage_seconds: busy time by stage: read, network, upsample, write. They overlap.
+        confidence: mean similarity to the references, in [-1, 1].
+        warnings: what could not be kept, a line each.
+        damage: None, or where and how the input broke off; what decodes was coloured.
+    """
+
+    output: Path
+    frames: int
+    size: tuple[int, int]
+    network_size: tuple[int, int]
+    seconds: float
+    stage_seconds: dict[str, float]
+    confidence: float
+    warnings: tuple[str, ...]
+    damage: str | None
+
+    @property
+    def frames_per_second(self) -> float:
+        """Of the whole."""
+        return self.frames / self.seconds if self.seconds else 0.0
+
+
+def colorize(
+    film: str | Path,
+    references: Sequence[str | Path],
+    output: str | Path,
+    *,
+    size: int | None = None,
+    engine: str | Engine = "matching",
+    propagate: bool = True,
+    codec: CodecName = "h264",
+    crf: int | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    chroma: ChromaFormat | None = None,
+    quality: Quality = "fast",
+    rate: Fraction | None = None,
+    overwrite: bool = False,
+    strict: bool = False,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Summary:
+    """Colours a film from coloured stills.
+
+    Luma is passed through bit for bit; sound, subtitles, chapters, tags and frame times are kept. The output gets its
+    name when it is complete; until then, and after any failure, what was there before is untouched.
+
+    Args:
+        film: a film file, a folder of images or a pattern such as ``frame_%06d.png``.
+        references: coloured stills; transparent areas mean "no colour given here". Any size and aspect ratio.
+        output: ``.mp4``, ``.mkv`` or ``.mov``, a folder or a pattern.
+        size: short side in pixels at which the network sees the film; None for about 384 × 216 pixels in area.
+        engine: name of an engine, or an engine.
+        propagate: carry the references' colours along the optical flow as well (engines that can).
+        codec: ``h264``, ``h265``, ``prores`` or ``ffv1``.
+        crf: quality of h264 and h265, lower is better; None for visually lossless.
+        start: seconds from the film's first frame; None for its beginning.
+        end: seconds, not included; None for its end.
+        chroma: subsampling of the output; None keeps the film's, and gives 4:2:0 to a grey film.
+        quality: of chroma upsampling.
+        rate: frames a second of a folder of images; None for 24.
+        overwrite: replace an existing output.
+        strict: fail where a stream of the film cannot be kept, instead of warning.
+        progress: called after each frame with the number done and the number expected, or None where unknown.
+
+    Returns:
+        A ``Summary``. Its ``damage`` tells whether the film broke off before its end.
+
+    Raises:
+        UsageError, InputError, OutputError: one line that names what is wrong and the remedy.
+    """
+    begin = time.perf_counter()
+    if not references:
+        raise UsageError("--reference", "no coloured still was given", "give at least one image")
+    if size is not None and not 32 <= size <= 2160:
+        raise UsageError("--size", f"{size} is not a short side in pixels", "give 32 to 2160")
+    check_destination(output, source=film, codec=codec, overwrite=overwrite)
+    stills = [read_still(path) for path in references]
+    clock = Clock()
+    with VideoReader(film, rate=rate) as reader:
+        info = reader.info
+        aspect = float(info.width * info.sample_aspect_ratio) / info.height
+        shape = network_size(aspect, 1, side=size)
+        runner = open_engine(engine, propagate=propagate) if isinstance(engine, str) else engine
+        bank = runner.start(
+            [to_reference(still, shape, info.coding.matrix, aspect=aspect, rotation=info.rotation) for still in stills]
+        )
+        writer = VideoWriter(
+            output,
+            reader,
+            chroma=chroma,
+            codec=codec,
+            crf=crf,
+            overwrite=overwrite,
+            strict=strict,
+            start=start,
+            end=end,
+        )
+        frames, confidence = 0, 0.0
+        expected = expected_frames(info, start, end)
+        with (
+            writer,
+            closing(
+                in_background(_network(in_background(_read(reader, start, end, clock)), shape, runner, bank, clock))
+            ) as answers,
+        ):
+            for answer in answers:
+                with clock.stage("upsample"):
+                    u, v = chroma_planes(
+                        answer.ab, answer.frame.luma, answer.frame.coding, SUBSAMPLING[writer.chroma], quality=quality
+                    )
+                with clock.stage("write"):
+                    writer.write(answer.frame.with_chroma(u, v))
+                frames += 1
+                confidence += answer.confidence
+                if progress:
+                    progress(frames, expected)
+    return Summary(
+        output=Path(output),
+        frames=frames,
+        size=(info.width, info.height),
+        network_size=(shape[1], shape[0]),
+        seconds=time.perf_counter() - begin,
+        stage_seconds=dict(clock.seconds),
+        confidence=confidence / max(frames, 1),
+        warnings=tuple(writer.warnings),
+        damage=reader.damage,
+    )
+
+
+def expected_frames(info: VideoInfo, start: float | None, end: float | None) -> int | None:
+    """Frames between ``start`` and ``end`` (seconds), as far as the container tells."""
+    if info.frames is None:
+        return None
+    rate = float(info.rate)
+    first = round((start or 0.0) * rate)
+    last = info.frames if end is None else min(info.frames, round(end * rate))
+    return max(0, last - first)
+
+
+def _read(reader: VideoReader, start: float | None, end: float | None, clock: Clock) -> Generator[Frame, None, None]:
+    frames = reader.frames(start=start, end=end)
+    while True:
+        with clock.stage("read"):
+            frame = next(frames, None)
+        if frame is None:
+            return
+        yield frame
+
+
+def _network(
+    frames: Generator[Frame, None, None], shape: tuple[int, int], engine: Engine, bank: Bank, clock: Clock
+) -> Generator[Coloured, None, None]:
+    """Blocks of ``engine.block_size`` frames through the engine, memory handed from block to block."""
+    memory: Memory | None = None
+    with closing(frames):
+        for block in _blocks(frames, engine.block_size):
+            with clock.stage("network"):
+                step = engine.step(np.stack([network_lightness(frame, shape) for frame in block]), bank, memory)
+            memory = step.memory
+            for frame, ab, similarity in zip(block, step.ab, step.similarity, strict=True):
+                yield Coloured(frame, ab, float(similarity.mean()))
+
+
+def network_lightness(frame: Frame, shape: tuple[int, int]) -> FloatArray:
+    """L* (h, w) of a frame at network size: area means of its luma."""
+    return luma_to_grey_lightness(resize(codes_to_luma(frame.luma, frame.coding), shape))
+
+
+def _blocks(frames: Iterable[Frame], length: int) -> Iterator[list[Frame]]:
+    block: list[Frame] = []
+    for frame in frames:
+        block.append(frame)
+        if len(block) == length:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+class _End:
+    """Marks the end of a queue: ``error`` is what the stage died of, or None."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+
+def in_background(stage: Generator[T, None, None]) -> Generator[T, None, None]:
+    """Runs a stage in a thread, at most ``QUEUE`` items ahead; closing it stops the stage and waits for its thread."""
+    items: queue.Queue[T | _End] = queue.Queue(QUEUE)
+    stopped = threading.Event()
+
+    def put(item: T | _End) -> None:
+        while not stopped.is_set():
+            try:
+                items.put(item, timeout=0.1)
+                return
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        error: BaseException | None = None
+        try:
+            with closing(stage):
+                for item in stage:
+                    put(item)
+                    if stopped.is_set():
+                        return
+        except BaseException as raised:
+            error = raised
+        put(_End(error))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item = items.get()
+            if isinstance(item, _End):
+                if item.error:
+                    raise item.error
+                return
+            yield item
+    finally:
+        stopped.set()
+        thread.join()

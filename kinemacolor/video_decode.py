@@ -1,0 +1,257 @@
+"""Decoding films with PyAV: everything that decodes, and notes on what does not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Discard, Stream
+from av.video.stream import VideoStream
+
+from kinemacolor.errors import InputError
+
+_DECLARES_DURATION = ("matroska", "mov,mp4", "avi")
+_INDEXED = ("matroska", "mov,mp4")
+_ATTACHED_PICTURE = 0x400
+
+
+@dataclass(slots=True)
+class Damage:
+    """What one pass through a film met with that was not as it should be."""
+
+    index: int = -1
+    time: Fraction = Fraction(0)
+    undecodable: int = 0
+    concealed: int = 0
+    disordered: int = 0
+    first: str | None = None
+    broke_off: str | None = None
+    remarks: list[str] = field(default_factory=list)
+
+    def frame(self, index: int, time: Fraction, corrupt: bool) -> None:
+        """A frame came out of the decoder, at ``time`` seconds from the first."""
+        self.index, self.time = index, time
+        if corrupt:
+            self.concealed += 1
+            self._first()
+
+    def packet_lost(self) -> None:
+        """A packet could not be decoded, somewhere after the last frame."""
+        self.undecodable += 1
+        self._first()
+
+    def time_repaired(self) -> None:
+        """A frame had no time, or one before the last frame's."""
+        self.disordered += 1
+        self._first()
+
+    def _first(self) -> None:
+        if self.first is None:
+            self.first = f"near frame {max(self.index, 0)} ({float(self.time):.3f} s)"
+
+    @property
+    def any(self) -> bool:
+        """Whether decoding met with damage (that a second look at the end might get more frames from)."""
+        return bool(self.undecodable or self.concealed or self.broke_off)
+
+    def text(self) -> str | None:
+        """One line for the user, or None."""
+        parts = list(self.remarks)
+        if self.broke_off:
+            parts.append(f"the film breaks off after frame {self.index} ({float(self.time):.3f} s): {self.broke_off}")
+        if self.undecodable:
+            parts.append(f"{self.undecodable} packets could not be decoded and were skipped")
+        if self.concealed:
+            parts.append(f"{self.concealed} frames are damaged")
+        if self.disordered:
+            parts.append(f"{self.disordered} frames had no valid time and got one from the frame rate")
+        if self.first and parts:
+            parts.append(f"first {self.first}")
+        return "; ".join(parts) or None
+
+
+def open_film(path: Path) -> InputContainer:
+    """Opens a film for reading.
+
+    Raises:
+        InputError: it is missing, a folder, empty, not permitted, or no film.
+    """
+    if not path.exists():
+        raise InputError(path, "there is no such file", "check the name")
+    if path.is_dir():
+        raise InputError(path, "is a folder without images", "give a film, or a folder of PNG, TIFF or JPEG images")
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(path, "the file is empty", "fetch the film again")
+    if not os.access(path, os.R_OK):
+        raise InputError(path, "reading it is not permitted", "change its permissions")
+    try:
+        # An absolute path cannot be taken for a network address; odd bytes in old tags must not stop a film.
+        container = av.open(str(path.absolute()), "r", metadata_errors="replace")
+    except av.error.PermissionError as error:
+        raise InputError(path, "reading it is not permitted", "change its permissions") from error
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = "it cannot be read as a film"
+        if path.suffix.lower() in (".mp4", ".mov", ".m4v"):
+            reason += " (an MP4 or MOV without its index, as when a recording was cut off, looks like this)"
+        raise InputError(path, reason, "check that it plays elsewhere, or fetch it again") from error
+    if container.format.name in ("tty", "txt", "rawvideo"):  # FFmpeg draws plain text as pictures
+        container.close()
+        raise InputError(path, "is a text file, not a film", "give a film")
+    return container
+
+
+def video_stream(path: Path, container: InputContainer) -> VideoStream:
+    """The film's picture: its first video stream that is not a cover picture."""
+    for stream in container.streams.video:
+        if stream.codec_context is not None and not int(stream.disposition) & _ATTACHED_PICTURE:
+            return stream
+    if container.streams.video and container.streams.video[0].codec_context is None:
+        raise InputError(path, "its video codec is not known here", "convert the film to H.264 or FFV1 first")
+    raise InputError(path, "has no video stream", "give a film with pictures")
+
+
+def film_pictures(path: Path, notes: Damage, start: int | None = None) -> Generator[av.VideoFrame, None, None]:
+    """Decoded pictures of a film, everything that decodes; ``notes`` learns what did not.
+
+    With ``start``, only pictures at or after that time; it must be a keyframe's.
+    """
+    last: int | None = None
+    with open_film(path) as container:
+        stream = video_stream(path, container)
+        if start is not None:
+            container.seek(start, stream=stream)
+        for picture in _decoded(container, stream, notes, "AUTO"):
+            if picture.pts is not None:
+                last = picture.pts
+            if start is None or (picture.pts is not None and picture.pts >= start):
+                yield picture
+    if notes.any and last is not None:
+        yield from _rest(path, last)
+
+
+def _rest(path: Path, last: int) -> Iterator[av.VideoFrame]:
+    """Pictures after time ``last`` that a decoder working on several frames at once drops when it meets damage."""
+    with open_film(path) as container:
+        stream = video_stream(path, container)
+        try:
+            container.seek(last, stream=stream)
+        except av.FFmpegError:
+            return
+        for picture in _decoded(container, stream, Damage(), "SLICE"):
+            if picture.pts is not None and picture.pts > last:
+                last = picture.pts
+                yield picture
+
+
+def _decoded(
+    container: InputContainer, stream: VideoStream, notes: Damage, threads: str
+) -> Iterator[av.VideoFrame]:
+    stream.codec_context.thread_type = threads
+    reached = Fraction(0)
+    suspect = False
+    packets = container.demux()
+    flushed = False
+    while True:
+        try:
+            packet = next(packets, None)
+        except (av.FFmpegError, OSError) as error:
+            notes.broke_off = f"reading on fails ({getattr(error, 'strerror', None) or error})"
+            packet = None
+        if packet is None:
+            break
+        reached = max(reached, _packet_end(packet))
+        if packet.stream is not stream:  # a flush packet names its stream, but bears number 0
+            continue
+        suspect = bool(packet.is_corrupt) if packet.size else suspect
+        flushed = flushed or not packet.size
+        yield from _packet_pictures(stream, packet, notes)
+    if not flushed:
+        yield from _packet_pictures(stream, None, notes)
+    if notes.broke_off is None:
+        declared = _declared_end(container)
+        slack = Fraction(1, 5) + 2 / (stream.guessed_rate or Fraction(25))
+        if suspect or _torn_transport_stream(container):
+            notes.broke_off = "its last packet is incomplete"
+        elif declared is not None and reached + slack < declared:
+            notes.broke_off = f"{float(declared):.3f} s are declared, {float(reached):.3f} s are there"
+
+
+def _packet_pictures(stream: VideoStream, packet: Packet[Stream] | None, notes: Damage) -> list[av.VideoFrame]:
+    try:
+        return stream.decode(packet)
+    except av.error.EOFError:
+        return []
+    except (av.FFmpegError, OSError, ValueError):
+        notes.packet_lost()
+        return []
+
+
+def _packet_end(packet: Packet[Stream]) -> Fraction:
+    if not packet.size or packet.pts is None or packet.time_base is None:
+        return Fraction(0)
+    return (packet.pts + (packet.duration or 0)) * packet.time_base
+
+
+def _torn_transport_stream(container: InputContainer) -> bool:
+    """Whether an MPEG transport stream ends within one of its packets of 188 (or 192, or 204) bytes."""
+    return container.format.name == "mpegts" and all(container.size % size for size in (188, 192, 204))
+
+
+def _declared_end(container: InputContainer) -> Fraction | None:
+    """Seconds at which the container's header says the film ends; None where it only guesses."""
+    if container.duration is None or not container.format.name.startswith(_DECLARES_DURATION):
+        return None
+    return Fraction(container.duration, av.time_base)
+
+
+def entry_point(path: Path, first: int, target: int) -> tuple[int, int]:
+    """The last keyframe at or before time ``target``: its number in display order, and its time.
+
+    Found by counting packets, which is exact where each holds one frame with a time of its own; wherever that is in
+    doubt, and in formats without an index, the answer is the first frame, (0, ``first``).
+    """
+    beginning = (0, first)
+    times: list[int] = []
+    keys: list[int] = []
+    with open_film(path) as container:
+        stream = video_stream(path, container)
+        if not container.format.name.startswith(_INDEXED):
+            return beginning
+        for other in container.streams:
+            if other.index != stream.index:
+                other.discard = Discard.all
+        try:
+            for packet in container.demux(stream):
+                if not packet.size:
+                    break
+                if packet.pts is None or packet.dts is None or packet.is_discard or packet.is_corrupt:
+                    return beginning
+                times.append(packet.pts)
+                if packet.is_keyframe and packet.pts <= target:
+                    keys.append(packet.pts)
+                if packet.dts > target:
+                    break
+        except av.FFmpegError:
+            return beginning
+    if not keys or min(times) != first or len(set(times)) != len(times):
+        return beginning
+    key = max(keys)
+    number = sum(time < key for time in times)
+    return (number, key) if _opens_with(path, key) else beginning
+
+
+def _opens_with(path: Path, key: int) -> bool:
+    """Whether decoding from a keyframe begins with that frame, unharmed."""
+    try:
+        pictures = film_pictures(path, Damage(), key)
+        picture = next(pictures, None)
+        pictures.close()
+    except av.FFmpegError:
+        return False
+    return picture is not None and picture.pts == key and not picture.is_corrupt

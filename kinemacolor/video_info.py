@@ -1,0 +1,180 @@
+"""What a film says about itself: size, time, colour tags, the streams beside the picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+from kinemacolor.frames import Coding, Matrix
+from kinemacolor.video_planes import FilmChroma, PixelLayout, clockwise_turn, display_matrix, pixel_layout
+
+RANGE_LIMITED, RANGE_FULL = 1, 2
+_MATRIX_OF_TAG: dict[int, Matrix] = {
+    1: "bt709",
+    4: "bt601",  # FCC: within a code of BT.601
+    5: "bt601",
+    6: "bt601",
+    7: "bt709",  # SMPTE 240M: nearest to BT.709
+    9: "bt2020",
+    10: "bt2020",
+}
+_TAG_OF_MATRIX: dict[Matrix, int] = {"bt601": 6, "bt709": 1, "bt2020": 9}
+_LIMITED_WHEN_SILENT = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9", "av1", "libdav1d"})
+
+
+@dataclass(frozen=True, slots=True)
+class ColorTags:
+    """Colour tags as H.273 numbers (2 is "unspecified"); ``range``: 0 unspecified, 1 limited, 2 full."""
+
+    primaries: int = 2
+    transfer: int = 2
+    matrix: int = 2
+    range: int = 0
+
+    def for_output(self, coding: Coding) -> ColorTags:
+        """The same tags, with matrix and range said outright where the film left them open or spoke of RGB."""
+        matrix = self.matrix if self.matrix in _MATRIX_OF_TAG else _TAG_OF_MATRIX[coding.matrix]
+        return ColorTags(self.primaries, self.transfer, matrix, RANGE_FULL if coding.full_range else RANGE_LIMITED)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """A stream beside the picture.
+
+    Attributes:
+        index: its number in the container.
+        type: ``audio``, ``subtitle``, ``data``, ``attachment`` or ``video`` (cover pictures, second angles).
+        codec: FFmpeg's name of the codec, or None where it has none.
+        language: as tagged (usually ISO 639-2), or None.
+        metadata: its tags.
+    """
+
+    index: int
+    type: str
+    codec: str | None
+    language: str | None
+    metadata: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What a film says about itself.
+
+    Attributes:
+        path: the film, folder or pattern that was opened.
+        width, height: of a frame as stored, in pixels, before ``sample_aspect_ratio`` and ``rotation``.
+        coding: meaning of the code values.
+        pixel_format: FFmpeg's name of the decoded format.
+        chroma_format: subsampling of the film's own colour; ``gray`` where it has none.
+        rate: frames a second, as declared or guessed; a variable-rate film has only its frames' times.
+        time_base: seconds in one unit of ``Frame.pts``.
+        first_time: presentation time of the first frame, in seconds.
+        frames: the container's count, or duration x rate, or None.
+        duration: of the film in seconds, or None.
+        sample_aspect_ratio: width / height of a pixel; 1 if unset.
+        rotation: degrees clockwise (0, 90, 180, 270) that a viewer must turn the picture.
+        tags: colour tags as decoded.
+        codec: FFmpeg's name of the film's codec.
+        container: FFmpeg's name of the container format.
+        other_streams: the streams beside the picture.
+        metadata: the container's tags.
+        video_metadata: the video stream's tags.
+        chapters: as PyAV gives them: id, start, end, time_base, metadata.
+        display_matrix: nine numbers in FFmpeg's layout, or None.
+    """
+
+    path: Path
+    width: int
+    height: int
+    coding: Coding
+    pixel_format: str
+    chroma_format: FilmChroma
+    rate: Fraction
+    time_base: Fraction
+    first_time: Fraction
+    frames: int | None
+    duration: float | None
+    sample_aspect_ratio: Fraction
+    rotation: int
+    tags: ColorTags
+    codec: str
+    container: str
+    other_streams: tuple[StreamInfo, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+    video_metadata: dict[str, str] = field(default_factory=dict)
+    chapters: tuple[Any, ...] = ()
+    display_matrix: tuple[int, ...] | None = None
+
+
+def picture_tags(picture: av.VideoFrame) -> ColorTags:
+    """The colour tags of a decoded picture."""
+    return ColorTags(
+        int(picture.color_primaries), int(picture.color_trc), int(picture.colorspace), int(picture.color_range)
+    )
+
+
+def picture_coding(picture: av.VideoFrame, layout: PixelLayout, codec: str) -> Coding:
+    """What the code values of a decoded picture mean.
+
+    An untagged matrix is BT.709 for pictures from 1280 pixels wide or 577 high, else BT.601, as players take it.
+    RGB is read as full-range BT.709. An untagged range is limited for Y'CbCr and for grey in codecs whose standard
+    says so (H.264, HEVC, MPEG, VP9, AV1); other grey (PNG, FFV1 …) is full range, as FFmpeg takes it.
+    """
+    tags = picture_tags(picture)
+    if layout.planes == "rgb":
+        return Coding(layout.bit_depth, True, "bt709")
+    guess: Matrix = "bt709" if picture.width >= 1280 or picture.height > 576 else "bt601"
+    matrix = _MATRIX_OF_TAG.get(tags.matrix, "bt709" if tags.matrix == 0 else guess)
+    silent_full = layout.always_full or (layout.planes == "gray" and codec not in _LIMITED_WHEN_SILENT)
+    full = tags.range == RANGE_FULL or (tags.range != RANGE_LIMITED and silent_full)
+    return Coding(layout.bit_depth, full, matrix)
+
+
+def film_info(
+    path: Path, container: av.container.InputContainer, stream: VideoStream, picture: av.VideoFrame, first_pts: int
+) -> VideoInfo:
+    """What an opened film and its first decoded picture say."""
+    layout = pixel_layout(picture.format.name)
+    time_base = stream.time_base or Fraction(1, 90000)
+    rate = stream.guessed_rate or stream.average_rate or Fraction(25)
+    seconds: float | None = None
+    if stream.duration is not None:
+        seconds = float(stream.duration * time_base)
+    elif container.duration is not None:
+        seconds = container.duration / av.time_base
+    count = stream.frames or (round(seconds * rate) if seconds else None)
+    matrix = display_matrix(picture)
+    return VideoInfo(
+        path=path,
+        width=picture.width,
+        height=picture.height,
+        coding=picture_coding(picture, layout, stream.codec_context.name),
+        pixel_format=picture.format.name,
+        chroma_format=layout.chroma,
+        rate=rate,
+        time_base=time_base,
+        first_time=first_pts * time_base,
+        frames=count,
+        duration=seconds,
+        sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
+        rotation=clockwise_turn(matrix),
+        tags=picture_tags(picture),
+        codec=stream.codec_context.name,
+        container=container.format.name,
+        other_streams=tuple(_stream_info(other) for other in container.streams if other.index != stream.index),
+        metadata=dict(container.metadata),
+        video_metadata=dict(stream.metadata),
+        chapters=tuple(container.chapters()),
+        display_matrix=matrix,
+    )
+
+
+def _stream_info(stream: Stream) -> StreamInfo:
+    codec = stream.codec_context.name if stream.codec_context is not None else getattr(stream, "name", None)
+    return StreamInfo(stream.index, stream.type, codec, stream.metadata.get("language"), dict(stream.metadata))

@@ -1,0 +1,210 @@
+"""Decoded pictures as numpy planes and back: strides, bit depths, packed and RGB pixel formats.
+
+A planar luma plane is copied out of a picture row by row and never passes through a scaler.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal
+
+import av
+import numpy as np
+
+from kinemacolor.frames import Array, Coding, Matrix
+
+ChromaFormat = Literal["420", "422", "444"]
+FilmChroma = Literal["gray", "420", "422", "444"]
+
+LUMA_WEIGHTS: dict[Matrix, tuple[float, float]] = {
+    "bt601": (0.299, 0.114),
+    "bt709": (0.2126, 0.0722),
+    "bt2020": (0.2627, 0.0593),
+}
+"""Weights of R' and B' in luma; that of G' is what is left of 1."""
+
+_SUBSAMPLING: dict[tuple[int, int], FilmChroma] = {
+    (8, 8): "420",
+    (8, 16): "422",
+    (16, 16): "444",
+    (16, 8): "444",  # 4:4:0: the next richer format we can write
+    (4, 16): "422",  # 4:1:1
+    (4, 4): "420",  # 4:1:0
+}
+_PLANAR_DEPTHS = (8, 9, 10, 12, 14, 16)
+
+
+@dataclass(frozen=True, slots=True)
+class PixelLayout:
+    """Where the samples of a pixel format lie.
+
+    Attributes:
+        name: the format as decoded.
+        readable: the planar format the samples are read from; equal to ``name`` unless the format is packed.
+        bit_depth: bits of a luma sample, 8 to 16.
+        shift: how far the samples lie above the low bits of their 16-bit words (p010 and kin).
+        chroma: subsampling of the film, ``gray`` for none.
+        planes: ``planar`` (Y, U, V), ``semi`` (Y, UV), ``gray`` (Y) or ``rgb`` (G, B, R).
+        exact_chroma: False where U and V must be resampled to become ``chroma`` (4:1:1, 4:1:0, 4:4:0).
+        always_full: the format itself says full range (yuvj*, RGB).
+    """
+
+    name: str
+    readable: str
+    bit_depth: int
+    shift: int
+    chroma: FilmChroma
+    planes: Literal["planar", "semi", "gray", "rgb"]
+    exact_chroma: bool
+    always_full: bool
+
+
+def planar_name(chroma: FilmChroma, bit_depth: int) -> str:
+    """The planar pixel format of a subsampling and a bit depth (8, 9, 10, 12, 14 or 16)."""
+    base = "gray" if chroma == "gray" else f"yuv{chroma}p"
+    return base if bit_depth == 8 else f"{base}{bit_depth}le"
+
+
+def pixel_layout(name: str) -> PixelLayout:
+    """Where the samples of pixel format ``name`` (FFmpeg's name) lie."""
+    form = av.VideoFormat(name, 16, 16)
+    components = [part for part in form.components if not part.is_alpha]
+    deepest = max((part.bits for part in components), default=8)
+    depth = next((depth for depth in _PLANAR_DEPTHS if depth >= deepest), 16)
+    if form.is_rgb or form.has_palette or form.is_bayer or name.startswith("xyz"):
+        planar = name.startswith("gbrp") and not name.endswith("be") and deepest in _PLANAR_DEPTHS
+        readable = name if planar else ("gbrp" if depth == 8 else "gbrp16le")
+        return PixelLayout(name, readable, depth if planar or depth == 8 else 16, 0, "444", "rgb", True, True)
+    if len(components) == 1:
+        plain = name.startswith("gray") and deepest in _PLANAR_DEPTHS
+        readable = name if plain and not name.endswith("be") else planar_name("gray", depth)
+        return PixelLayout(name, readable, depth, 0, "gray", "gray", True, False)
+    size = (form.chroma_width(16), form.chroma_height(16))
+    chroma = _SUBSAMPLING.get(size, "444")
+    exact = size in ((8, 8), (8, 16), (16, 16))
+    used = [part.plane for part in components]
+    little = not name.endswith("be")
+    full = name.startswith("yuvj")
+    if used == [0, 1, 2] and little and deepest in _PLANAR_DEPTHS:
+        return PixelLayout(name, name, depth, 0, chroma, "planar", exact, full)
+    if used == [0, 1, 1] and little and name[:2] in ("nv", "p0", "p2", "p4") and name not in ("nv21", "nv42"):
+        shift = 16 - depth if name.startswith("p") or name.startswith("nv20") else 0
+        return PixelLayout(name, name, depth, 0 if name.startswith("nv20") else shift, chroma, "semi", exact, full)
+    return PixelLayout(name, planar_name(chroma, depth), depth, 0, chroma, "planar", True, full)
+
+
+def readable_picture(picture: av.VideoFrame, layout: PixelLayout) -> av.VideoFrame:
+    """The picture in ``layout.readable``; a packed or big-endian format is unpacked at equal range and depth."""
+    return picture if picture.format.name == layout.readable else _unpacked(picture, layout.readable)
+
+
+def _unpacked(picture: av.VideoFrame, name: str) -> av.VideoFrame:
+    # One range on both sides: unpacking must not rescale the codes, whatever swscale assumes for grey or RGB.
+    return picture.reformat(format=name, src_color_range=2, dst_color_range=2)
+
+
+def _samples(plane: av.video.plane.VideoPlane, wide: bool, per_pixel: int = 1) -> Array:
+    """A view of a plane without its padding, (rows, samples)."""
+    item = 2 if wide else 1
+    stride = abs(plane.line_size)
+    dtype = np.dtype("<u2") if wide else np.dtype(np.uint8)
+    shape = (plane.height, plane.width * per_pixel)
+    memory: Any = plane  # PyAV's planes are buffers, though their type does not say so
+    view: Array = np.ndarray(shape, dtype=dtype, buffer=memory, strides=(stride, item))
+    return view[::-1] if plane.line_size < 0 else view
+
+
+def luma_plane(picture: av.VideoFrame, layout: PixelLayout) -> Array:
+    """The Y plane of a picture in ``layout.readable``: (H, W), own memory, values in the low bits."""
+    luma = _samples(picture.planes[0], layout.bit_depth > 8)
+    return luma >> layout.shift if layout.shift else luma.copy()
+
+
+def chroma_planes(picture: av.VideoFrame, layout: PixelLayout) -> tuple[Array, Array]:
+    """The U and V planes of a picture in ``layout.readable``; own memory. Not for grey or RGB formats."""
+    wide = layout.bit_depth > 8
+    if not layout.exact_chroma:
+        picture = _unpacked(picture, planar_name(layout.chroma, layout.bit_depth))
+    if layout.planes == "semi":
+        pairs = _samples(picture.planes[1], wide, per_pixel=2) >> layout.shift
+        return pairs[:, 0::2].copy(), pairs[:, 1::2].copy()
+    u, v = (_samples(plane, wide).copy() for plane in picture.planes[1:3])
+    return u, v
+
+
+def rgb_as_ycbcr(picture: av.VideoFrame, layout: PixelLayout, coding: Coding) -> tuple[Array, Array, Array]:
+    """Y', Cb, Cr (4:4:4, full range) of a picture in planar RGB, rounded to the nearest code."""
+    wide = layout.bit_depth > 8
+    g, b, r = (_samples(plane, wide).astype(np.float32) for plane in picture.planes[:3])
+    red, blue = LUMA_WEIGHTS[coding.matrix]
+    y = red * r + blue * b + (1 - red - blue) * g
+    centre = 1 << (coding.bit_depth - 1)
+    cb = (b - y) * np.float32(0.5 / (1 - blue)) + centre
+    cr = (r - y) * np.float32(0.5 / (1 - red)) + centre
+    return _codes(y, coding), _codes(cb, coding), _codes(cr, coding)
+
+
+def ycbcr_as_rgb(luma: Array, u: Array, v: Array, coding: Coding) -> Array:
+    """R'G'B' (H, W, 3) of 4:4:4 planes: uint8 for 8 bit films, else uint16 spanning 0 to 65535."""
+    depth = coding.bit_depth
+    unit = 1 << (depth - 8)
+    black, span_y, span_c = (0, coding.maximum, coding.maximum) if coding.full_range else (16 * unit, 219 * unit, 224 * unit)
+    centre = 1 << (depth - 1)
+    red, blue = LUMA_WEIGHTS[coding.matrix]
+    y = (luma.astype(np.float32) - black) / span_y
+    cb = (u.astype(np.float32) - centre) / span_c
+    cr = (v.astype(np.float32) - centre) / span_c
+    r = y + 2 * (1 - red) * cr
+    b = y + 2 * (1 - blue) * cb
+    g = (y - red * r - blue * b) / (1 - red - blue)
+    target = Coding(8 if depth == 8 else 16, full_range=True)
+    return _codes(np.stack((r, g, b), axis=-1) * target.maximum, target)
+
+
+def _codes(values: Array, coding: Coding) -> Array:
+    rounded = np.clip(np.rint(values), 0, coding.maximum)
+    codes: Array = rounded.astype(coding.dtype)
+    return codes
+
+
+def at_depth(plane: Array, coding: Coding, depth: int, *, chroma: bool) -> Array:
+    """The plane at another bit depth. Upwards it is exact and invertible; downwards it rounds to the nearest code."""
+    if depth == coding.bit_depth:
+        return plane
+    target = Coding(depth, coding.full_range, coding.matrix)
+    if not coding.full_range:
+        scale, shift = Fraction(1 << depth, 1 << coding.bit_depth), 0.0
+    else:
+        scale = Fraction(target.maximum, coding.maximum)
+        shift = float((1 << (depth - 1)) - scale * (1 << (coding.bit_depth - 1))) if chroma else 0.0
+    return _codes(plane.astype(np.float32) * np.float32(float(scale)) + np.float32(shift), target)
+
+
+def picture_from_planes(planes: tuple[Array, Array, Array], name: str) -> av.VideoFrame:
+    """A picture in a planar YUV format ``name`` holding copies of the planes (Y, U, V)."""
+    height, width = planes[0].shape
+    picture = av.VideoFrame(width, height, name)
+    wide = planes[0].dtype.itemsize == 2
+    for plane, values in zip(picture.planes, planes, strict=True):
+        _samples(plane, wide)[:] = values
+    return picture
+
+
+def display_matrix(picture: av.VideoFrame) -> tuple[int, ...] | None:
+    """The nine numbers of the picture's display matrix (FFmpeg's layout), or None."""
+    side_data: Any = picture.side_data  # a Mapping by its type, but iterating it yields the entries
+    for entry in side_data:
+        if entry.type.name == "DISPLAYMATRIX":
+            return tuple(int(number) for number in np.frombuffer(entry, dtype=np.int32)[:9])
+    return None
+
+
+def clockwise_turn(matrix: tuple[int, ...] | None) -> int:
+    """Degrees clockwise (0, 90, 180, 270) that a viewer turns the picture by, from its display matrix."""
+    if matrix is None:
+        return 0
+    first = np.hypot(matrix[0], matrix[3]) or 1.0
+    second = np.hypot(matrix[1], matrix[4]) or 1.0
+    angle = np.degrees(np.arctan2(matrix[1] / second, matrix[0] / first))
+    return round(float(angle) / 90) * 90 % 360

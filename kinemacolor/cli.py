@@ -304,7 +304,9 @@ def main() -> NoReturn:
     except Exception as error:
         if not hasattr(error, "format_message"):  # what typer raises for a command line that makes no sense
             raise
-        print(f"kinemacolor: {error.format_message().rstrip('.')}; see kinemacolor --help", file=sys.stderr)
+        message = error.format_message().rstrip(".")
+        if message:  # none where the help was shown instead
+            print(f"kinemacolor: {message}; see kinemacolor --help", file=sys.stderr)
         code = UsageError.exit_code
     sys.exit(code)
 

@@ -69,6 +69,11 @@ def test_beats_bicubic_on_film(name: str, factor: float) -> None:
     assert found["best"] > found["fast"]
 
 
+def test_beats_bicubic_where_the_chroma_grid_is_smaller_than_the_network() -> None:
+    found = scores(film_frame("propainter_skater"), (216, 384))  # 640×360: chroma is 320×180
+    assert found["fast"] > found["bicubic"] + 0.3
+
+
 def test_edge_of_luma_moves_the_edge_of_colour() -> None:
     """Where bicubic bleeds colour over an edge between two greys, the guide holds it back."""
     guide = np.where(np.arange(96) < 45, 0.2, 0.8).astype(np.float32) * np.ones((64, 1), np.float32)

@@ -142,9 +142,8 @@ def cell_colours(reference: Reference) -> tuple[FloatArray, FloatArray]:
     mask = reference.mask[..., None].astype(np.float32)
     stack = np.pad(np.concatenate([reference.ab * mask, mask, np.ones_like(mask)], axis=2), border)
     total: FloatArray = cv2.resize(stack, (columns, rows), interpolation=cv2.INTER_AREA)
-    ab: FloatArray = total[..., :2] / np.maximum(total[..., 2:3], np.float32(1e-6))
-    share: FloatArray = total[..., 2] / total[..., 3]
-    return ab, share
+    ab = np.divide(total[..., :2], np.maximum(total[..., 2:3], 1e-6), dtype=np.float32)
+    return ab, np.divide(total[..., 2], total[..., 3], dtype=np.float32)
 
 
 def enlarge(cell_map: FloatArray, shape: tuple[int, ...]) -> FloatArray:

@@ -83,11 +83,11 @@ class Case:
         guide = color.to_chroma_grid(self.luma, GRID)
         return self.score(color.fit_gamut(guide, method(moved[0], moved[1], guide), CODING.matrix))
 
-    def every_pixel(self, method: Method) -> float:
+    def every_pixel(self, method: Method) -> FloatArray:
         """a*, b* upsampled to every pixel of the film, made Cb, Cr there, averaged to the chroma grid."""
         ab = method(self.ab, self.luma_low, self.luma)
         chroma = color.fit_gamut(self.luma, color.ab_to_chroma(self.luma, ab, CODING.matrix), CODING.matrix)
-        return self.score(color.to_chroma_grid(chroma, GRID))
+        return color.to_chroma_grid(chroma, GRID)
 
 
 def row(*cells: object) -> None:
@@ -108,7 +108,7 @@ def quality(films: dict[str, list[FloatArray]]) -> None:
                     images = [upsample.resize(rgb, (rgb.shape[0] // 4 * 2, rgb.shape[1] // 4 * 2)) for rgb in images]
                 cases = [Case(rgb, factor) for rgb in images]
                 scores = [statistics.fmean(case.on_grid(method) for case in cases) for method in METHODS.values()]
-                scores.append(statistics.fmean(case.every_pixel(METHODS["fast"]) for case in cases))
+                scores.append(statistics.fmean(case.score(case.every_pixel(METHODS["fast"])) for case in cases))
                 row(name, *scores)
                 table.append(scores)
             row("**mean**", *(statistics.fmean(column) for column in zip(*table, strict=True)))

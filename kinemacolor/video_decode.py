@@ -149,9 +149,7 @@ def _rest(path: Path, last: int) -> Iterator[av.VideoFrame]:
                 yield picture
 
 
-def _decoded(
-    container: InputContainer, stream: VideoStream, notes: Damage, threads: str
-) -> Iterator[av.VideoFrame]:
+def _decoded(container: InputContainer, stream: VideoStream, notes: Damage, threads: str) -> Iterator[av.VideoFrame]:
     stream.codec_context.thread_type = threads
     reached = Fraction(0)
     suspect = False

@@ -118,7 +118,7 @@ def check_destination(
         return
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
-        raise OutputError(path, "names one image for a whole film", "give a folder, or a pattern such as frame_%06d.png")
+        raise OutputError(path, "names one image for a whole film", "give a folder, or a pattern like frame_%06d.png")
     if suffix not in CONTAINERS:
         raise OutputError(path, f"the extension {suffix} is not known", f"use {', '.join(CONTAINERS)} or a folder")
     container = CONTAINERS[suffix]
@@ -184,7 +184,9 @@ def plan_images(info: VideoInfo) -> Encoding:
     return Encoding("png", "444", depth, "rgb24" if depth == 8 else "rgb48be", {})
 
 
-def plan_encoding(path: Path, info: VideoInfo, codec: CodecName, chroma: ChromaFormat | None, crf: int | None) -> Encoding:
+def plan_encoding(
+    path: Path, info: VideoInfo, codec: CodecName, chroma: ChromaFormat | None, crf: int | None
+) -> Encoding:
     """How a film is encoded.
 
     Raises:
@@ -200,15 +202,16 @@ def plan_encoding(path: Path, info: VideoInfo, codec: CodecName, chroma: ChromaF
     shape = _chroma_for(path, info, codec, chroma, warnings)
     depth = next((d for d in plan.depths if d >= info.coding.bit_depth), plan.depths[-1])
     if depth < info.coding.bit_depth:
-        warnings.append(f"{codec} holds {depth} bits: the film's {info.coding.bit_depth} bit luma is rounded; ffv1 keeps it")
+        warnings.append(
+            f"{codec} holds {depth} of the film's {info.coding.bit_depth} bits: luma is rounded; ffv1 keeps it"
+        )
     options = dict(plan.options)
     if plan.crf is not None:
         options["crf"] = str(plan.crf if crf is None else crf)
     if codec == "prores":
         options["profile"] = "4444" if shape == "444" else "hq"
         if info.coding.full_range:
-            warnings.append("ProRes cannot say that luma spans the full range: players will show too much contrast; "
-                            "use h264, h265 or ffv1")
+            warnings.append("ProRes cannot tell players of full-range luma, and contrast will look wrong; h264 can")
     return Encoding(codec, shape, depth, planar_name(shape, depth), options, tuple(warnings))
 
 
@@ -226,8 +229,6 @@ def _chroma_for(
         size = f"{info.width}x{info.height}"
         if wanted is not None:
             raise OutputError(path, f"{codec} cannot hold a film of {size} as {choice}", "use --chroma 444, or ffv1")
-        warnings.append(
-            f"{size} is odd, which {codec} holds only as 4:4:4; some players and browsers do not show that"
-        )
+        warnings.append(f"{size} is odd, which {codec} holds only as 4:4:4; some players and browsers do not show that")
         choice = "444"
     return choice

@@ -149,7 +149,8 @@ def ycbcr_as_rgb(luma: Array, u: Array, v: Array, coding: Coding) -> Array:
     """R'G'B' (H, W, 3) of 4:4:4 planes: uint8 for 8 bit films, else uint16 spanning 0 to 65535."""
     depth = coding.bit_depth
     unit = 1 << (depth - 8)
-    black, span_y, span_c = (0, coding.maximum, coding.maximum) if coding.full_range else (16 * unit, 219 * unit, 224 * unit)
+    limited = (16 * unit, 219 * unit, 224 * unit)
+    black, span_y, span_c = (0, coding.maximum, coding.maximum) if coding.full_range else limited
     centre = 1 << (depth - 1)
     red, blue = LUMA_WEIGHTS[coding.matrix]
     y = (luma.astype(np.float32) - black) / span_y

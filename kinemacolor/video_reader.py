@@ -46,7 +46,7 @@ class VideoReader:
         path = Path(source)
         self.damage: str | None = None
         if rate is not None and rate <= 0:
-            raise UsageError("rate", f"{rate} is not a frame rate", "give frames a second above 0, such as 24 or 24000/1001")
+            raise UsageError("rate", f"{rate} is not a frame rate", "give frames a second above 0, such as 24")
         self._images: ImageSequence | None = None
         if is_image_source(path):
             self._images = ImageSequence(path, Fraction(24) if rate is None else Fraction(rate))
@@ -64,9 +64,7 @@ class VideoReader:
     ) -> None:
         pass  # a pass through the film closes its own file
 
-    def frames(
-        self, *, start: float | None = None, end: float | None = None, chroma: bool = False
-    ) -> Iterator[Frame]:
+    def frames(self, *, start: float | None = None, end: float | None = None, chroma: bool = False) -> Iterator[Frame]:
         """The frames in display order.
 
         Args:

@@ -1,7 +1,8 @@
-"""Everything of a film but its picture, copied packet by packet: sound, subtitles, data, attachments, chapters, tags."""
+"""Everything of a film but its picture, copied packet by packet: sound, subtitles, attachments, chapters, tags."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Iterator
 from fractions import Fraction
@@ -19,13 +20,37 @@ _TEXT_SUBTITLES = frozenset({"subrip", "srt", "mov_text", "webvtt", "ass", "ssa"
 _TEXT_FOR = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip"}
 _INTERLEAVING = 10  # seconds that streams of one film may lie apart in the file
 _OF_THE_CONTAINER = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "duration"})
-_OF_THE_STREAM = frozenset(
-    {"encoder", "duration", "bps", "number_of_frames", "number_of_bytes", "vendor_id", "handler_name"}
-)
+_OF_THE_STREAM = frozenset({"encoder", "duration", "bps", "number_of_frames", "number_of_bytes", "vendor_id"})
 ITUNES_TAGS = frozenset(
-    {"title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "grouping",
-     "lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords", "author", "creation_time",
-     "episode_sort", "season_number", "media_type", "hd_video", "gapless_playback", "compilation", "track", "disc"}
+    {
+        "title",
+        "artist",
+        "album_artist",
+        "composer",
+        "album",
+        "date",
+        "comment",
+        "genre",
+        "copyright",
+        "grouping",
+        "lyrics",
+        "description",
+        "synopsis",
+        "show",
+        "episode_id",
+        "network",
+        "keywords",
+        "author",
+        "creation_time",
+        "episode_sort",
+        "season_number",
+        "media_type",
+        "hd_video",
+        "gapless_playback",
+        "compilation",
+        "track",
+        "disc",
+    }
 )
 """Tags an MP4 file keeps in the form that players read."""
 
@@ -39,9 +64,11 @@ def stream_tags(tags: dict[str, str], *, coloured: bool) -> dict[str, str]:
     """A stream's tags; of the coloured stream without those that described the old encoding."""
     if not coloured:
         return dict(tags)
-    stale = (key for key in tags if key.lower().split("-")[0] in _OF_THE_STREAM or key.upper().startswith("_STATISTICS"))
-    gone = set(stale) - {"handler_name"}
-    return {key: value for key, value in tags.items() if key not in gone}
+    return {
+        key: value
+        for key, value in tags.items()
+        if key.lower().split("-")[0] not in _OF_THE_STREAM and not key.upper().startswith("_STATISTICS")
+    }
 
 
 def chapters_within(info: VideoInfo, begin: Fraction, stop: Fraction | None, shift: Fraction) -> list[Any]:
@@ -144,10 +171,8 @@ class CopiedStreams:
 
     def _read(self) -> Iterator[Packet[Stream]]:
         if self._begin is not None and self._begin > 0:
-            try:
+            with contextlib.suppress(av.FFmpegError):  # then from the start: what lies before is skipped anyway
                 self._film.seek(int(self._begin * av.time_base))
-            except av.FFmpegError:
-                pass  # then from the start: packets before the interval are skipped anyway
         packets = self._film.demux()
         while True:
             try:

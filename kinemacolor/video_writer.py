@@ -253,10 +253,9 @@ class _FilmSink:
     def _shape_filter(self) -> av.filter.Graph:
         """Puts the pixel shape on frames, where the FFV1 encoder takes it from; PyAV sets it on no MKV track."""
         info, shape = self._info, self._info.sample_aspect_ratio
+        pixels = av.VideoFormat(self._encoding.pixel_format, info.width, info.height)
         graph = av.filter.Graph()
-        source = graph.add_buffer(
-            width=info.width, height=info.height, format=self._encoding.pixel_format, time_base=self._ticks
-        )
+        source = graph.add_buffer(width=info.width, height=info.height, format=pixels, time_base=self._ticks)
         steps = graph.add("setsar", f"{shape.numerator}/{shape.denominator}"), graph.add("buffersink")
         source.link_to(steps[0])
         steps[0].link_to(steps[1])

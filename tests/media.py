@@ -97,8 +97,13 @@ def make_film(path: Path, film: Film | None = None) -> list[list[Array]]:
             container.add_attachment("font.ttf", "application/x-truetype-font", film.attachment)
         container.set_chapters(
             [
-                {"id": k + 1, "start": round(a * 1000), "end": round(b * 1000), "time_base": Fraction(1, 1000),
-                 "metadata": {"title": title}}
+                {
+                    "id": k + 1,
+                    "start": round(a * 1000),
+                    "end": round(b * 1000),
+                    "time_base": Fraction(1, 1000),
+                    "metadata": {"title": title},
+                }
                 for k, (a, b, title) in enumerate(film.chapters)
             ]
         )
@@ -131,10 +136,7 @@ def _write_sound(container: Any, stream: Any, film: Film) -> None:
     form = stream.codec_context.format.name
     for start in range(0, total, block):
         wave = np.sin(np.arange(start, start + block) * 0.05)[None].repeat(2, axis=0)
-        if form.startswith("s16"):
-            wave = (wave * 20000).astype(np.int16)
-        else:
-            wave = wave.astype(np.float32)
+        wave = (wave * 20000).astype(np.int16) if form.startswith("s16") else wave.astype(np.float32)
         wave = wave if form.endswith("p") else np.ascontiguousarray(wave.T).reshape(1, -1)
         sound = av.AudioFrame.from_ndarray(wave, format=form, layout="stereo")
         sound.sample_rate, sound.time_base = 48000, Fraction(1, 48000)

@@ -55,8 +55,20 @@ def described(path: Path) -> str:
 
 def ffmpeg_luma(path: Path, width: int, height: int, wide: bool) -> Array:
     """Y planes as that ffmpeg decodes them: (frames, H, W)."""
-    raw = ffmpeg("-noautorotate", "-i", path, "-map", "0:v:0", "-vf", "extractplanes=y", "-fps_mode", "passthrough",
-                 "-f", "rawvideo", "-").stdout
+    raw = ffmpeg(
+        "-noautorotate",
+        "-i",
+        path,
+        "-map",
+        "0:v:0",
+        "-vf",
+        "extractplanes=y",
+        "-fps_mode",
+        "passthrough",
+        "-f",
+        "rawvideo",
+        "-",
+    ).stdout
     return np.frombuffer(raw, np.uint16 if wide else np.uint8).reshape(-1, height, width)
 
 
@@ -68,7 +80,7 @@ def nothing_left(folder: Path, *expected: str) -> bool:
     return sorted(os.listdir(folder)) == sorted(expected)
 
 
-# --- reading -----------------------------------------------------------------------------------------------------------
+# --- reading --------------------
 
 
 @pytest.mark.parametrize(
@@ -169,10 +181,12 @@ def test_a_part_far_into_a_compressed_film_is_the_same_as_when_all_is_read(tmp_p
         np.testing.assert_array_equal(frame.luma, everything[frame.index].luma)
 
 
-# --- what is written -----------------------------------------------------------------------------------------------------
+# --- what is written --------------------
 
 
-@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p", "gray", "yuv420p10le", "gray10le", "yuv444p12le"])
+@pytest.mark.parametrize(
+    "pixel_format", ["yuv420p", "yuv422p", "yuv444p", "gray", "yuv420p10le", "gray10le", "yuv444p12le"]
+)
 @pytest.mark.parametrize(("width", "height"), [(64, 48), (61, 47)])
 def test_luma_passes_bit_for_bit_and_chroma_as_given(
     tmp_path: Path, pixel_format: str, width: int, height: int
@@ -260,8 +274,17 @@ def test_everything_but_the_picture_is_copied_to_mkv(tmp_path: Path, audio: str)
     assert len(packets(out, "subtitle")) == 2
     assert packets(out, "subtitle") == packets(source, "subtitle")
     said = described(out)
-    for expected in ("64x48", "yuv420p(tv, smpte170m", "The Train", "1896-7", "Arrival", "Departure",
-                     "(deu)", "(fra)", "font.ttf"):
+    for expected in (
+        "64x48",
+        "yuv420p(tv, smpte170m",
+        "The Train",
+        "1896-7",
+        "Arrival",
+        "Departure",
+        "(deu)",
+        "(fra)",
+        "font.ttf",
+    ):
         assert expected in said
     info = VideoReader(out).info
     assert [(c["start"], c["end"], c["metadata"]["title"]) for c in info.chapters] == [
@@ -271,15 +294,29 @@ def test_everything_but_the_picture_is_copied_to_mkv(tmp_path: Path, audio: str)
 
 def test_everything_but_the_picture_is_copied_to_mp4(tmp_path: Path) -> None:
     source, out = tmp_path / "film.mp4", tmp_path / "out.mp4"
-    film = rich(audio="aac", codec="libx264", subtitles=(), attachment=None, time_base=Fraction(1, 24000),
-                display_matrix=TURN_CLOCKWISE, container_options={"movflags": "+use_metadata_tags"})
+    film = rich(
+        audio="aac",
+        codec="libx264",
+        subtitles=(),
+        attachment=None,
+        time_base=Fraction(1, 24000),
+        display_matrix=TURN_CLOCKWISE,
+        container_options={"movflags": "+use_metadata_tags"},
+    )
     make_film(source, film)
     writer = colour(source, out)
     assert writer.warnings == []
     assert packets(out, "audio") == packets(source, "audio")
     said = described(out)
-    for expected in ("yuv420p(tv, smpte170m", "SAR 16:11", "The Train", "1896-7", "Arrival", "(deu)",
-                     "rotation of -90"):
+    for expected in (
+        "yuv420p(tv, smpte170m",
+        "SAR 16:11",
+        "The Train",
+        "1896-7",
+        "Arrival",
+        "(deu)",
+        "rotation of -90",
+    ):
         assert expected in said
     before, after = VideoReader(source), VideoReader(out)
     assert before.info.rotation == after.info.rotation == 90
@@ -339,8 +376,9 @@ def test_untagged_colour_is_tagged_as_it_was_taken(tmp_path: Path) -> None:
 
 
 def test_times_beside_late_sound_are_kept_in_mp4(tmp_path: Path) -> None:
-    film = Film(codec="libx264", audio="aac", audio_start=0.25, pts=[1000 + 41 * k for k in range(20)],
-                options={"bf": "3"})
+    film = Film(
+        codec="libx264", audio="aac", audio_start=0.25, pts=[1000 + 41 * k for k in range(20)], options={"bf": "3"}
+    )
     make_film(tmp_path / "film.mkv", film)
     colour(tmp_path / "film.mkv", tmp_path / "out.mp4")
     before, after = (VideoReader(tmp_path / name) for name in ("film.mkv", "out.mp4"))
@@ -404,7 +442,7 @@ def test_what_a_container_cannot_hold_is_named_or_refused(tmp_path: Path) -> Non
     assert nothing_left(tmp_path, "film.mkv", "out.mp4")
 
 
-# --- images --------------------------------------------------------------------------------------------------------------
+# --- images --------------------
 
 
 def write_png(path: Path, values: Array, pixel_format: str) -> None:
@@ -492,7 +530,7 @@ def test_images_have_a_rate_and_films_keep_theirs(tmp_path: Path) -> None:
         VideoReader(tmp_path, rate=Fraction(0))
 
 
-# --- bad films -------------------------------------------------------------------------------------------------------------
+# --- bad films --------------------
 
 
 def test_bad_films_are_refused_in_one_line(tmp_path: Path) -> None:
@@ -507,8 +545,8 @@ def test_bad_films_are_refused_in_one_line(tmp_path: Path) -> None:
         sound = av.AudioFrame.from_ndarray(wave, format="s16", layout="stereo")
         sound.sample_rate = 48000
         container.mux(stream.encode(sound))
-    for name in ("missing.mkv", "empty.mkv", "text.mp4", "notes.txt", "noise.avi", "folder", "sound.mkv", "no_%03d.png",
-                 "no.png"):
+    bad = ("missing.mkv", "empty.mkv", "text.mp4", "notes.txt", "noise.avi", "folder", "sound.mkv", "no_%03d.png")
+    for name in (*bad, "no.png"):
         with pytest.raises(InputError) as caught:
             VideoReader(tmp_path / name)
         assert "\n" not in str(caught.value)
@@ -548,8 +586,17 @@ def test_a_cut_off_film_gives_its_frames_and_says_where_it_broke(
     tmp_path: Path, name: str, options: dict[str, str]
 ) -> None:
     stamps = [k * 3600 for k in range(100)]
-    film = Film(160, 120, codec="libx264", options={"g": "10"}, time_base=Fraction(1, 90000), pts=stamps,
-                audio="aac", audio_seconds=4.0, container_options=options)
+    film = Film(
+        160,
+        120,
+        codec="libx264",
+        options={"g": "10"},
+        time_base=Fraction(1, 90000),
+        pts=stamps,
+        audio="aac",
+        audio_seconds=4.0,
+        container_options=options,
+    )
     make_film(tmp_path / name, film)
     whole = VideoReader(tmp_path / name)
     everything = list(whole.frames())
@@ -585,7 +632,7 @@ def test_corruption_in_the_middle_is_skipped_and_told(tmp_path: Path) -> None:
     assert 30 <= same < 40  # what the hit frame was a reference of is wrong up to the next keyframe
 
 
-# --- bad destinations ------------------------------------------------------------------------------------------------------
+# --- bad destinations --------------------
 
 
 @pytest.fixture
@@ -670,12 +717,14 @@ def test_meaningless_options_are_refused(tmp_path: Path, film: Path) -> None:
         assert caught.value.subject == option
 
 
-# --- interruption ------------------------------------------------------------------------------------------------------------
+# --- interruption --------------------
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "images", "f_%03d.png"])
-def test_an_interruption_leaves_what_was_there(tmp_path: Path, film: Path, error: type[BaseException], name: str) -> None:
+def test_an_interruption_leaves_what_was_there(
+    tmp_path: Path, film: Path, error: type[BaseException], name: str
+) -> None:
     folder = tmp_path / "result"
     folder.mkdir()
     if "." in name and "%" not in name:

@@ -1,0 +1,190 @@
+"""What every engine must do, whatever it is made of. A test module hands its engines to ``CASES``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from kinemacolor.engine import Engine
+from kinemacolor.engine.protocol import Bank, cells
+from kinemacolor.frames import FloatArray, Reference
+
+Check = Callable[[Engine], None]
+SIZES = ((48, 64), (61, 97), (97, 61), (33, 130))
+
+
+def scene(height: int, width: int, frames: int = 1, shift: float = 1.7, seed: int = 0) -> tuple[FloatArray, FloatArray]:
+    """A textured picture drifting to the left: L* (frames, H, W) and ab (frames, H, W, 2)."""
+    noise = np.random.default_rng(seed)
+    waves = [
+        (noise.uniform(0.04, 0.35), noise.uniform(0.04, 0.35), noise.uniform(0, 6), c)
+        for c in range(3)
+        for _ in range(6)
+    ]
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    film = []
+    for t in range(frames):
+        channels = np.zeros((3, height, width))
+        for fx, fy, phase, channel in waves:
+            channels[channel] += np.sin(fx * (x + shift * t) + fy * y + phase) / 6
+        film.append(channels)
+    stack = np.stack(film).astype(np.float32)
+    lightness = np.clip(50 + 45 * stack[:, 0], 0, 100).astype(np.float32)
+    return lightness, np.moveaxis(stack[:, 1:], 1, 3) * np.float32(60)
+
+
+def reference_of(lightness: FloatArray, ab: FloatArray) -> Reference:
+    return Reference(lightness, np.ascontiguousarray(ab), np.ones(lightness.shape, np.bool_))
+
+
+def masked(reference: Reference, mask: np.ndarray) -> Reference:
+    return replace(reference, mask=mask)
+
+
+def in_blocks(engine: Engine, film: FloatArray, bank: Bank, length: int) -> tuple[FloatArray, FloatArray]:
+    memory, every_ab, every_similarity = None, [], []
+    for first in range(0, len(film), length):
+        step = engine.step(film[first : first + length], bank, memory)
+        memory = step.memory
+        every_ab.append(step.ab)
+        every_similarity.append(step.similarity)
+    return np.concatenate(every_ab), np.concatenate(every_similarity)
+
+
+def check_shapes(engine: Engine) -> None:
+    for height, width in SIZES:
+        film, colours = scene(height, width, 2)
+        bank = engine.start([reference_of(film[0], colours[0])])
+        step = engine.step(film, bank)
+        assert step.ab.shape == (2, height, width, 2)
+        assert step.similarity.shape == (2, height, width)
+        assert step.keys.shape[:3] == (2, *cells(height, width))
+        assert step.ab.dtype == step.similarity.dtype == step.keys.dtype == np.float32
+        assert np.isfinite(step.ab).all()
+        assert np.abs(step.similarity).max() <= 1.001
+        assert bank.keys.shape == (np.prod(cells(height, width)), step.keys.shape[3])
+
+
+def check_deterministic(engine: Engine) -> None:
+    film, colours = scene(61, 97, 3)
+    results = []
+    for _ in range(2):
+        bank = engine.start([reference_of(film[0], colours[0])])
+        results.append(in_blocks(engine, film, bank, 2))
+    np.testing.assert_array_equal(results[0][0], results[1][0])
+    np.testing.assert_array_equal(results[0][1], results[1][1])
+
+
+def check_block_sizes(engine: Engine) -> None:
+    film, colours = scene(48, 64, 7)
+    bank = engine.start([reference_of(film[0], colours[0])])
+    for length in (1, 2, 3, 5):
+        ab, similarity = in_blocks(engine, film, bank, length)
+        assert ab.shape == (7, 48, 64, 2)
+        error = np.abs(ab - colours).mean()
+        assert error < 0.6 * np.abs(colours).mean(), f"block of {length}: off by {error}"
+        assert similarity.mean() > 0
+
+
+def check_several_references(engine: Engine) -> None:
+    film, colours = scene(48, 64, 3)
+    one = reference_of(film[0], colours[0])
+    other_film, other_colours = scene(61, 97, 1, seed=5)
+    hidden = masked(reference_of(other_film[0], other_colours[0]), np.zeros((61, 97), np.bool_))
+    alone = in_blocks(engine, film, engine.start([one]), 2)
+    for references in ([one, hidden], [hidden, one]):
+        both = in_blocks(engine, film, engine.start(references), 2)
+        np.testing.assert_allclose(both[0], alone[0], atol=2e-3)
+        np.testing.assert_allclose(both[1], alone[1], atol=1e-4)
+    shown = in_blocks(engine, film, engine.start([one, reference_of(other_film[0], other_colours[0])]), 2)
+    assert np.abs(shown[0] - alone[0]).max() > 0.1, "an unmasked second reference must matter"
+
+
+def check_masked_areas(engine: Engine) -> None:
+    film, colours = scene(48, 64, 2)
+    mask = np.ones((48, 64), np.bool_)
+    mask[:, 32:] = False
+    poisoned = colours[0].copy()
+    poisoned[:, 32:] = 120
+    clean = in_blocks(engine, film, engine.start([masked(reference_of(film[0], colours[0]), mask)]), 1)
+    other = in_blocks(engine, film, engine.start([masked(reference_of(film[0], poisoned), mask)]), 1)
+    np.testing.assert_allclose(other[0], clean[0], atol=1e-3)
+
+
+def check_padding(engine: Engine) -> None:
+    """Entries of padding change nothing; nor does the frame's own border, repeated outwards, change the inside."""
+    film, colours = scene(61, 97, 2)
+    bank = engine.start([reference_of(film[0], colours[0])])
+    garbage = np.random.default_rng(1)
+    padded = replace(
+        bank,
+        keys=np.concatenate([bank.keys, garbage.standard_normal((37, bank.keys.shape[1])).astype(np.float32)]),
+        ab=np.concatenate([bank.ab, np.full((37, 2), 99, np.float32)]),
+        valid=np.concatenate([bank.valid, np.zeros(37, np.bool_)]),
+    )
+    plain = in_blocks(engine, film, bank, 1)
+    np.testing.assert_allclose(in_blocks(engine, film, padded, 1)[0], plain[0], atol=2e-3)
+    border = ((0, 3), (0, 15))
+    wide_reference = Reference(
+        np.pad(film[0], border, mode="edge"),
+        np.pad(colours[0], (*border, (0, 0)), constant_values=99),
+        np.pad(np.ones((61, 97), np.bool_), border),
+    )
+    wide_film = np.pad(film, ((0, 0), *border), mode="edge")
+    wide = in_blocks(engine, wide_film, engine.start([wide_reference]), 1)[0][:, :61, :97]
+    assert np.abs(wide - plain[0]).mean() < 0.1 * np.abs(colours).mean()
+
+
+def check_memory(engine: Engine) -> None:
+    film, colours = scene(48, 64, 4)
+    bank = engine.start([reference_of(film[0], colours[0])])
+    first = engine.step(film[:2], bank)
+    kept = first.ab.copy()
+    engine.step(film[2:], bank, first.memory)
+    again = engine.step(film[:2], bank)
+    np.testing.assert_array_equal(again.ab, kept, err_msg="a step without memory must be a fresh start")
+    after = engine.step(film[2:], bank, first.memory)
+    twice = engine.step(film[2:], bank, first.memory)
+    np.testing.assert_array_equal(after.ab, twice.ab, err_msg="memory is a value: a step must not change it")
+
+
+def check_colour_comes_back(engine: Engine) -> None:
+    film, colours = scene(48, 64)
+    step = engine.step(film, engine.start([reference_of(film[0], colours[0])]))
+    assert np.abs(step.ab - colours).mean() < 0.35 * np.abs(colours).mean()
+
+
+def check_bad_input(engine: Engine) -> None:
+    film, colours = scene(48, 64)
+    reference = reference_of(film[0], colours[0])
+    bank = engine.start([reference])
+    for block, problem in (
+        (film[0], r"expected \(N, H, W\)"),
+        (film[:0], r"expected \(N, H, W\)"),
+        (film[:, :20], r"expected \(N, H, W\)"),
+        (film.astype(np.float64), "dtype float32"),
+        (film + 60, r"L\* in \[0, 100\]"),
+        (film * np.float32(np.nan), r"L\* in \[0, 100\]"),
+    ):
+        with pytest.raises(ValueError, match=problem):
+            engine.step(block, bank)
+    with pytest.raises(ValueError, match="at least one"):
+        engine.start([])
+    with pytest.raises(ValueError, match="at least one valid entry"):
+        engine.start([masked(reference, np.zeros((48, 64), np.bool_))])
+
+
+CHECKS: tuple[Check, ...] = (
+    check_shapes,
+    check_deterministic,
+    check_block_sizes,
+    check_several_references,
+    check_masked_areas,
+    check_padding,
+    check_memory,
+    check_colour_comes_back,
+    check_bad_input,
+)

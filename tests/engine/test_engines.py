@@ -1,0 +1,85 @@
+"""The conformance suite over every engine that runs on the base install."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from kinemacolor.engine import ENGINES, Engine, open_engine
+from kinemacolor.engine.protocol import Memory
+from kinemacolor.errors import UsageError
+from tests.engine import conformance
+from tests.engine.conformance import in_blocks, masked, reference_of, scene
+
+CASES = [(name, propagate) for name in ENGINES for propagate in (True, False)]
+
+
+@cache
+def engine_of(name: str, propagate: bool) -> Engine:
+    return open_engine(name, propagate=propagate, threads=1)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}-{'propagated' if case[1] else 'alone'}")
+@pytest.mark.parametrize("check", conformance.CHECKS, ids=lambda check: check.__name__)
+def test_conformance(check: conformance.Check, case: tuple[str, bool]) -> None:
+    engine = engine_of(*case)
+    assert isinstance(engine, Engine)
+    assert engine.name == case[0]
+    check(engine)
+
+
+def test_unknown_engine_is_named() -> None:
+    with pytest.raises(UsageError, match="there is no engine nonsense"):
+        open_engine("nonsense")
+
+
+def test_matching_frames_do_not_depend_on_blocks() -> None:
+    film, colours = scene(48, 64, 6)
+    engine = engine_of("matching", True)
+    bank = engine.start([reference_of(film[0], colours[0])])
+    whole = in_blocks(engine, film, bank, 6)[0]
+    for length in (1, 4):
+        np.testing.assert_array_equal(in_blocks(engine, film, bank, length)[0], whole)
+
+
+def test_propagation_keeps_a_moving_picture_sharper_than_matching() -> None:
+    film, colours = scene(72, 96, 8)
+    reference = reference_of(film[0], colours[0])
+    error = {}
+    for propagate in (True, False):
+        engine = engine_of("matching", propagate)
+        ab = in_blocks(engine, film, engine.start([reference]), 4)[0]
+        error[propagate] = np.abs(ab - colours)[:, 8:-8, 16:-24].mean()
+    assert error[True] < 0.6 * error[False]
+
+
+def test_propagation_gives_no_colour_from_masked_areas() -> None:
+    film, colours = scene(72, 96, 3)
+    mask = np.ones((72, 96), np.bool_)
+    mask[:, :48] = False
+    poisoned = colours[0].copy()
+    poisoned[:, :48] = 128
+    engine = engine_of("matching", True)
+    ab = in_blocks(engine, film, engine.start([masked(reference_of(film[0], poisoned), mask)]), 1)[0]
+    assert ab.max() < np.abs(colours[0][:, 48:]).max() + 1
+
+
+def test_colours_are_carried_where_no_reference_is_a_frame_of_the_shot() -> None:
+    """Where matching has to guess in every frame, carried colours change less along the motion."""
+    film, colours = scene(72, 96, 6, shift=1.0)
+    mirrored = reference_of(film[0][:, ::-1].copy(), colours[0][:, ::-1])
+    change = {}
+    for propagate in (True, False):
+        engine = engine_of("matching", propagate)
+        ab = in_blocks(engine, film, engine.start([mirrored]), 1)[0]
+        change[propagate] = np.abs(ab[1:, :, :-1] - ab[:-1, :, 1:]).mean()
+    assert change[True] < 0.6 * change[False]
+
+
+def test_memory_of_another_engine_is_refused() -> None:
+    film, colours = scene(48, 64)
+    engine = engine_of("matching", True)
+    with pytest.raises(ValueError, match="memory: expected one of the engine matching"):
+        engine.step(film, engine.start([reference_of(film[0], colours[0])]), Memory())

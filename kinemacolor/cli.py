@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from enum import StrEnum
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 DAMAGED = 3
 """Exit code where the input broke off: the output is complete as far as it goes."""
 INTERRUPTED = 130
+SLOWEST, FASTEST = 0.001, 1000
+"""Limits of ``--fps``."""
 
 app = typer.Typer(
     name="kinemacolor",
@@ -159,9 +164,12 @@ def _rate(text: str | None) -> Any:
     if text is None:
         return None
     try:
-        return Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
-        raise UsageError("--fps", f"{text} is not a rate", "give frames a second, as 18 or 24000/1001") from error
+        rate = Fraction(text).limit_denominator(100_000)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not SLOWEST <= rate <= FASTEST:
+        raise UsageError("--fps", f"{text} is not a rate", "give frames a second, as 18 or 24000/1001")
+    return rate
 
 
 def summary_record(summary: Summary) -> dict[str, Any]:
@@ -239,7 +247,6 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 
 
 def _info_record() -> dict[str, Any]:
-    import os
     import platform
     from importlib.metadata import version
 
@@ -286,13 +293,34 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
+def _interruptible() -> None:
+    """Ctrl-C, SIGTERM and a closed terminal interrupt; said again within two seconds, they leave the tidying alone."""
+    last = float("-inf")
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal last
+        if time.monotonic() - last > 2:
+            last = time.monotonic()
+            raise KeyboardInterrupt
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        kind = getattr(signal, name, None)  # no SIGHUP on Windows
+        if kind is not None and signal.getsignal(kind) is not signal.SIG_IGN:
+            signal.signal(kind, interrupt)
+
+
+def _leave_if_busy(code: int) -> None:
+    """Leaves at once where a stage is still deep in foreign code, which Python's own way out might crash."""
+    pipeline = sys.modules.get("kinemacolor.pipeline")
+    if pipeline and any(thread.name == pipeline.STAGE_THREAD for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def main() -> NoReturn:
     """Entry point: errors become one line on standard error and an exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    _interruptible()
     try:
         code = app(standalone_mode=False) or 0
     except KinemacolorError as error:
@@ -308,6 +336,7 @@ def main() -> NoReturn:
         if message:  # none where the help was shown instead
             print(f"kinemacolor: {message}; see kinemacolor --help", file=sys.stderr)
         code = UsageError.exit_code
+    _leave_if_busy(code)
     sys.exit(code)
 
 

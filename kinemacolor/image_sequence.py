@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,7 +83,7 @@ class ImageSequence:
             container="image2",
         )
 
-    def frames(self, notes: Damage, chroma: bool) -> Iterator[Frame]:
+    def frames(self, notes: Damage, chroma: bool) -> Generator[Frame, None, None]:
         """The images in order; one that cannot be decoded is skipped and noted, and its time stays empty."""
         info = self.info
         if self.gap:

@@ -6,6 +6,7 @@ and encoding overlap while memory stays the same however long the film is.
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -20,7 +21,7 @@ import numpy as np
 
 from kinemacolor.color import codes_to_luma, luma_to_grey_lightness
 from kinemacolor.engine import Bank, Engine, Memory, open_engine
-from kinemacolor.errors import UsageError
+from kinemacolor.errors import InputError, OutputError, UsageError
 from kinemacolor.frames import FloatArray, Frame
 from kinemacolor.references import network_size, read_still, to_reference
 from kinemacolor.upsample import Quality, chroma_planes, resize
@@ -30,6 +31,10 @@ T = TypeVar("T")
 
 QUEUE = 4
 """Frames that wait between two stages."""
+PATIENCE = 0.75
+"""Seconds to wait for a stage that was told to stop; after that it is left to end by itself."""
+STAGE_THREAD = "kinemacolor stage"
+"""Name of the stages' threads."""
 SUBSAMPLING: dict[ChromaFormat, tuple[int, int]] = {"420": (2, 2), "422": (1, 2), "444": (1, 1)}
 
 
@@ -143,10 +148,16 @@ def colorize(
         raise UsageError("--reference", "no coloured still was given", "give at least one image")
     if size is not None and not 32 <= size <= 2160:
         raise UsageError("--size", f"{size} is not a short side in pixels", "give 32 to 2160")
-    check_destination(output, source=film, codec=codec, overwrite=overwrite)
+    for option, seconds in (("--start", start), ("--end", end)):
+        if seconds is not None and not math.isfinite(seconds):
+            raise UsageError(option, f"{seconds} is not a time", "give seconds")
+    with _reachable(output, OutputError):
+        check_destination(output, source=film, codec=codec, overwrite=overwrite)
     stills = [read_still(path) for path in references]
     clock = Clock()
-    with VideoReader(film, rate=rate) as reader:
+    with _reachable(film, InputError):
+        reader = VideoReader(film, rate=rate)
+    with reader:
         info = reader.info
         aspect = float(info.width * info.sample_aspect_ratio) / info.height
         shape = network_size(aspect, 1, side=size)
@@ -195,6 +206,16 @@ def colorize(
         warnings=tuple(writer.warnings),
         damage=reader.damage,
     )
+
+
+@contextmanager
+def _reachable(path: str | Path, kind: type[InputError] | type[OutputError]) -> Iterator[None]:
+    """A path that the system does not even let one look at (too long, in a locked folder) is the user's to mend."""
+    try:
+        yield
+    except OSError as error:
+        problem = f"cannot be reached ({error.strerror or error})"
+        raise kind(path, problem, "check its name and the permissions of its folder") from error
 
 
 def expected_frames(info: VideoInfo, start: float | None, end: float | None) -> int | None:
@@ -255,7 +276,11 @@ class _End:
 
 
 def in_background(stage: Generator[T, None, None]) -> Generator[T, None, None]:
-    """Runs a stage in a thread, at most ``QUEUE`` items ahead; closing it stops the stage and waits for its thread."""
+    """Runs a stage in a thread, at most ``QUEUE`` items ahead; closing it stops the stage and waits for its thread.
+
+    It waits ``PATIENCE`` at most: a stage deep in foreign code (seeking in a long film, a large network) must not hold
+    up an interruption.
+    """
     items: queue.Queue[T | _End] = queue.Queue(QUEUE)
     stopped = threading.Event()
 
@@ -279,7 +304,7 @@ def in_background(stage: Generator[T, None, None]) -> Generator[T, None, None]:
             error = raised
         put(_End(error))
 
-    thread = threading.Thread(target=work, daemon=True)
+    thread = threading.Thread(target=work, name=STAGE_THREAD, daemon=True)
     thread.start()
     try:
         while True:
@@ -291,4 +316,4 @@ def in_background(stage: Generator[T, None, None]) -> Generator[T, None, None]:
             yield item
     finally:
         stopped.set()
-        thread.join()
+        thread.join(PATIENCE)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +20,10 @@ from kinemacolor.frames import MINIMUM_SIDE, BoolArray, FloatArray, Matrix, Refe
 
 GREY_CHROMA = 4.0
 """A still whose strongest chroma √(a² + b²) stays below this (Lab units) is taken for grey."""
+LOST_PIXELS = re.compile(r"premature end|bad Huffman code|\d{2,} extraneous bytes")
+"""What libjpeg prints where it makes pixels up; its other complaints (a few stray bytes, odd metadata) do no harm."""
+PATCH = 4
+"""Side of the smallest area, in pixels at network size, whose colour the engines take in: a cell of their key grid."""
 SAME_ASPECT = 0.03
 """Aspect ratios that differ by less than this share are the same: rounding of sizes, not another picture."""
 
@@ -64,23 +73,44 @@ def _decode(path: Path, content: bytes) -> tuple[FloatArray, FloatArray]:
     data = np.frombuffer(content, np.uint8)
     image = None
     previous = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    complaints: list[str] = []
     try:
-        if data.size:
-            image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        with _stderr_kept(complaints):
+            if data.size:
+                image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
             if image is not None and (image.ndim == 2 or image.shape[2] != 4):
                 image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)  # this way EXIF's turn is honoured
     except cv2.error:
         image = None
     finally:
         cv2.utils.logging.setLogLevel(previous)
-    if image is None:
+    if image is None or LOST_PIXELS.search("".join(complaints)):
         problem = "is not an image, or corrupt" if data.size else "is empty"
         raise InputError(path, problem, "give a PNG, JPEG, TIFF or WebP image as reference")
     scale = np.iinfo(image.dtype).max if image.dtype.kind == "u" else 1
-    values = np.clip(image.astype(np.float32) / np.float32(scale), 0, 1)
+    values = np.clip(np.nan_to_num(image.astype(np.float32)) / np.float32(scale), 0, 1)
     if values.shape[2] == 4:
         return values[..., :3], values[..., 3]
     return values, np.ones(values.shape[:2], np.float32)
+
+
+@contextmanager
+def _stderr_kept(into: list[str]) -> Iterator[None]:
+    """What libpng and libjpeg print on standard error by themselves goes ``into`` the list."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no standard error
+        yield
+        return
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            into.append(file.read().decode(errors="replace"))
 
 
 def _strongest_chroma(rgb: FloatArray, mask: BoolArray) -> float:
@@ -104,6 +134,13 @@ def _shrink(rgb: FloatArray, mask: BoolArray, size: tuple[int, int]) -> FloatArr
 def _shrink_mask(mask: BoolArray, size: tuple[int, int]) -> BoolArray:
     opaque: BoolArray = _resize(mask.astype(np.float32), size) >= 0.5
     return opaque
+
+
+def _patch_opaque(mask: BoolArray) -> bool:
+    """Whether at least one patch is opaque for the most part."""
+    rows, columns = mask.shape[0] // PATCH, mask.shape[1] // PATCH
+    patches = mask[: rows * PATCH, : columns * PATCH].reshape(rows, PATCH, columns, PATCH)
+    return bool(patches.mean(axis=(1, 3)).max() >= 0.5)
 
 
 def _resize(image: FloatArray, size: tuple[int, int]) -> FloatArray:
@@ -140,7 +177,7 @@ def to_reference(
         rotation: degrees clockwise by which a viewer turns the stored picture; the still is turned back.
 
     Raises:
-        InputError: at this size nothing opaque is left.
+        InputError: at this size hardly anything opaque is left.
     """
     rgb, mask = np.rot90(still.rgb, rotation // 90), np.rot90(still.mask, rotation // 90)
     height, width = mask.shape
@@ -148,7 +185,7 @@ def to_reference(
     rows, columns = frame_size if same else network_size(width, height, area=frame_size[0] * frame_size[1])
     small = np.clip(_shrink(np.ascontiguousarray(rgb), np.ascontiguousarray(mask), (columns, rows)), 0, 1)
     small_mask = _shrink_mask(np.ascontiguousarray(mask), (columns, rows))
-    if not small_mask.any():
+    if not _patch_opaque(small_mask):
         raise InputError(still.name, "hardly anything in it is opaque", "give a reference that shows more colour")
     ab = np.ascontiguousarray(rgb_to_lab(small)[..., 1:])
     return Reference(still_lightness(small, matrix), ab, small_mask, still.name)

@@ -18,7 +18,8 @@ from kinemacolor.errors import InputError
 
 _DECLARES_DURATION = ("matroska", "mov,mp4", "avi")
 _INDEXED = ("matroska", "mov,mp4")
-_ATTACHED_PICTURE = 0x400
+ATTACHED_PICTURE = 0x400
+"""The disposition bit of a cover picture."""
 
 
 @dataclass(slots=True)
@@ -109,7 +110,7 @@ def open_film(path: Path) -> InputContainer:
 def video_stream(path: Path, container: InputContainer) -> VideoStream:
     """The film's picture: its first video stream that is not a cover picture."""
     for stream in container.streams.video:
-        if stream.codec_context is not None and not int(stream.disposition) & _ATTACHED_PICTURE:
+        if stream.codec_context is not None and not int(stream.disposition) & ATTACHED_PICTURE:
             return stream
     if container.streams.video and container.streams.video[0].codec_context is None:
         raise InputError(path, "its video codec is not known here", "convert the film to H.264 or FFV1 first")
@@ -168,9 +169,9 @@ def _decoded(container: InputContainer, stream: VideoStream, notes: Damage, thre
             continue
         suspect = bool(packet.is_corrupt) if packet.size else suspect
         flushed = flushed or not packet.size
-        yield from _packet_pictures(stream, packet, notes)
+        yield from _packet_pictures(container, stream, packet, notes)
     if not flushed:
-        yield from _packet_pictures(stream, None, notes)
+        yield from _packet_pictures(container, stream, None, notes)
     if notes.broke_off is None:
         declared = _declared_end(container)
         slack = Fraction(1, 5) + 2 / (stream.guessed_rate or Fraction(25))
@@ -180,14 +181,20 @@ def _decoded(container: InputContainer, stream: VideoStream, notes: Damage, thre
             notes.broke_off = f"{float(declared):.3f} s are declared, {float(reached):.3f} s are there"
 
 
-def _packet_pictures(stream: VideoStream, packet: Packet[Stream] | None, notes: Damage) -> list[av.VideoFrame]:
+def _packet_pictures(
+    container: InputContainer, stream: VideoStream, packet: Packet[Stream] | None, notes: Damage
+) -> list[av.VideoFrame]:
     try:
-        return stream.decode(packet)
+        pictures = stream.decode(packet)
     except av.error.EOFError:
         return []
     except (av.FFmpegError, OSError, ValueError):
         notes.packet_lost()
         return []
+    if container.format.name == "avi":  # it stores no presentation times: what stands there is a guess of FFmpeg's
+        for picture in pictures:
+            picture.pts = picture.dts
+    return pictures
 
 
 def _packet_end(packet: Packet[Stream]) -> Fraction:
@@ -228,12 +235,12 @@ def entry_point(path: Path, first: int, target: int) -> tuple[int, int]:
             for packet in container.demux(stream):
                 if not packet.size:
                     break
-                if packet.pts is None or packet.dts is None or packet.is_discard or packet.is_corrupt:
+                if packet.pts is None or packet.is_discard or packet.is_corrupt:
                     return beginning
                 times.append(packet.pts)
                 if packet.is_keyframe and packet.pts <= target:
                     keys.append(packet.pts)
-                if packet.dts > target:
+                if packet.dts is not None and packet.dts > target:
                     break
         except av.FFmpegError:
             return beginning

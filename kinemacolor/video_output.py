@@ -41,7 +41,7 @@ class CodecPlan:
 
 
 CODECS: dict[CodecName, CodecPlan] = {
-    "h264": CodecPlan("libx264", (8, 10), (("preset", "fast"),), 16, ("mp4", "mov", "matroska")),
+    "h264": CodecPlan("libx264", (8, 10), (("preset", "faster"),), 16, ("mp4", "mov", "matroska")),
     "h265": CodecPlan(
         "libx265", (8, 10, 12), (("preset", "fast"), ("x265-params", "log-level=error")), 18, ("mp4", "mov", "matroska")
     ),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -80,19 +81,20 @@ class VideoReader:
         notes = Damage()
         count = 0
         source = self._images.frames(notes, chroma) if self._images else self._film_frames(notes, begin, chroma)
-        for frame in source:
-            time = frame.time - self.info.first_time
-            if stop is not None and time >= stop:
-                break
-            if time >= begin:
-                count += 1
-                yield frame
+        with contextlib.closing(source):
+            for frame in source:
+                time = frame.time - self.info.first_time
+                if stop is not None and time >= stop:
+                    break
+                if time >= begin:
+                    count += 1
+                    yield frame
         self.damage = notes.text()
         if count == 0:
             length = f"{self.info.duration:.3f} s" if self.info.duration is not None else "unknown length"
             raise UsageError(self.info.path, f"no frame lies in the interval ({length})", "choose another start or end")
 
-    def _film_frames(self, notes: Damage, begin: Fraction, chroma: bool) -> Iterator[Frame]:
+    def _film_frames(self, notes: Damage, begin: Fraction, chroma: bool) -> Generator[Frame, None, None]:
         info = self.info
         layout = pixel_layout(info.pixel_format)
         shape = (info.width, info.height, info.pixel_format)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -14,12 +15,13 @@ from av.packet import Packet
 from av.stream import Stream
 
 from kinemacolor.errors import OutputError
+from kinemacolor.video_decode import ATTACHED_PICTURE
 from kinemacolor.video_info import VideoInfo
 
 _TEXT_SUBTITLES = frozenset({"subrip", "srt", "mov_text", "webvtt", "ass", "ssa", "text"})
 _TEXT_FOR = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip"}
 _INTERLEAVING = 10  # seconds that streams of one film may lie apart in the file
-_OF_THE_CONTAINER = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "duration"})
+_OF_THE_CONTAINER = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "software", "duration"})
 _OF_THE_STREAM = frozenset({"encoder", "duration", "bps", "number_of_frames", "number_of_bytes", "vendor_id"})
 ITUNES_TAGS = frozenset(
     {
@@ -41,6 +43,7 @@ ITUNES_TAGS = frozenset(
         "network",
         "keywords",
         "author",
+        "timecode",
         "creation_time",
         "episode_sort",
         "season_number",
@@ -116,6 +119,7 @@ class CopiedStreams:
         self._targets: dict[int, Stream] = {}
         self._texts: dict[int, Any] = {}
         self._last: dict[int, int] = {}
+        self._untimed: Counter[int] = Counter()
         self._pending: Packet[Stream] | None = None
         for stream in film.streams:
             if stream.index == picture:
@@ -127,7 +131,10 @@ class CopiedStreams:
     def _add(self, stream: Stream, strict: bool) -> None:
         container = self._output.format.name
         target: Any = None
-        if container_takes(container, stream):
+        if container == "matroska" and int(stream.disposition) & ATTACHED_PICTURE:
+            if self._attach_cover(stream):
+                return
+        elif container_takes(container, stream):
             target = self._output.add_stream_from_template(stream, opaque=True)
         elif _name(stream) in _TEXT_SUBTITLES and container in _TEXT_FOR:
             target = self._add_text(stream, _TEXT_FOR[container])
@@ -136,9 +143,12 @@ class CopiedStreams:
             return
         if target is None:
             what = f"{stream.type} stream {stream.index} ({_name(stream) or 'no codec'})"
+            other = container != "matroska" and container_takes("matroska", stream)
             if strict:
-                raise OutputError(self._output.name, f"cannot hold {what}", "write an .mkv file, or leave out --strict")
-            self.warnings.append(f"{what} was left out, which {container} cannot hold; an .mkv file keeps it")
+                remedy = "write an .mkv file, or leave out --strict" if other else "leave out --strict"
+                raise OutputError(f"{container} output", f"cannot hold {what}", remedy)
+            remedy = "; an .mkv file keeps it" if other else ""
+            self.warnings.append(f"{what} was left out, which {container} cannot hold{remedy}")
             stream.discard = av.stream.Discard.all
             return
         target.metadata.update(stream_tags(stream.metadata, coloured=False))
@@ -152,7 +162,20 @@ class CopiedStreams:
         if stream.type != "data" or not self._film.format.name.startswith("mov"):
             return False
         chapters = _name(stream) == "bin_data" and bool(self._film.chapters())
-        return chapters or ("timecode" in stream.metadata and self._output.format.name == "mov")
+        return self._output.format.name in ("mp4", "mov") and (chapters or "timecode" in stream.metadata)
+
+    def _attach_cover(self, stream: Stream) -> bool:
+        """Puts a cover picture into an MKV file, where covers are attachments."""
+        kind = {"png": "png", "mjpeg": "jpeg"}.get(_name(stream) or "")
+        if kind is None:
+            return False
+        with av.open(self._film.name, "r", metadata_errors="replace") as film:
+            packet = next((packet for packet in film.demux(film.streams[stream.index]) if packet.size), None)
+        stream.discard = av.stream.Discard.all
+        if packet is None:
+            return False
+        self._output.add_attachment(f"cover.{kind.replace('jpeg', 'jpg')}", f"image/{kind}", bytes(packet))
+        return True
 
     def _add_text(self, stream: Stream, codec: str) -> Stream | None:
         try:
@@ -189,7 +212,10 @@ class CopiedStreams:
                 yield packet
 
     def close(self) -> None:
-        """Closes the film."""
+        """Closes the film and adds up what was left out."""
+        for index, count in sorted(self._untimed.items()):
+            self.warnings.append(f"{count} packets of stream {index} without a valid time were left out")
+        self._untimed.clear()
         self._packets = iter(())
         self._film.close()
 
@@ -222,8 +248,10 @@ class CopiedStreams:
         if packet.pts is not None:
             packet.pts -= move
         packet.dts = packet.dts - move if packet.dts is not None else packet.pts
+        if packet.dts is None and int(packet.stream.disposition) & ATTACHED_PICTURE:
+            packet.pts = packet.dts = 0
         if packet.dts is None or packet.dts < self._last.get(index, packet.dts):
-            self.warnings.append(f"a packet of stream {index} without a valid time was left out")
+            self._untimed[index] += 1
             return
         self._last[index] = packet.dts
         packet.stream = target

@@ -14,6 +14,7 @@ from typing import Any, Self
 import av
 import av.filter
 from av.container import OutputContainer
+from av.packet import Packet
 from av.video.stream import VideoStream
 
 from kinemacolor.errors import KinemacolorError, OutputError
@@ -100,7 +101,9 @@ class VideoWriter:
         try:
             if self._images is not None:
                 self._sink = ImageWriter(self._images)
-        except OSError as error:
+            elif not self._trimmed:
+                self._sink = self._open_film(None)
+        except (av.FFmpegError, OSError) as error:
             raise write_error(self.destination, error) from error
         return self
 
@@ -114,7 +117,7 @@ class VideoWriter:
         self._check(frame)
         try:
             if self._sink is None:
-                self._sink = self._open_film(frame)
+                self._sink = self._open_film(frame.time)
             self._sink.write(frame)
         except (av.FFmpegError, OSError) as error:
             raise write_error(self.destination, error) from error
@@ -132,27 +135,25 @@ class VideoWriter:
             raise ValueError(f"frame {frame.index}: expected a time after {self._last} s, got {frame.time} s")
         self._last = frame.time
 
-    def _open_film(self, frame: Frame) -> _FilmSink:
-        """Opened at the first frame, whose time tells how far a part of a film moves."""
+    def _open_film(self, begin: Fraction | None) -> _FilmSink:
+        """Opens the output; for a part of a film at its first frame, whose time ``begin`` tells how far all moves."""
         info = self._info
-        begin = frame.time if self._trimmed else None
         stop = None if self._stop is None else info.first_time + self._stop
-        shift = Fraction(0)
-        if self._trimmed:
-            shift = frame.time
-        elif info.container in _RESTARTING_CLOCKS:
+        shift = begin if begin is not None else Fraction(0)
+        if begin is None and info.container in _RESTARTING_CLOCKS:
             shift = _film_start(info)
         return _FilmSink(self.destination, info, self._encoding, (begin, stop, shift), self._strict, self.warnings)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._sink is None:
+        if kind is not None or self._last is None:
+            if self._sink is not None:
+                self._sink.abandon()
             if kind is None:
                 raise OutputError(self.destination, "no frame was written", "check the film and the interval")
             return
-        if kind is not None:
-            self._sink.abandon()
+        if self._sink is None:
             return
         try:
             self._sink.finish(self._overwrite)
@@ -285,14 +286,21 @@ class _FilmSink:
         if self._shape is not None:
             self._shape.push(picture)
             shaped = self._shape.pull()
-        for packet in self._stream.encode(shaped):
-            self._container.mux_one(packet)
+        self._mux(self._stream.encode(shaped))
+
+    def _mux(self, packets: list[Packet[VideoStream]]) -> None:
+        reordering = round(10 / self._ticks)
+        for packet in packets:
+            # x265 leaves decoding times unset in films of one or two frames, where nothing is reordered.
+            if packet.pts is not None and not packet.pts - reordering <= (packet.dts or 0) <= packet.pts:
+                packet.dts = packet.pts
+            if self._container is not None:
+                self._container.mux_one(packet)
 
     def finish(self, overwrite: bool) -> None:
         if self._container is None:
             return
-        for packet in self._stream.encode(None):
-            self._container.mux_one(packet)
+        self._mux(self._stream.encode(None))
         if self._copied is not None:
             self._copied.advance(None)
             self._copied.close()

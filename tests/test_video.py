@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from kinemacolor.errors import InputError, OutputError, UsageError
 from kinemacolor.frames import Array, Frame
 from kinemacolor.video import VideoReader, VideoWriter, check_destination, output_chroma
+from kinemacolor.video_decode import entry_point
 from tests.media import SUBTITLES, Film, make_film, packets, plane
 
 TURN_CLOCKWISE = (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
@@ -181,6 +182,33 @@ def test_a_part_far_into_a_compressed_film_is_the_same_as_when_all_is_read(tmp_p
         np.testing.assert_array_equal(frame.luma, everything[frame.index].luma)
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("film.mkv", "libx264", {"g": "12", "bf": "3"}),
+        ("film.mp4", "libx264", {"g": "12", "bf": "3", "x264-params": "open-gop=1"}),
+        ("film.mkv", "ffv1", {"g": "12"}),
+    ],
+)
+def test_a_late_part_is_entered_at_a_keyframe(tmp_path: Path, name: str, codec: str, options: dict[str, str]) -> None:
+    make_film(tmp_path / name, Film(count=60, codec=codec, options=options, pts=[k * 40 for k in range(60)]))
+    everything = list(VideoReader(tmp_path / name).frames())
+    base = everything[0].time_base
+    for time in (Fraction(0), Fraction(1), Fraction(2)):
+        number, key = entry_point(tmp_path / name, everything[0].pts, int(time / base))
+        assert everything[number].pts == key
+        assert 0 <= time - key * base <= Fraction(12, 25)
+
+
+def test_times_of_avi_films_with_reordered_frames_are_even(tmp_path: Path) -> None:
+    film = Film(count=30, codec="libx264", options={"bf": "3"}, time_base=Fraction(1, 24), pts=list(range(30)))
+    make_film(tmp_path / "film.avi", film)
+    reader = VideoReader(tmp_path / "film.avi")
+    times = [frame.pts for frame in reader.frames()]
+    assert times == list(range(times[0], times[0] + 30))
+    assert reader.damage is None
+
+
 # --- what is written --------------------
 
 
@@ -238,6 +266,15 @@ def test_ten_bits_of_prores_hold_eight_bit_luma_fourfold(tmp_path: Path) -> None
     assert writer.chroma == "422"
     for before, after in zip(lumas(tmp_path / "film.mkv"), lumas(tmp_path / "out.mov"), strict=True):
         assert abs(float(after.astype(float).mean()) - 4 * float(before.mean())) < 2
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize(("codec", "name"), [("h264", "out.mp4"), ("h265", "out.mov"), ("h265", "out.mkv")])
+def test_the_shortest_films_are_written(tmp_path: Path, count: int, codec: Any, name: str) -> None:
+    make_film(tmp_path / "film.mkv", Film(count=count))
+    colour(tmp_path / "film.mkv", tmp_path / name, codec=codec)
+    before, after = (VideoReader(tmp_path / film).frames() for film in ("film.mkv", name))
+    assert [frame.time for frame in after] == [frame.time for frame in before]
 
 
 def test_crf_sets_the_quality(tmp_path: Path) -> None:
@@ -431,6 +468,18 @@ def test_subtitles_become_timed_text_in_mp4(tmp_path: Path) -> None:
     assert "00:00:00,100 --> 00:00:00,300" in srt
     assert "<i>train</i>" in srt
     assert "Gone.\nLong gone." in srt.replace("\r", "")
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
+def test_a_cover_picture_is_kept_and_is_not_the_film(tmp_path: Path, name: str) -> None:
+    make_film(tmp_path / "plain.mp4", Film(count=4, codec="libx264"))
+    write_png(tmp_path / "cover.png", plane(30, 30, 8, 1), "gray")
+    added = ffmpeg("-i", tmp_path / "cover.png", "-i", tmp_path / "plain.mp4", "-map", "0", "-map", "1", "-c", "copy",
+                   "-disposition:v:0", "attached_pic", tmp_path / "film.mp4")  # fmt: skip
+    assert added.returncode == 0
+    colour(tmp_path / "film.mp4", tmp_path / name)
+    assert len(lumas(tmp_path / name)) == 4
+    assert "(attached pic)" in described(tmp_path / name)
 
 
 def test_what_a_container_cannot_hold_is_named_or_refused(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""How good a colourized film is, in figures."""

@@ -225,7 +225,8 @@ def _progress(hidden: bool) -> Iterator[Callable[[int, int | None], None] | None
 
         yield advance
     finally:
-        bar.stop()
+        if bar.live.is_started:  # else it would print an empty line
+            bar.stop()
 
 
 @app.command()
@@ -327,7 +328,6 @@ def main() -> NoReturn:
         print(f"kinemacolor: {error}", file=sys.stderr)
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        print("kinemacolor: interrupted; nothing was left under the output's name", file=sys.stderr)
         code = INTERRUPTED
     except Exception as error:
         if not hasattr(error, "format_message"):  # what typer raises for a command line that makes no sense
@@ -336,6 +336,8 @@ def main() -> NoReturn:
         if message:  # none where the help was shown instead
             print(f"kinemacolor: {message}; see kinemacolor --help", file=sys.stderr)
         code = UsageError.exit_code
+    if code == INTERRUPTED:  # some versions of typer return it, others raise
+        print("kinemacolor: interrupted; nothing was left under the output's name", file=sys.stderr)
     _leave_if_busy(code)
     sys.exit(code)
 

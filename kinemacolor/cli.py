@@ -304,10 +304,14 @@ def _interruptible() -> None:
             last = time.monotonic()
             raise KeyboardInterrupt
 
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        kind = getattr(signal, name, None)  # no SIGHUP on Windows
-        if kind is not None and signal.getsignal(kind) is not signal.SIG_IGN:
+    for kind in _interrupting():
+        if signal.getsignal(kind) is not signal.SIG_IGN:
             signal.signal(kind, interrupt)
+
+
+def _interrupting() -> list[signal.Signals]:
+    """The signals that mean "stop"; Windows has no SIGHUP."""
+    return [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__]
 
 
 def _leave_if_busy(code: int) -> None:
@@ -337,6 +341,8 @@ def main() -> NoReturn:
             print(f"kinemacolor: {message}; see kinemacolor --help", file=sys.stderr)
         code = UsageError.exit_code
     if code == INTERRUPTED:  # some versions of typer return it, others raise
+        for kind in _interrupting():  # on its way out Python would let them kill it
+            signal.signal(kind, signal.SIG_IGN)
         print("kinemacolor: interrupted; nothing was left under the output's name", file=sys.stderr)
     _leave_if_busy(code)
     sys.exit(code)

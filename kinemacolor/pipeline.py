@@ -223,9 +223,8 @@ def expected_frames(info: VideoInfo, start: float | None, end: float | None) -> 
     if info.frames is None:
         return None
     rate = float(info.rate)
-    first = round((start or 0.0) * rate)
-    last = info.frames if end is None else min(info.frames, round(end * rate))
-    return max(0, last - first)
+    first, last = (math.ceil(seconds * rate - 1e-6) for seconds in (start or 0.0, end or 0.0))
+    return max(0, (info.frames if end is None else min(info.frames, last)) - first)
 
 
 def _read(reader: VideoReader, start: float | None, end: float | None, clock: Clock) -> Generator[Frame, None, None]:

@@ -85,11 +85,12 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
     noise = np.random.default_rng(0)
     make_film(folder / "film.mkv")
     make_film(folder / "full.mkv", Film(attachment=b"font", subtitles=SUBTITLES))
-    make_film(folder / "zero.mkv", Film(pts=[]))
+    make_film(folder / "zero.mkv", Film(pts=[], audio="pcm_s16le"))
     make_sound(folder / "sound.mkv")
     (folder / "empty.mkv").touch()
     (folder / "noise.mkv").write_bytes(noise.bytes(5000))
     (folder / "text.mp4").write_text("Dear Sir,\n" * 200)
+    (folder / "notes.txt").write_text("Dear Sir,\n" * 200)
     cut(folder / "film.mkv", folder / "header.mkv", 0.01)
     colour = halves()
     write_still(folder / "still.png", colour)
@@ -124,7 +125,8 @@ BAD_FILMS = {
     "missing.mkv": "no such file",
     "empty.mkv": "empty",
     "noise.mkv": "cannot be read as a film",
-    "text.mp4": "text file",
+    "text.mp4": "cannot be read as a film",
+    "notes.txt": "text file",
     "header.mkv": "",
     "sound.mkv": "no video stream",
     "zero.mkv": "not one frame",
@@ -163,7 +165,7 @@ BAD_OPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
     "small size": (("--size", "31"), "31 is not"),
     "negative size": (("--size", "-5"), "-5 is not"),
     "large size": (("--size", "99999"), "99999"),
-    "no start": (("--start", "soon"), "soon"),
+    "no start": (("--start", "soon"), "'--start'"),
     "start nan": (("--start", "nan"), "nan"),
     "start inf": (("--start", "inf"), "inf"),
     "end nan": (("--end", "nan"), "nan"),
@@ -288,7 +290,7 @@ def test_permissions_as_the_system_keeps_them(run: Run, tmp_path: Path, monkeypa
     assert run("colorize", *FILM, "-o", "out.mp4").code == 3
 
 
-# --- good runs and half-good ones --------------------------------------------------------------------------------------
+# --- good runs and half-good ones --------------------
 
 
 @pytest.fixture
@@ -422,7 +424,7 @@ def test_version_and_help(run: Run) -> None:
     assert run().code == 2
 
 
-# --- interruption ------------------------------------------------------------------------------------------------------
+# --- interruption --------------------
 
 START = "from kinemacolor.cli import main; main()"
 STUCK = """
@@ -447,11 +449,11 @@ def started(folder: Path, program: str, *arguments: str) -> subprocess.Popen[str
 
 
 def interrupted(process: subprocess.Popen[str], folder: Path, kinds: tuple[signal.Signals, ...]) -> float:
-    """Sends signals, a tenth of a second apart, and returns how long the end took; checks how it ended."""
+    """Sends signals, shortly one after the other, and returns how long the end took; checks how it ended."""
     begin = time.monotonic()
     for kind in kinds:
         process.send_signal(kind)
-        time.sleep(0.1)
+        time.sleep(0.02)
     try:
         _, err = process.communicate(timeout=30)
     finally:
@@ -472,7 +474,7 @@ def wait_for(done: Callable[[], object], seconds: float = 30) -> None:
     ("kinds", "output"),
     [
         ((signal.SIGINT,), "there.mp4"),
-        ((signal.SIGINT, signal.SIGINT, signal.SIGTERM), "out.mkv"),
+        ((signal.SIGINT, signal.SIGTERM) * 20, "out.mkv"),
         ((signal.SIGTERM,), "pictures"),
         ((signal.SIGHUP,), "out.mov"),
     ],
@@ -502,6 +504,22 @@ def test_an_interruption_does_not_wait_for_a_stage_that_is_stuck(tmp_path: Path,
     assert process.stdout.readline() == "stepping\n"
     assert interrupted(process, tmp_path, (signal.SIGINT,)) < 5
     assert snapshot(tmp_path) == before
+
+
+def test_a_second_interruption_does_not_disturb_the_tidying(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(cli.time, "monotonic", lambda: now)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    cli._interruptible()
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    now = 101.9
+    signal.raise_signal(signal.SIGINT)
+    now = 102.1
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN  # as nohup and background shells want it
 
 
 def test_as_a_module_errors_are_one_line_too(bad: Path) -> None:

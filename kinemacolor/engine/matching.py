@@ -60,6 +60,7 @@ class MatchingEngine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or os.cpu_count() or 1
         options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(MATCHING.load(), options, providers=["CPUExecutionProvider"])
         self._flow = DisFlow() if propagate else None
 

@@ -23,7 +23,7 @@ import numpy as np
 from films import make
 
 import kinemacolor
-from kinemacolor.cli import processor_name
+from kinemacolor.info import processor_name
 from kinemacolor.engine import Bank, Memory, Step
 from kinemacolor.frames import FloatArray, Reference
 

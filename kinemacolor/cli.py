@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from enum import StrEnum
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -232,7 +231,9 @@ def _progress(hidden: bool) -> Iterator[Callable[[int, int | None], None] | None
 @app.command()
 def info(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
     """Versions, engines, weights with licence and sha256, and this machine."""
-    record = _info_record()
+    from kinemacolor.info import installation
+
+    record = installation()
     if as_json:
         print(json.dumps(record, indent=2))
         return
@@ -245,53 +246,6 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")]
     for weights in record["weights"]:
         print(f"weights:   {weights['file']} ({weights['engine']}), {weights['licence']}, {weights['origin']}")
         print(f"           sha256 {weights['sha256']}")
-
-
-def _info_record() -> dict[str, Any]:
-    import platform
-    from importlib.metadata import version
-
-    import onnxruntime
-
-    from kinemacolor.engine import ENGINES
-    from kinemacolor.weights import RELEASED
-
-    names = ("av", "numpy", "onnxruntime", "opencv-python-headless")
-    return {
-        "version": __version__,
-        "python": platform.python_version(),
-        "libraries": {name: version(name) for name in names},
-        "hardware": {
-            "system": platform.platform(),
-            "processor": processor_name(),
-            "cores": os.cpu_count(),
-            "providers": onnxruntime.get_available_providers(),
-        },
-        "engines": ENGINES,
-        "weights": [
-            {
-                "engine": w.engine,
-                "file": w.file,
-                "bytes": w.path.stat().st_size if w.path.exists() else None,
-                "sha256": w.sha256,
-                "licence": w.licence,
-                "origin": w.origin,
-            }
-            for w in RELEASED
-        ],
-    }
-
-
-def processor_name() -> str:
-    """What the machine calls its processor."""
-    import platform
-
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def _interruptible() -> None:
@@ -316,8 +270,8 @@ def _interrupting() -> list[signal.Signals]:
 
 def _leave_if_busy(code: int) -> None:
     """Leaves at once where a stage is still deep in foreign code, which Python's own way out might crash."""
-    pipeline = sys.modules.get("kinemacolor.pipeline")
-    if pipeline and any(thread.name == pipeline.STAGE_THREAD for thread in threading.enumerate()):
+    stages = sys.modules.get("kinemacolor.stages")
+    if stages and any(thread.name == stages.STAGE_THREAD for thread in threading.enumerate()):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -7,15 +7,13 @@ and encoding overlap while memory stays the same however long the film is.
 from __future__ import annotations
 
 import math
-import queue
-import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -24,17 +22,10 @@ from kinemacolor.engine import Bank, Engine, Memory, open_engine
 from kinemacolor.errors import InputError, OutputError, UsageError
 from kinemacolor.frames import FloatArray, Frame
 from kinemacolor.references import network_size, read_still, to_reference
+from kinemacolor.stages import Clock, in_background
 from kinemacolor.upsample import Quality, chroma_planes, resize
 from kinemacolor.video import ChromaFormat, CodecName, VideoInfo, VideoReader, VideoWriter, check_destination
 
-T = TypeVar("T")
-
-QUEUE = 4
-"""Frames that wait between two stages."""
-PATIENCE = 0.75
-"""Seconds to wait for a stage that was told to stop; after that it is left to end by itself."""
-STAGE_THREAD = "kinemacolor stage"
-"""Name of the stages' threads."""
 SUBSAMPLING: dict[ChromaFormat, tuple[int, int]] = {"420": (2, 2), "422": (1, 2), "444": (1, 1)}
 
 
@@ -45,22 +36,6 @@ class Coloured:
     frame: Frame
     ab: FloatArray
     confidence: float
-
-
-@dataclass(slots=True)
-class Clock:
-    """Seconds that each stage was busy, not counting waiting for its neighbours."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Adds the time spent in the block to the stage ``name``."""
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +72,7 @@ class Summary:
 
 def colorize(
     film: str | Path,
-    references: Sequence[str | Path],
+    references: str | Path | Sequence[str | Path],
     output: str | Path,
     *,
     size: int | None = None,
@@ -121,7 +96,8 @@ def colorize(
 
     Args:
         film: a film file, a folder of images or a pattern such as ``frame_%06d.png``.
-        references: coloured stills; transparent areas mean "no colour given here". Any size and aspect ratio.
+        references: a coloured still, or several, of any size and shape; transparent areas mean "no colour given
+            here".
         output: ``.mp4``, ``.mkv`` or ``.mov``, a folder or a pattern.
         size: short side in pixels at which the network sees the film; None for about 384 × 216 pixels in area.
         engine: name of an engine, or an engine.
@@ -144,13 +120,9 @@ def colorize(
         UsageError, InputError, OutputError: one line that names what is wrong and the remedy.
     """
     begin = time.perf_counter()
-    if not references:
-        raise UsageError("--reference", "no coloured still was given", "give at least one image")
-    if size is not None and not 32 <= size <= 2160:
-        raise UsageError("--size", f"{size} is not a short side in pixels", "give 32 to 2160")
-    for option, seconds in (("--start", start), ("--end", end)):
-        if seconds is not None and not math.isfinite(seconds):
-            raise UsageError(option, f"{seconds} is not a time", "give seconds")
+    if isinstance(references, str | Path):
+        references = [references]
+    _check_arguments(references, size, start, end)
     with _reachable(output, OutputError):
         check_destination(output, source=film, codec=codec, overwrite=overwrite)
     stills = [read_still(path) for path in references]
@@ -165,47 +137,42 @@ def colorize(
         bank = runner.start(
             [to_reference(still, shape, info.coding.matrix, aspect=aspect, rotation=info.rotation) for still in stills]
         )
-        writer = VideoWriter(
-            output,
-            reader,
-            chroma=chroma,
-            codec=codec,
-            crf=crf,
-            overwrite=overwrite,
-            strict=strict,
-            start=start,
-            end=end,
-        )
-        frames, confidence = 0, 0.0
-        expected = expected_frames(info, start, end)
-        with (
-            writer,
-            closing(
-                in_background(_network(in_background(_read(reader, start, end, clock)), shape, runner, bank, clock))
-            ) as answers,
-        ):
+        settings: dict[str, Any] = {"chroma": chroma, "codec": codec, "crf": crf, "start": start, "end": end}
+        writer = VideoWriter(output, reader, overwrite=overwrite, strict=strict, **settings)
+        frames = in_background(_read(reader, start, end, clock))
+        answers = in_background(_network(frames, shape, runner, bank, clock))
+        total = expected_frames(info, start, end)
+        with writer, closing(answers):
+            done, confidence = 0, 0.0
             for answer in answers:
-                with clock.stage("upsample"):
-                    u, v = chroma_planes(
-                        answer.ab, answer.frame.luma, answer.frame.coding, SUBSAMPLING[writer.chroma], quality=quality
-                    )
-                with clock.stage("write"):
-                    writer.write(answer.frame.with_chroma(u, v))
-                frames += 1
+                _finish(answer, writer, quality, clock)
+                done += 1
                 confidence += answer.confidence
                 if progress:
-                    progress(frames, expected)
+                    progress(done, total)
     return Summary(
         output=Path(output),
-        frames=frames,
+        frames=done,
         size=(info.width, info.height),
         network_size=(shape[1], shape[0]),
         seconds=time.perf_counter() - begin,
         stage_seconds=dict(clock.seconds),
-        confidence=confidence / max(frames, 1),
+        confidence=confidence / max(done, 1),
         warnings=tuple(writer.warnings),
         damage=reader.damage,
     )
+
+
+def _check_arguments(
+    references: Sequence[str | Path], size: int | None, start: float | None, end: float | None
+) -> None:
+    if not references:
+        raise UsageError("--reference", "no coloured still was given", "give at least one image")
+    if size is not None and not 32 <= size <= 2160:
+        raise UsageError("--size", f"{size} is not a short side in pixels", "give 32 to 2160")
+    for option, seconds in (("--start", start), ("--end", end)):
+        if seconds is not None and not math.isfinite(seconds):
+            raise UsageError(option, f"{seconds} is not a time", "give seconds")
 
 
 @contextmanager
@@ -251,6 +218,15 @@ def _network(
                 yield Coloured(frame, ab, float(similarity.mean()))
 
 
+def _finish(answer: Coloured, writer: VideoWriter, quality: Quality, clock: Clock) -> None:
+    """Full-resolution chroma, and the frame into the film."""
+    frame = answer.frame
+    with clock.stage("upsample"):
+        planes = chroma_planes(answer.ab, frame.luma, frame.coding, SUBSAMPLING[writer.chroma], quality=quality)
+    with clock.stage("write"):
+        writer.write(frame.with_chroma(*planes))
+
+
 def network_lightness(frame: Frame, shape: tuple[int, int]) -> FloatArray:
     """L* (h, w) of a frame at network size: area means of its luma."""
     return luma_to_grey_lightness(resize(codes_to_luma(frame.luma, frame.coding), shape))
@@ -265,54 +241,3 @@ def _blocks(frames: Iterable[Frame], length: int) -> Iterator[list[Frame]]:
             block = []
     if block:
         yield block
-
-
-class _End:
-    """Marks the end of a queue: ``error`` is what the stage died of, or None."""
-
-    def __init__(self, error: BaseException | None) -> None:
-        self.error = error
-
-
-def in_background(stage: Generator[T, None, None]) -> Generator[T, None, None]:
-    """Runs a stage in a thread, at most ``QUEUE`` items ahead; closing it stops the stage and waits for its thread.
-
-    It waits ``PATIENCE`` at most: a stage deep in foreign code (seeking in a long film, a large network) must not hold
-    up an interruption.
-    """
-    items: queue.Queue[T | _End] = queue.Queue(QUEUE)
-    stopped = threading.Event()
-
-    def put(item: T | _End) -> None:
-        while not stopped.is_set():
-            try:
-                items.put(item, timeout=0.1)
-                return
-            except queue.Full:
-                continue
-
-    def work() -> None:
-        error: BaseException | None = None
-        try:
-            with closing(stage):
-                for item in stage:
-                    put(item)
-                    if stopped.is_set():
-                        return
-        except BaseException as raised:
-            error = raised
-        put(_End(error))
-
-    thread = threading.Thread(target=work, name=STAGE_THREAD, daemon=True)
-    thread.start()
-    try:
-        while True:
-            item = items.get()
-            if isinstance(item, _End):
-                if item.error:
-                    raise item.error
-                return
-            yield item
-    finally:
-        stopped.set()
-        thread.join(PATIENCE)

@@ -20,8 +20,9 @@ import cv2
 import numpy as np
 import pytest
 
-from kinemacolor import cli, video_writer
+from kinemacolor import cli
 from kinemacolor.video import VideoReader
+from kinemacolor.video import writer as video_writer
 from tests.media import SUBTITLES, Film, make_film
 from tests.stills import grey, halves, write_still
 

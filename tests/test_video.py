@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from kinemacolor.errors import InputError, OutputError, UsageError
 from kinemacolor.frames import Array, Frame
 from kinemacolor.video import VideoReader, VideoWriter, check_destination, output_chroma
-from kinemacolor.video_decode import entry_point
+from kinemacolor.video.decode import entry_point
 from tests.media import SUBTITLES, Film, make_film, packets, plane
 
 TURN_CLOCKWISE = (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)

@@ -19,10 +19,10 @@ from av.video.stream import VideoStream
 
 from kinemacolor.errors import KinemacolorError, OutputError
 from kinemacolor.frames import Frame
-from kinemacolor.image_writer import ImageWriter
-from kinemacolor.video_decode import open_film, video_stream
-from kinemacolor.video_info import VideoInfo
-from kinemacolor.video_output import (
+from kinemacolor.video.decode import open_film, video_stream
+from kinemacolor.video.image_writer import ImageWriter
+from kinemacolor.video.info import VideoInfo
+from kinemacolor.video.output import (
     CODECS,
     CONTAINERS,
     CodecName,
@@ -32,9 +32,9 @@ from kinemacolor.video_output import (
     plan_encoding,
     plan_images,
 )
-from kinemacolor.video_planes import ChromaFormat, at_depth, picture_from_planes
-from kinemacolor.video_reader import VideoReader, interval
-from kinemacolor.video_streams import ITUNES_TAGS, CopiedStreams, chapters_within, film_tags, stream_tags
+from kinemacolor.video.planes import ChromaFormat, at_depth, picture_from_planes
+from kinemacolor.video.reader import VideoReader, interval
+from kinemacolor.video.streams import ITUNES_TAGS, CopiedStreams, chapters_within, film_tags, stream_tags
 
 _FRAME_DURATION = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION
 _RESTARTING_CLOCKS = ("mpegts", "mpeg")

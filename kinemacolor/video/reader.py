@@ -13,10 +13,10 @@ import av
 
 from kinemacolor.errors import InputError, UsageError
 from kinemacolor.frames import Array, Frame
-from kinemacolor.image_sequence import ImageSequence, is_image_source
-from kinemacolor.video_decode import Damage, entry_point, film_pictures, open_film, video_stream
-from kinemacolor.video_info import VideoInfo, film_info
-from kinemacolor.video_planes import (
+from kinemacolor.video.decode import Damage, entry_point, film_pictures, open_film, video_stream
+from kinemacolor.video.image_sequence import ImageSequence, is_image_source
+from kinemacolor.video.info import VideoInfo, film_info
+from kinemacolor.video.planes import (
     chroma_planes,
     luma_plane,
     pixel_layout,

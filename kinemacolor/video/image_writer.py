@@ -10,8 +10,8 @@ import numpy as np
 
 from kinemacolor.errors import OutputError
 from kinemacolor.frames import Frame
-from kinemacolor.video_output import ImageTarget, existing_images
-from kinemacolor.video_planes import ycbcr_as_rgb
+from kinemacolor.video.output import ImageTarget, existing_images
+from kinemacolor.video.planes import ycbcr_as_rgb
 
 
 class ImageWriter:

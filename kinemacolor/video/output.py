@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from kinemacolor.errors import OutputError, UsageError
-from kinemacolor.image_sequence import IMAGE_SUFFIXES, is_image_source, pattern_regex
-from kinemacolor.video_info import VideoInfo
-from kinemacolor.video_planes import ChromaFormat, planar_name
+from kinemacolor.video.image_sequence import IMAGE_SUFFIXES, is_image_source, pattern_regex
+from kinemacolor.video.info import VideoInfo
+from kinemacolor.video.planes import ChromaFormat, planar_name
 
 CodecName = Literal["h264", "h265", "prores", "ffv1"]
 

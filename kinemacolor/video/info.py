@@ -12,7 +12,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from kinemacolor.frames import Coding, Matrix
-from kinemacolor.video_planes import FilmChroma, PixelLayout, clockwise_turn, display_matrix, pixel_layout
+from kinemacolor.video.planes import FilmChroma, PixelLayout, clockwise_turn, display_matrix, pixel_layout
 
 RANGE_LIMITED, RANGE_FULL = 1, 2
 _MATRIX_OF_TAG: dict[int, Matrix] = {

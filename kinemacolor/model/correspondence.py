@@ -1,10 +1,15 @@
-"""Dense correspondence between frames and a bank of reference entries: equations 1 to 3 of the paper."""
+"""The correspondence subnet (figure 3(a)): features, their augmentation, the double head, and equations 1 to 3."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+
+from kinemacolor.model.bank import entries
+from kinemacolor.model.blocks import CNNTransformerBlock, ResidualBlock, convolution, to_tokens
+from kinemacolor.model.config import FEATURE_STRIDE, NetworkConfig
+from kinemacolor.model.features import Taps
 
 
 def centred_unit(features: Tensor, weight: Tensor) -> Tensor:
@@ -27,9 +32,9 @@ def match(query: Tensor, keys: Tensor, ab: Tensor, valid: Tensor, tau: float) ->
 
     Args:
         query: centred unit features of the frames (B, T, C).
-        keys: centred unit features of the bank (K, C).
-        ab: colours of the bank (K, 2).
-        valid: (K,), 1 for entries that may be matched, 0 for padding and masked areas.
+        keys: centred unit features of the bank (K, C), or a bank for each item of the batch (B, K, C).
+        ab: colours of the bank (K, 2) or (B, K, 2).
+        valid: (K,) or (B, K), 1 for entries that may be matched, 0 for padding and masked areas.
         tau: temperature τ of the softmax.
 
     Returns:
@@ -38,6 +43,128 @@ def match(query: Tensor, keys: Tensor, ab: Tensor, valid: Tensor, tau: float) ->
     # The mask rides along as one more channel and τ on the query, so that the T × K matrix is written only once.
     # Cosines span 2: at 4 below its own, a masked entry is never chosen.
     marked_query = torch.cat([query, torch.ones_like(query[..., :1])], dim=2) / tau
-    marked_keys = torch.cat([keys, 4 * (valid - 1).unsqueeze(1)], dim=1)
-    logits = marked_query @ marked_keys.T
+    marked_keys = torch.cat([keys, 4 * (valid - 1).unsqueeze(-1)], dim=-1)
+    logits = marked_query @ marked_keys.transpose(-1, -2)
     return torch.softmax(logits, dim=-1) @ ab, logits.amax(dim=-1) * tau
+
+
+def reference_keys(maps: list[Tensor], valid: Tensor) -> Tensor:
+    """Keys of references, in full precision; μ of equation 1 is each one's own, so that several are a concatenation.
+
+    Args:
+        maps: F_k of each head (B, R, C, h, w).
+        valid: (B, R, 1, h', w'), 1 for cells that may be matched; h / h' cells of F_k make one.
+
+    Returns:
+        (B, R, h', w', heads · C), of unit length in each head.
+    """
+    weight, grid = valid.flatten(0, 1).flatten(1), valid.shape[3:]
+    keys = []
+    with torch.autocast(valid.device.type, enabled=False):
+        for features in maps:
+            cells = functional.avg_pool2d(features.flatten(0, 1).to(valid.dtype), features.shape[3] // grid[0])
+            keys.append(centred_unit(cells.flatten(2).transpose(1, 2), weight))
+    return torch.cat(keys, dim=2).reshape(*valid.shape[:2], *grid, -1)
+
+
+def match_heads(
+    maps: list[Tensor], inside: Tensor, keys: Tensor, values: Tensor, valid: Tensor, tau: float
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Equations 1 to 3 for each head, in full precision. μ of the frames is that of the whole block.
+
+    Args:
+        maps: F_k of the frames (B, N, C, h, w).
+        inside: (B, N, 1, h, w), 1 for cells of the image, 0 for padding.
+        keys: of the bank (B, K, heads · C).
+        values: (B, K, v), what is sampled: colours, and what else is told of entries.
+        valid: (B, K), 1 for entries that may be matched.
+        tau: temperature.
+
+    Returns:
+        the frames' keys (B, N, heads · C, h, w); of each head the sampled values (B, N, v, h, w) and S (B, N, 1, h, w).
+    """
+    frames, _, height, width = inside.shape[1:]
+    grid = (frames, height, width)
+    queries, sampled, similarity = [], [], []
+    with torch.autocast(keys.device.type, enabled=False):
+        weight = inside.to(keys.dtype).flatten(1)
+        for features, known in zip(maps, keys.chunk(len(maps), dim=2), strict=True):
+            query = centred_unit(entries(features.to(keys.dtype)), weight)
+            warped, best = match(query, known, values, valid, tau)
+            queries.append(torch.unflatten(query, 1, grid).movedim(4, 2))
+            sampled.append(torch.unflatten(warped, 1, grid).movedim(4, 2))
+            similarity.append(torch.unflatten(best, 1, grid).unsqueeze(2))
+    return torch.cat(queries, dim=2), sampled, similarity
+
+
+class CorrespondenceSubnet(nn.Module):
+    """Figure 3(a) up to the keys F_k; equation 4 as a whole is ``Network.correspond``.
+
+    Tensors have an axis for frames, references among them: F = N frames, R references, or both.
+    """
+
+    def __init__(self, config: NetworkConfig, low_channels: tuple[int, int], high_channels: tuple[int, int]) -> None:
+        super().__init__()
+        norm, width, key = config.normalisation, config.feature_channels, config.key_channels
+        self.factor = config.token_stride // FEATURE_STRIDE
+        self.low_half = convolution(low_channels[0], key // 2, norm, stride=2)
+        self.low_quarter = convolution(low_channels[1], key // 2, norm, size=1)
+        self.high = convolution(sum(high_channels), width, norm, size=1)
+        transformer = None
+        if config.transformer:
+            transformer = (config.token_channels, config.ffn_channels, config.correspondence_heads)
+            self.embed = nn.Linear(width, config.token_channels)
+        self.blocks = nn.ModuleList(
+            CNNTransformerBlock(width, config.dilations, norm, transformer, self.factor) for _ in range(config.blocks)
+        )
+        self.to_quarter = nn.Conv2d(width, key, 1)
+        self.residual = nn.Sequential(
+            *(ResidualBlock(2 * key, config.residual_channels, norm) for _ in range(config.residual_blocks))
+        )
+        self.heads = nn.ModuleList(nn.Conv2d(2 * key, key, 1) for _ in range(config.heads))
+        if config.augmented_head:
+            self.alpha = nn.Parameter(torch.tensor(config.alpha))
+
+    def reduce(self, taps: Taps, batch: int) -> tuple[Tensor, Tensor]:
+        """Activation maps of B · F images → R_high (B, F, C, H/8, W/8) and R_low (B, F, key channels, H/4, W/4)."""
+        fine, coarse = taps.high
+        grown = functional.interpolate(coarse, size=fine.shape[2:], mode="bilinear", align_corners=False)
+        high = self.high(torch.cat([fine, grown], dim=1))
+        low = torch.cat([self.low_half(taps.low[0]), self.low_quarter(taps.low[1])], dim=1)
+        return torch.unflatten(high, 0, (batch, -1)), torch.unflatten(low, 0, (batch, -1))
+
+    def tokens(self, high: Tensor) -> Tensor:
+        """R_high (B, F, C, h, w) as tokens (B, F · h/f · w/f, d), f cells a side of a token."""
+        return self.embed(to_tokens(high.flatten(0, 1), high.shape[0], self.factor))  # type: ignore[no-any-return]
+
+    def augment(
+        self, high: Tensor, hidden: Tensor | None, positions: Tensor | None, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The CNN-Transformer blocks.
+
+        Args:
+            high: R_high (B, F, C, h, w), to the CNN branch.
+            hidden: hi_t (B, T, d), to the Transformer branch; None without it.
+            positions: (T, d).
+            mask: (B, 1, 1, T) or None, see ``CNNTransformerBlock``.
+
+        Returns:
+            R'_high (B, F, C, h, w) and ho_t (B, T, d).
+        """
+        features = high.flatten(0, 1)
+        for block in self.blocks:
+            features, hidden = block(features, hidden, positions, mask)
+        return torch.unflatten(features, 0, high.shape[:2]), hidden
+
+    def represent(self, augmented: Tensor, low: Tensor) -> list[Tensor]:
+        """R'_high (B, F, C, h, w) and R_low (B, F, c, 2h, 2w) → R' → F_1 (vanilla) and F_2 (augmented), each
+        (B, F, c, 2h, 2w), c = key channels; F_1 alone without the augmented head."""
+        reduced = self.to_quarter(
+            augmented.flatten(0, 1)
+        )  # 1×1 before the enlargement: the same map, a quarter of work
+        grown = functional.interpolate(reduced, scale_factor=2.0, mode="bilinear", align_corners=False)
+        features = self.residual(torch.cat([grown, low.flatten(0, 1)], dim=1))  # R'
+        keys = [head(features) for head in self.heads]
+        if len(keys) == 2:
+            keys[1] = keys[1] + self.alpha * grown
+        return [torch.unflatten(key, 0, low.shape[:2]) for key in keys]

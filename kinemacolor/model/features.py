@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import timm
 import torch
 from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
+
+Module = TypeVar("Module", bound=nn.Module)
+RESNET101 = "resnet101.tv_in1k"
+"""timm's name of the ImageNet weights of the paper's time."""
 
 
 def lite0_weights() -> Path:
@@ -65,6 +70,129 @@ class Lite0Features(nn.Module):
         quarter = self.to_4(luminance.expand(-1, 3, -1, -1))
         eighth = self.to_8(quarter)
         return quarter, eighth, self.to_16(eighth)
+
+
+class Taps(NamedTuple):
+    """Activation maps of n images.
+
+    Attributes:
+        low: what R_low is made of: (n, C, H/2, W/2) and (n, C', H/4, W/4).
+        high: what R_high is made of, each (n, C, H/8, W/8) or (n, C, H/16, W/16).
+    """
+
+    low: tuple[Tensor, Tensor]
+    high: tuple[Tensor, Tensor]
+
+
+class Lite0Pyramid(nn.Module):
+    """EfficientNet-lite0, read after stage 0 as well: R_low from 16 and 24 channels, R_high from 40 and 112 at /8, /16.
+
+    Batch normalisation keeps its ImageNet statistics in training too, so that clips do not depend on each other.
+    """
+
+    stride = Lite0Features.stride
+    low_channels = (16, 24)
+    high_channels = (40, 112)
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = Lite0Features(network)
+
+    def train(self, mode: bool = True) -> Lite0Pyramid:
+        super().train(mode)
+        return _freeze_statistics(self)
+
+    def forward(self, luminance: Tensor) -> Taps:
+        """Luminance (n, 1, H, W) in [-1, 1], H and W multiples of 16."""
+        stem, norm, stage0, stage1 = self.network.to_4
+        half = stage0(norm(stem(luminance.expand(-1, 3, -1, -1))))
+        quarter = stage1(half)
+        eighth = self.network.to_8(quarter)
+        return Taps((half, quarter), (eighth, self.network.to_16(eighth)))
+
+
+class ResNet101Pyramid(nn.Module):
+    """ResNet-101 without its first max-pool: R_low from relu1_2 and relu2_3, R_high from relu3_3 and relu3_19.
+
+    In timm's names ``layer1[1]`` (/2), ``layer2[2]`` (/4), ``layer3[2]`` and ``layer3[18]`` (/8 both): relu3_19 is the
+    nineteenth unit of the third stage. Nothing after it is kept. Batch normalisation keeps its ImageNet statistics.
+    """
+
+    stride = 8
+    low_channels = (256, 512)
+    high_channels = (1024, 1024)
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        layer1, layer2, layer3 = network.layer1, network.layer2, network.layer3
+        assert isinstance(layer1, nn.Sequential)
+        assert isinstance(layer2, nn.Sequential)
+        assert isinstance(layer3, nn.Sequential)
+        stem = [network.get_submodule(name) for name in ("conv1", "bn1", "act1")]
+        self.to_relu1_2 = nn.Sequential(*stem, *layer1[:2])
+        self.to_relu2_3 = nn.Sequential(*layer1[2:], *layer2[:3])
+        self.to_relu3_3 = nn.Sequential(*layer2[3:], *layer3[:3])
+        self.to_relu3_19 = nn.Sequential(*layer3[3:19])
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
+
+    def train(self, mode: bool = True) -> ResNet101Pyramid:
+        super().train(mode)
+        return _freeze_statistics(self)
+
+    def forward(self, luminance: Tensor) -> Taps:
+        """Luminance (n, 1, H, W) in [-1, 1], H and W multiples of 8, is read as a grey picture in [0, 1]."""
+        half = self.to_relu1_2((luminance / 2 + 0.5 - self.mean) / self.deviation)
+        quarter = self.to_relu2_3(half)
+        eighth = self.to_relu3_3(quarter)
+        return Taps((half, quarter), (eighth, self.to_relu3_19(eighth)))
+
+
+Pyramid = Lite0Pyramid | ResNet101Pyramid
+
+
+def load_resnet101(*, pretrained: bool) -> nn.Module:
+    """timm's ResNet-101 with ImageNet weights, or (only when asked for) with random ones.
+
+    Raises:
+        RuntimeError: the weights are neither in the local cache nor to be had from the hub.
+    """
+    if not pretrained:
+        return timm.create_model(RESNET101, pretrained=False, zero_init_last=False)
+    try:
+        return timm.create_model(RESNET101, pretrained=True)
+    except (OSError, RuntimeError) as error:
+        raise RuntimeError(
+            f"backbone: expected the ImageNet weights {RESNET101} in timm's cache or from the Hugging Face hub, got "
+            f"{type(error).__name__}; go online once, or ask for random weights with pretrained=False"
+        ) from error
+
+
+def make_pyramid(backbone: str, *, pretrained: bool) -> Pyramid:
+    """The feature network of a configuration.
+
+    Args:
+        backbone: ``resnet101`` or ``tf_efficientnet_lite0``.
+        pretrained: False for random weights.
+
+    Raises:
+        RuntimeError: pretrained weights are not to be had.
+    """
+    if backbone == "resnet101":
+        return ResNet101Pyramid(load_resnet101(pretrained=pretrained))
+    if pretrained:
+        return Lite0Pyramid(load_lite0(lite0_weights()))
+    return Lite0Pyramid(timm.create_model("tf_efficientnet_lite0", pretrained=False))
+
+
+def _freeze_statistics(pyramid: Module) -> Module:
+    """Puts every batch normalisation into the mode that uses, and keeps, its statistics."""
+    for module in pyramid.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+    return pyramid
 
 
 def _same_padding(conv: nn.Conv2d) -> nn.Module:

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra train")
 
-from kinemacolor.model.correspondence import centred_unit, match  # noqa: E402
+from kinemacolor.model.correspondence import centred_unit, match, match_heads, reference_keys  # noqa: E402
 
 T, K, C, TAU = 11, 13, 7, 0.05
 
@@ -92,3 +92,59 @@ def test_padding_of_the_frame_does_not_move_the_mean() -> None:
     padded[-3:] = 50
     a, b = (centred_unit(torch.from_numpy(f[None]), torch.from_numpy(weight[None]))[0, :-3] for f in (frame, padded))
     np.testing.assert_allclose(a, b, atol=1e-12)
+
+
+def heads_case() -> tuple[list[torch.Tensor], torch.Tensor, list[torch.Tensor], torch.Tensor, torch.Tensor]:
+    """F_k of 2 frames and of 2 references, of which some cells are padding, and colours; two items, two heads."""
+    noise = torch.Generator().manual_seed(0)
+    maps = [torch.rand(2, 2, C, 5, 7, generator=noise, dtype=torch.float64) for _ in range(2)]
+    references = [torch.rand(2, 2, C, 4, 6, generator=noise, dtype=torch.float64) for _ in range(2)]
+    inside, valid = torch.ones_like(maps[0][:, :, :1]), torch.ones_like(references[0][:, :, :1])
+    inside[..., 4:, :], valid[:, 1, :, :, 4:] = 0, 0
+    return maps, inside, references, valid, torch.rand(2, 48, 2, generator=noise, dtype=torch.float64)
+
+
+def test_each_head_does_equations_1_to_3_over_the_block() -> None:
+    """μ_B over both frames without padding, μ_y over each reference's valid cells, by the loop above."""
+    maps, inside, references, valid, ab = heads_case()
+    keys = reference_keys(references, valid)
+    assert keys.shape == (2, 2, 4, 6, 2 * C)
+    queries, sampled, similarity = match_heads(maps, inside, keys.flatten(1, 3), ab, valid.flatten(1), TAU)
+    assert queries.shape == (2, 2, 2 * C, 5, 7)
+    for k, item in ((0, 1), (1, 0)):
+        frame = maps[k][item, :, :, :4].movedim(1, 3).reshape(56, C).numpy()
+        frame = frame - frame.mean(axis=0)
+        rows = []
+        for r in range(2):
+            cells = references[k][item, r].movedim(0, 2).reshape(24, C).numpy()
+            marks = valid[item, r].reshape(24).numpy().astype(bool)
+            rows.append((cells - cells[marks].mean(axis=0))[marks])
+        used = valid[item].reshape(48).numpy().astype(bool)
+        known = np.concatenate(rows)
+        cosine = (frame / np.linalg.norm(frame, axis=1, keepdims=True)) @ (
+            known / np.linalg.norm(known, axis=1, keepdims=True)
+        ).T
+        share = np.exp(cosine / TAU)
+        want = share / share.sum(axis=1, keepdims=True) @ ab[item].numpy()[used]
+        got = sampled[k][item, :, :, :4].movedim(1, 3).reshape(56, 2)
+        np.testing.assert_allclose(got, want, atol=1e-9)
+        np.testing.assert_allclose(similarity[k][item, :, 0, :4].reshape(56), cosine.max(axis=1), atol=1e-9)
+
+
+def test_padding_and_masked_cells_do_not_reach_the_heads() -> None:
+    maps, inside, references, valid, ab = heads_case()
+    keys = reference_keys(references, valid)
+    expected = match_heads(maps, inside, keys.flatten(1, 3), ab, valid.flatten(1), TAU)
+    other = [torch.where(inside > 0, m, 9.0) for m in maps]
+    masked = reference_keys([torch.where(valid > 0, r, 9.0) for r in references], valid)
+    got = match_heads(other, inside, masked.flatten(1, 3), ab, valid.flatten(1), TAU)
+    for head in range(2):
+        torch.testing.assert_close(got[1][head][..., :4, :], expected[1][head][..., :4, :])
+        torch.testing.assert_close(got[2][head][..., :4, :], expected[2][head][..., :4, :])
+
+
+def test_coarser_entries_are_means_of_cells() -> None:
+    _, _, references, valid, _ = heads_case()
+    coarse = reference_keys(references, valid[..., ::2, ::2])
+    pooled = [torch.nn.functional.avg_pool2d(r.flatten(0, 1), 2).unflatten(0, (2, 2)) for r in references]
+    torch.testing.assert_close(coarse, reference_keys(pooled, valid[..., ::2, ::2]))

@@ -1,0 +1,76 @@
+"""What the network refuses: each error names the argument, what was expected and what came."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from kinemacolor.model.bank import Bank
+from kinemacolor.model.colorization import Propagated
+from kinemacolor.model.config import NetworkConfig
+from kinemacolor.model.linkage import Memory
+
+MINIMUM_SIDE = 32
+"""Smallest side of an image, in pixels."""
+
+
+def check_images(name: str, images: Tensor) -> None:
+    """Raises ValueError unless ``images`` are (B, F, 1, H, W), B and F at least 1, of a sufficient size."""
+    shape = tuple(images.shape)
+    if len(shape) != 5 or min(shape[:2]) < 1 or shape[2] != 1 or min(shape[3:]) < MINIMUM_SIDE:
+        expected = f"(B ≥ 1, frames ≥ 1, 1, H ≥ {MINIMUM_SIDE}, W ≥ {MINIMUM_SIDE})"
+        raise ValueError(f"{name}: expected shape {expected}, got {shape}")
+
+
+def check_shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:
+    """Raises ValueError unless ``tensor`` has the shape ``expected``."""
+    if tuple(tensor.shape) != tuple(expected):
+        raise ValueError(f"{name}: expected shape {tuple(expected)}, got {tuple(tensor.shape)}")
+
+
+def check_bank(bank: Bank, config: NetworkConfig, batch: int, size: tuple[int, int]) -> None:
+    """Raises ValueError unless the bank is of a network of this configuration, and has entries.
+
+    Args:
+        bank: from ``Network.start``.
+        config: of the network.
+        batch: B.
+        size: (H', W') of the padded frames.
+    """
+    width = config.heads * config.key_channels
+    if bank.keys.dim() != 3 or bank.keys.shape[0] != batch or bank.keys.shape[2] != width:
+        raise ValueError(f"bank.keys: expected shape ({batch}, K, {width}), got {tuple(bank.keys.shape)}")
+    count = bank.keys.shape[1]
+    if (config.reference_block == "joint") != (bank.stills is not None):
+        came = "entries alone" if bank.stills is None else "stills"
+        raise ValueError(f"bank: expected one of {config.reference_block} references, got {came}")
+    if bank.stills is not None:
+        # The paper's references attend with the frames, and y^lab is put beside them: one size for all.
+        check_shape("bank.stills.lab (padded)", bank.stills.lab, (batch, bank.stills.count, 3, *size))
+        count += bank.stills.valid[0].numel()
+    if count == 0:
+        raise ValueError("bank: expected at least one entry, got none")
+    check_shape("bank.ab", bank.ab, (batch, count, 2))
+    check_shape("bank.valid", bank.valid, (batch, count))
+
+
+def check_memory(memory: Memory | None, config: NetworkConfig, batch: int) -> None:
+    """Raises ValueError unless the memory is None or of a network of this configuration."""
+    if memory is None:
+        return
+    if not config.linkage:
+        raise ValueError(f"memory: expected None, as {config.name} has no linkage subnet, got one")
+    shape = tuple(memory.information.shape)
+    if len(shape) != 3 or shape[0] != batch or shape[1] < 1 or shape[2] != config.token_channels:
+        raise ValueError(f"memory: expected shape ({batch}, M ≥ 1, {config.token_channels}), got {shape}")
+
+
+def check_propagated(propagated: Propagated | None, config: NetworkConfig, luma_block: Tensor) -> None:
+    """Raises ValueError unless what was propagated fits the block, and the network takes any."""
+    if propagated is None:
+        return
+    if not config.propagation:
+        raise ValueError(f"propagated: expected None, as {config.name} has no propagation, got colours")
+    batch, frames, _, height, width = luma_block.shape
+    check_shape("propagated.ab", propagated.ab, (batch, frames, 2, height, width))
+    check_shape("propagated.similarity", propagated.similarity, (batch, frames, 1, height, width))
+    check_shape("propagated.consistency", propagated.consistency, (batch, frames, 1, height, width))

@@ -1,0 +1,165 @@
+"""The colorization subnet (figure 3, equation 5): an encoder-decoder that corrects and completes the warped colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kinemacolor.model.blocks import CNNTransformerBlock, convolution
+from kinemacolor.model.config import FEATURE_STRIDE, NetworkConfig
+
+SHARPNESS = 100.0
+"""Initial weight of similarities in the gate: a difference of 0.01 in cosine is one unit of the softmax."""
+MARGIN = 0.04
+"""How far, at first, s_P may be below the best match before the best match is preferred (cosine)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Colours that a place of a reference offers to each pixel of a block, and how well it fits.
+
+    Attributes:
+        ab: (B, N, 2, H, W), a* and b*.
+        similarity: (B, N, 1, H, W), cosine in [-1, 1].
+    """
+
+    ab: Tensor
+    similarity: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Propagated(Candidates):
+    """What optical flow carried from a reference: P^ab and s_P; −1 where nothing was carried.
+
+    Attributes:
+        consistency: (B, N, 1, H, W), 1 where forward and backward flow agree, 0 where they do not.
+    """
+
+    consistency: Tensor
+
+    @classmethod
+    def nothing(cls, luminance: Tensor) -> Propagated:
+        """For frames (B, N, 1, H, W) to which nothing was carried: ab 0, similarity −1, consistency 0."""
+        empty = torch.zeros_like(luminance)
+        return cls(torch.cat([empty, empty], dim=2), empty - 1, empty)
+
+
+class EncoderBlock(nn.Module):
+    """A convolution, whose output is the skip, and one of stride 2."""
+
+    def __init__(self, channels: int, skip: int, out: int, norm: str) -> None:
+        super().__init__()
+        self.same = convolution(channels, skip, norm)
+        self.down = convolution(skip, out, norm, stride=2)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, C, h, w) → skip (n, skip, h, w) and (n, out, h/2, w/2)."""
+        skip = self.same(features)
+        return skip, self.down(skip)
+
+
+class DecoderBlock(nn.Module):
+    """A convolution, enlargement ×2, the skip, and one more convolution."""
+
+    def __init__(self, channels: int, skip: int, norm: str) -> None:
+        super().__init__()
+        self.narrow = convolution(channels, skip, norm)
+        self.merge = convolution(2 * skip, skip, norm)
+
+    def forward(self, features: Tensor, skip: Tensor) -> Tensor:
+        """(n, C, h, w) and skip (n, skip, 2h, 2w) → (n, skip, 2h, 2w)."""
+        grown = functional.interpolate(self.narrow(features), scale_factor=2.0, mode="bilinear", align_corners=False)
+        return self.merge(torch.cat([grown, skip], dim=1))  # type: ignore[no-any-return]
+
+
+class ColorizationSubnet(nn.Module):
+    """Equation 5: B̃^ab = C(W_1 ⊕ S_1 ⊕ W_2 ⊕ S_2 ⊕ B^l ⊕ y^lab, ho_t); with propagation ⊕ P^ab ⊕ s_P ⊕ consistency."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.scale = config.ab_scale
+        norm, width, fine = config.normalisation, config.feature_channels, config.encoder_channels
+        self.candidates = config.heads + int(config.propagation)
+        self.inputs = 1 + 3 * self.candidates + int(config.propagation) + 3 * int(config.reference_image)
+        transformer = None
+        if config.transformer:
+            transformer = (config.token_channels, config.ffn_channels, config.colorization_heads)
+        below = (*fine[1:], width)
+        above = (self.inputs, *fine[1:])
+        self.encoder = nn.ModuleList(
+            EncoderBlock(channels, skip, out, norm) for channels, skip, out in zip(above, fine, below, strict=True)
+        )
+        factor = config.token_stride // FEATURE_STRIDE
+        self.blocks = nn.ModuleList(
+            CNNTransformerBlock(width, config.dilations, norm, transformer, factor) for _ in range(config.blocks)
+        )
+        self.decoder = nn.ModuleList(
+            DecoderBlock(channels, skip, norm) for channels, skip in reversed(list(zip(below, fine, strict=True)))
+        )
+        self.gated = config.output == "gated"
+        self.last = nn.Conv2d(fine[0], 2 + self.candidates if self.gated else 2, 1)
+        if self.gated:
+            margins = torch.zeros(self.candidates)
+            if config.propagation:
+                margins[-1] = MARGIN
+            self.margins = nn.Parameter(margins)
+            self.sharpness = nn.Parameter(torch.ones(()))  # in units of SHARPNESS
+            with torch.no_grad():  # at first the gate alone decides
+                self.last.weight.mul_(0.01)
+                self.last.bias.zero_()  # type: ignore[union-attr]
+
+    def forward(
+        self,
+        luminance: Tensor,
+        candidates: list[Candidates],
+        reference: Tensor | None,
+        hidden: Tensor | None,
+        positions: Tensor | None,
+    ) -> Tensor:
+        """Colours of a block.
+
+        Args:
+            luminance: B^l (B, N, 1, H, W) in [-1, 1], H and W multiples of the network's stride.
+            candidates: (W_1, S_1), (W_2, S_2) and, with propagation, P.
+            reference: y^lab (B, N, 3, H, W): luminance in [-1, 1], a*, b*; None where it is no input.
+            hidden: ho_t (B, T, d) of the frames; None without the Transformer branch.
+            positions: (T, d).
+
+        Returns:
+            a*, b* (B, N, 2, H, W).
+        """
+        skips = []
+        features = self._inputs(luminance, candidates, reference).flatten(0, 1)
+        for encoder in self.encoder:
+            skip, features = encoder(features)
+            skips.append(skip)
+        for block in self.blocks:
+            features, hidden = block(features, hidden, positions)
+        for decoder, skip in zip(self.decoder, reversed(skips), strict=True):
+            features = decoder(features, skip)
+        last = torch.unflatten(self.last(features), 0, luminance.shape[:2]).to(luminance.dtype)
+        return self._gate(last, candidates) if self.gated else torch.tanh(last) * self.scale
+
+    def _inputs(self, luminance: Tensor, candidates: list[Candidates], reference: Tensor | None) -> Tensor:
+        """The inputs of equation 5, concatenated: (B, N, inputs, H, W)."""
+        parts = []
+        for candidate in candidates:
+            parts += [candidate.ab / self.scale, candidate.similarity]
+            if isinstance(candidate, Propagated):
+                parts.append(candidate.consistency)
+        parts.append(luminance)
+        if reference is not None:
+            parts += [reference[:, :, :1], reference[:, :, 1:] / self.scale]
+        return torch.cat(parts, dim=2)
+
+    def _gate(self, last: Tensor, candidates: list[Candidates]) -> Tensor:
+        """Softmax over the candidates at each pixel, and a residual: (B, N, 2 + candidates, H, W) → (B, N, 2, H, W)."""
+        residual, votes = last[:, :, :2], last[:, :, 2:]
+        support = torch.cat([candidate.similarity for candidate in candidates], dim=2)
+        trust = SHARPNESS * self.sharpness * (support + self.margins.view(1, 1, -1, 1, 1))
+        shares = torch.softmax(votes + trust, dim=2).unsqueeze(3)  # (B, N, candidates, 1, H, W)
+        colours = torch.stack([candidate.ab for candidate in candidates], dim=2)  # (B, N, candidates, 2, H, W)
+        return (shares * colours).sum(dim=2) + residual * self.scale

@@ -1,0 +1,177 @@
+"""What a network is made of: a record of numbers and switches. ``paper`` and ``lite`` come with the package."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+FEATURE_STRIDE = 8
+"""Pixels of a side of a cell of R_high, and of the bottom of the colorization subnet."""
+KEY_STRIDE = 4
+"""Pixels of a side of a cell of R', W and S: the paper's H/4 × W/4."""
+
+
+class ConfigError(ValueError):
+    """A configuration cannot be used; one line a field: what was expected there and what came."""
+
+
+class NetworkConfig(BaseModel):
+    """Numbers and switches of a network. Every one has to be given: a file shows the whole network."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    name: str = Field(min_length=1)
+    """What the configuration is called in tables and checkpoints."""
+
+    # --- features
+    backbone: Literal["resnet101", "tf_efficientnet_lite0"]
+    """timm's name of the network, pretrained for image classification, that reads luminance."""
+
+    # --- CNN-Transformer blocks
+    blocks: PositiveInt
+    """CNN-Transformer blocks in the correspondence subnet, and as many in the colorization subnet (paper: 3)."""
+    feature_channels: PositiveInt
+    """Channels of R_high, R'_high and the CNN branch (released network: 512)."""
+    dilations: tuple[PositiveInt, ...] = Field(min_length=2, max_length=3, strict=False)
+    """Dilation of each 3×3 convolution of a CNN branch (paper: 2 to 3 convolutions; released network: 2, 1, 2)."""
+    normalisation: Literal["instance", "group", "batch", "none"]
+    """After convolutions. ``batch`` costs nothing at inference, where it folds into the convolution before it."""
+    token_channels: PositiveInt
+    """Width d of the Transformer branch, hi, ho and the memory; a multiple of 6 and of both head counts."""
+    ffn_channels: PositiveInt
+    """Hidden width of the feed-forward network."""
+    correspondence_heads: PositiveInt
+    """Heads of multi-head attention in the correspondence subnet (paper: 6)."""
+    colorization_heads: PositiveInt
+    """Heads of multi-head attention in the colorization subnet (paper: 4)."""
+    token_stride: Literal[8, 16, 32]
+    """Pixels of a side of a token. Above 8, features are pooled into tokens and tokens upsampled into features."""
+
+    # --- correspondence
+    residual_blocks: PositiveInt
+    """Residual blocks that make R' (paper: 3)."""
+    residual_channels: PositiveInt
+    """Inner width of a residual block of R'."""
+    key_channels: PositiveInt
+    """Channels of F_1 and of F_2; R' has twice as many, half of them from R'_high; a multiple of 2 (paper: 256)."""
+    key_stride: Literal[4, 8]
+    """Pixels of a side of a reference's entry in the bank. Frames ask at /4 always."""
+    tau: float = Field(gt=0, le=0.1)
+    """Temperature τ of equation 2, in training and inference; "far less than 1" (paper: 0.01)."""
+    alpha: float = Field(ge=0, le=10)
+    """Initial value of the learnt scale α of R'_high in the augmented head."""
+    reference_block: Literal["joint", "separate"]
+    """``joint``: the reference attends with the frames, at time index 0. ``separate``: it is a block of its own."""
+
+    # --- colorization
+    encoder_channels: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(strict=False)
+    """Channels of the encoder blocks at /1, /2 and /4, and of the decoder blocks opposite."""
+    reference_image: bool
+    """Whether y^lab is an input of the colorization subnet (equation 5)."""
+    output: Literal["tanh", "gated"]
+    """``tanh``: ab = tanh · scale. ``gated``: a softmax over the candidate colours at each pixel, plus a residual."""
+    ab_scale: float = Field(gt=0, le=200)
+    """Chrominance is divided by this inside the network (paper: 128)."""
+
+    # --- switches
+    transformer: bool
+    """The Transformer branch (Table 2)."""
+    augmented_head: bool
+    """The second head of the double head (Table 2)."""
+    linkage: bool
+    """The linkage subnet (Table 2); needs the Transformer branch."""
+    propagation: bool
+    """Propagated colours P^ab, s_P and consistency as inputs, and as a candidate of a gated output."""
+    color_memory: bool
+    """Whether past outputs join the bank."""
+    block_size: int = Field(ge=1, le=6)
+    """Frames N that are coloured together, unless the caller says otherwise."""
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> NetworkConfig:
+        def need(condition: bool, field: str, expected: str) -> None:
+            if not condition:
+                raise ValueError(f"{field}: expected {expected}, got {getattr(self, field)!r}")
+
+        for divisor in (6, self.correspondence_heads, self.colorization_heads):
+            need(self.token_channels % divisor == 0, "token_channels", f"a multiple of {divisor}")
+        need(self.key_channels % 2 == 0, "key_channels", "an even number")
+        joint = self.reference_block == "joint"
+        need(joint or not self.reference_image, "reference_image", "false where reference_block is separate")
+        need(self.transformer or not self.linkage, "linkage", "false where transformer is false")
+        return self
+
+    @property
+    def heads(self) -> int:
+        """Heads of the non-local operation: 2, or 1 without the augmented head."""
+        return 2 if self.augmented_head else 1
+
+    @property
+    def stride(self) -> int:
+        """Sides of padded images are multiples of this."""
+        return max(self.token_stride, 16 if self.backbone == "tf_efficientnet_lite0" else FEATURE_STRIDE)
+
+    def changed(self, **changes: object) -> NetworkConfig:
+        """The same with some fields replaced, checked anew.
+
+        Raises:
+            ConfigError: a field is unknown or out of range.
+        """
+        return parse_config({**self.model_dump(), **changes}, self.name)
+
+
+def parse_config(fields: Mapping[str, Any], source: str) -> NetworkConfig:
+    """Checks ``fields``, which came from ``source``.
+
+    Raises:
+        ConfigError: naming each field at fault, what was expected and what came.
+    """
+    try:
+        return NetworkConfig.model_validate(dict(fields))
+    except ValidationError as error:
+        lines = []
+        for fault in error.errors():
+            where, message = ".".join(map(str, fault["loc"])), fault["msg"]
+            if fault["type"] == "missing":
+                message = "expected a value, got none"
+            elif fault["type"] == "extra_forbidden":
+                known = ", ".join(NetworkConfig.model_fields)
+                message = f"expected one of the fields {known}, got this name"
+            elif where:
+                message = f"expected {message.removeprefix('Input should be ')}, got {fault['input']!r}"
+            message = message.removeprefix("Value error, ")
+            lines.append(f"{source}: {where}: {message}" if where else f"{source}: {message}")
+        raise ConfigError("\n".join(lines)) from None
+
+
+def shipped_configs() -> tuple[str, ...]:
+    """Names of the configurations that come with the package."""
+    folder = resources.files("kinemacolor.model") / "configs"
+    return tuple(sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml")))
+
+
+def load_config(name: str | Path) -> NetworkConfig:
+    """A shipped configuration by its name, or one from a TOML file by its path.
+
+    Raises:
+        ConfigError: no such configuration, no TOML, or a field at fault.
+    """
+    shipped = shipped_configs()
+    try:
+        if isinstance(name, str) and name in shipped:
+            text = (resources.files("kinemacolor.model") / "configs" / f"{name}.toml").read_text("utf-8")
+        else:
+            text = Path(name).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        known = ", ".join(shipped)
+        raise ConfigError(f"config: expected {known} or the path of a TOML file, got {str(name)!r} ({error})") from None
+    try:
+        fields = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name}: expected TOML, got {error}") from None
+    return parse_config(fields, str(name))

@@ -1,0 +1,92 @@
+"""The linkage subnet: information carried from block to block (equations 6 and 7). The memory itself is a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """What a block leaves for the next one of its shot; its size is that of the shot's first block for good.
+
+    Attributes:
+        information: i_t (B, M, d).
+    """
+
+    information: Tensor
+
+    def detached(self) -> Memory:
+        """The same values, through which no gradient flows back to the blocks before."""
+        return Memory(self.information.detach())
+
+
+def attend(query: Tensor, information: Tensor) -> Tensor:
+    """softmax(q iᵀ / √d) i: query (B, T, d) and information (B, M, d) → (B, T, d)."""
+    q, i = query.unsqueeze(1), information.unsqueeze(1)
+    return functional.scaled_dot_product_attention(q, i, i).squeeze(1)
+
+
+def query(high: Tensor, information: Tensor | None) -> Tensor:
+    """Equation 6: hi_t = R_high + softmax(R_high iᵀ/√d) i, and hi_t = R_high for the first block.
+
+    Args:
+        high: R_high as tokens (B, T, d).
+        information: i_{t−N} (B, M, d), or None for the first block.
+
+    Returns:
+        hi_t (B, T, d).
+    """
+    return high if information is None else high + attend(high, information)
+
+
+def store(information: Tensor | None, hidden: Tensor) -> Tensor:
+    """Equation 7: i_t = i_{t−N} + softmax(i_{t−N} hoᵀ/√d) ho, and i_t = ho_t for the first block.
+
+    Args:
+        information: i_{t−N} (B, M, d), or None for the first block.
+        hidden: ho_t (B, T, d).
+
+    Returns:
+        i_t (B, M, d), or (B, T, d) for the first block.
+    """
+    return hidden if information is None else information + attend(information, hidden)
+
+
+class ResidualLinear(nn.Module):
+    """x + W x + b, the identity at first."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(channels, channels)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, T, d) → the same shape."""
+        return tokens + self.linear(tokens)  # type: ignore[no-any-return]
+
+
+class LinkageSubnet(nn.Module):
+    """Figure 2's box between frame blocks: query before the Transformer branch, storage after it.
+
+    The residual linear layers stand where tokens enter (R_high, ho_t) and where hi_t leaves, never on i_t itself: what
+    is stored is not multiplied again and again along a film.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.ask = ResidualLinear(channels)
+        self.answer = ResidualLinear(channels)
+        self.keep = ResidualLinear(channels)
+
+    def query(self, high: Tensor, memory: Memory | None) -> Tensor:
+        """R_high (B, T, d) and the memory before → hi_t (B, T, d)."""
+        hidden: Tensor = self.answer(query(self.ask(high), memory.information if memory else None))
+        return hidden
+
+    def store(self, memory: Memory | None, hidden: Tensor) -> Memory:
+        """The memory before and ho_t (B, T, d) → the memory after."""
+        return Memory(store(memory.information if memory else None, self.keep(hidden)))

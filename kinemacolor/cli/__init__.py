@@ -1,0 +1,107 @@
+"""The command line: a module a command. Heavy imports happen inside them, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from kinemacolor import __version__
+from kinemacolor.cli.colorize import EXAMPLES, colorize
+from kinemacolor.cli.info import info
+from kinemacolor.errors import KinemacolorError, UsageError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="kinemacolor",
+    help="Colour a black-and-white film from a few coloured stills.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"kinemacolor {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command(epilog=EXAMPLES)(colorize)
+app.command()(info)
+
+
+def _interruptible() -> None:
+    """Ctrl-C, SIGTERM and a closed terminal interrupt; said again within two seconds, they leave the tidying alone."""
+    last = float("-inf")
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal last
+        if time.monotonic() - last > 2:
+            last = time.monotonic()
+            raise KeyboardInterrupt
+
+    for kind in _interrupting():
+        if signal.getsignal(kind) is not signal.SIG_IGN:
+            signal.signal(kind, interrupt)
+
+
+def _interrupting() -> list[signal.Signals]:
+    """The signals that mean "stop"; Windows has no SIGHUP."""
+    return [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__]
+
+
+def _leave_if_busy(code: int) -> None:
+    """Leaves at once where a stage is still deep in foreign code, which Python's own way out might crash."""
+    stages = sys.modules.get("kinemacolor.stages")
+    if stages and any(thread.name == stages.STAGE_THREAD for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def main() -> NoReturn:
+    """Entry point: errors become one line on standard error and an exit code."""
+    _interruptible()
+    try:
+        code = app(standalone_mode=False) or 0
+    except KinemacolorError as error:
+        print(f"kinemacolor: {error}", file=sys.stderr)
+        code = error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # what typer raises for a command line that makes no sense
+            raise
+        message = error.format_message().rstrip(".")
+        if message:  # none where the help was shown instead
+            print(f"kinemacolor: {message}; see kinemacolor --help", file=sys.stderr)
+        code = UsageError.exit_code
+    if code == INTERRUPTED:  # some versions of typer return it, others raise
+        for kind in _interrupting():  # on its way out Python would let them kill it
+            signal.signal(kind, signal.SIG_IGN)
+        print("kinemacolor: interrupted; nothing was left under the output's name", file=sys.stderr)
+    _leave_if_busy(code)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

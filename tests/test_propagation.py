@@ -6,7 +6,20 @@ import numpy as np
 import pytest
 
 from kinemacolor.flow import DisFlow, consistent, positions
-from kinemacolor.propagation import Coloured, advance, carry, correlation, follow, sample
+from kinemacolor.frames import Reference
+from kinemacolor.propagation import (
+    Chain,
+    Place,
+    Support,
+    Trace,
+    advance,
+    agreement,
+    choose,
+    correlation,
+    gather,
+    hop,
+    sample,
+)
 from tests.engine.conformance import reference_of, scene
 
 
@@ -40,29 +53,49 @@ def test_consistency_against_a_plain_loop() -> None:
     assert 0 < got.mean() < 1
 
 
+def anywhere(place: Place) -> np.ndarray:
+    """Features that find every place equally good."""
+    return np.zeros(place.owner.shape, np.float32)
+
+
+def moved(
+    film: np.ndarray, references: list[Reference], support: Support = anywhere, **options: object
+) -> Chain | None:
+    chain, flow = None, DisFlow()
+    for lightness in film:
+        chain = advance(flow, chain, lightness, references, support, **options)
+    return chain
+
+
 def test_a_chain_starts_as_the_identity_at_the_references_own_frame() -> None:
     film, colours = scene(73, 101)
-    chain = advance(DisFlow(), None, film[0], [reference_of(film[0], colours[0])])
+    chain = moved(film[:1], [reference_of(film[0], colours[0])])
     assert chain is not None
     assert chain.correlation > 0.9999
-    np.testing.assert_allclose(chain.coordinates, positions(73, 101), atol=0.05)
+    np.testing.assert_allclose(chain.place.coordinates, positions(73, 101), atol=0.05)
+    assert not chain.place.owner.any()
 
 
 def test_a_chain_does_not_start_at_another_picture() -> None:
     film, colours = scene(73, 101)
     other, _ = scene(73, 101, seed=9)
-    assert advance(DisFlow(), None, other[0], [reference_of(film[0], colours[0])]) is None
+    assert moved(other[:1], [reference_of(film[0], colours[0])]) is None
 
 
-def test_coordinates_follow_the_motion_for_many_frames() -> None:
-    film, colours = scene(73, 151, 13, shift=2.0)
-    chain, flow = None, DisFlow()
-    for lightness in film:
-        chain = advance(flow, chain, lightness, [reference_of(film[0], colours[0])])
+@pytest.mark.parametrize("options", [{"straight": False}, {}, {"hops": (1, 4, 12)}], ids=["t-1", "straight", "all"])
+def test_coordinates_follow_the_motion_for_many_frames(options: dict[str, object]) -> None:
+    """With features that know how far a place may lie from where it is seen."""
+    film, colours = scene(73, 151, 14, shift=1.5)
+
+    def near(place: Place) -> np.ndarray:
+        return -0.05 * np.abs((place.coordinates - positions(73, 151))[..., 0] - 10).clip(10) / 10
+
+    chain = moved(film, [reference_of(film[0], colours[0])], near, **options)
     assert chain is not None
-    expected = positions(73, 151) + np.array([24, 0], np.float32)
-    inside = (slice(10, -10), slice(10, 151 - 24 - 20))
-    assert np.abs(chain.coordinates - expected)[inside].mean() < 0.6
+    expected = positions(73, 151) + np.array([19.5, 0], np.float32)
+    inside = (slice(10, -10), slice(10, 151 - 20 - 20))
+    assert np.abs(chain.place.coordinates - expected)[inside].mean() < 0.6
+    assert len(chain.traces) == max(options.get("hops", (1,)))
 
 
 def test_a_better_reference_takes_over() -> None:
@@ -70,32 +103,62 @@ def test_a_better_reference_takes_over() -> None:
     references = [reference_of(film[i], colours[i]) for i in (0, 5)]
     chain, flow, used = None, DisFlow(), []
     for lightness in film:
-        chain = advance(flow, chain, lightness, references)
+        chain = advance(flow, chain, lightness, references, anywhere)
         assert chain is not None
-        used.append(chain.reference)
+        used.append(chain.anchor)
     assert used[0] == 0
     assert used[-1] == 0 or chain.correlation >= 0.9999
 
 
-def test_follow_does_not_average_across_an_edge() -> None:
-    coordinates = positions(5, 10)
-    coordinates[:, 5:] += 100
-    hop = positions(5, 10)
-    hop[..., 0] -= 0.5
-    followed = follow(coordinates, hop)
-    x = followed[2, :, 0]
-    assert not ((x > 8) & (x < 90)).any(), "a place between two objects was made up"
-    np.testing.assert_allclose(follow(positions(5, 10), hop), hop)
+def test_a_hop_does_not_average_across_an_edge() -> None:
+    coordinates = positions(32, 40)
+    coordinates[:, 20:] += 100
+    still = np.zeros((32, 40), np.float32)
+
+    def half_a_pixel(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(np.float32([-0.5, 0]), (*source.shape, 2))
+
+    place = hop(half_a_pixel, still, Trace(still, Place(coordinates, np.ones((32, 40), np.int16))))
+    x = place.coordinates[2, :, 0]
+    assert not ((x > 22) & (x < 115)).any(), "a place between two objects was made up"
+    assert (place.owner == 1).all()
+    plain = hop(half_a_pixel, still, Trace(still, Place(positions(32, 40), np.ones((32, 40), np.int16))))
+    np.testing.assert_allclose(plain.coordinates, positions(32, 40) - [0.5, 0])
 
 
-def test_carried_colours_move_along_and_say_where_they_may_be_wrong() -> None:
-    film, colours = scene(73, 101, 2, shift=3.0)
-    previous = Coloured(film[0], np.ascontiguousarray(colours[0]), np.full((73, 101), 0.7, np.float32))
-    ab, similarity, agree = carry(DisFlow(), previous, film[1])
-    inside = (slice(10, -10), slice(10, -20))
-    assert np.abs(ab - colours[1])[inside].mean() < 0.1 * np.abs(colours).mean()
-    np.testing.assert_allclose(similarity, 0.7, atol=1e-5)
-    assert agree[inside].mean() > 0.9
+def test_of_several_places_the_best_is_taken_pixel_by_pixel() -> None:
+    """Features decide; where they do not, lightness does."""
+    film, colours = scene(37, 53)
+    references = [reference_of(film[0], colours[0])] * 2
+    here, there = positions(37, 53), positions(37, 53) + np.float32([9, 4])
+    left = np.arange(53) < 20
+    places = [Place(there, np.zeros((37, 53), np.int16)), Place(here, np.ones((37, 53), np.int16))]
+
+    def left_is_there(place: Place) -> np.ndarray:
+        return np.where(left, place.owner == 0, 0).astype(np.float32)
+
+    chosen = choose(places, film[0], references, left_is_there)
+    assert (chosen.owner[:, :20] == 0).all()
+    np.testing.assert_array_equal(chosen.coordinates[:, :20], there[:, :20])
+    assert (chosen.owner[:, 20:] == 1).mean() > 0.9
+    assert (choose(places, film[0], references, lambda place: -place.owner.astype(np.float32)).owner == 0).all()
+
+
+def test_agreement_is_of_lightness() -> None:
+    film, _ = scene(37, 53)
+    here = Place(positions(37, 53), np.zeros((37, 53), np.int16))
+    np.testing.assert_allclose(agreement(here, film[0], [film[0]]), 1, atol=1e-3)
+    np.testing.assert_allclose(agreement(here, film[0], [film[0] + 5]), np.exp(-1), atol=1e-3)
+    np.testing.assert_allclose(agreement(here, film[0], [film[0] - 10]), np.exp(-2), atol=1e-3)
+
+
+def test_gather_takes_each_pixel_from_its_own_reference() -> None:
+    noise = np.random.default_rng(0)
+    images = [noise.random((37, 53, 2), dtype=np.float32), noise.random((41, 61, 2), dtype=np.float32)]
+    owner = (noise.random((37, 53)) > 0.5).astype(np.int16)
+    got = gather(images, Place(positions(37, 53), owner))
+    want = np.where(owner[..., None] == 1, images[1][:37, :53], images[0])
+    np.testing.assert_allclose(got, want, atol=1e-6)
 
 
 def test_sample_between_pixels_and_beyond_the_border() -> None:

@@ -13,7 +13,11 @@ from typing import Annotated, NoReturn
 import typer
 
 from kinemacolor import __version__
+from kinemacolor.cli.benchmark import EXAMPLES as BENCHMARK_EXAMPLES
+from kinemacolor.cli.benchmark import benchmark
 from kinemacolor.cli.colorize import EXAMPLES, colorize
+from kinemacolor.cli.evaluate import EXAMPLES as EVALUATE_EXAMPLES
+from kinemacolor.cli.evaluate import evaluate
 from kinemacolor.cli.info import info
 from kinemacolor.errors import KinemacolorError, UsageError
 
@@ -46,6 +50,8 @@ def _root(
 
 
 app.command(epilog=EXAMPLES)(colorize)
+app.command(epilog=EVALUATE_EXAMPLES)(evaluate)
+app.command(epilog=BENCHMARK_EXAMPLES)(benchmark)
 app.command()(info)
 
 

@@ -1,22 +1,86 @@
 """Colorization engines: ``start`` turns references into a bank, ``step`` colours a block of frames."""
 
-from kinemacolor.engine.protocol import Bank, Engine, Memory, Step
-from kinemacolor.errors import UsageError
+from __future__ import annotations
 
-ENGINES = {"matching": "nothing trained for colour: ImageNet features, and colours carried along the optical flow"}
+from pathlib import Path
+
+from kinemacolor.engine.protocol import Bank, Engine, Memory, Step
+from kinemacolor.errors import InputError, UsageError
+
+ENGINES = {
+    "matching": "nothing trained for colour: ImageNet features, and colours carried along the optical flow",
+    "onnx": "a trained network on ONNX Runtime; --weights names the folder it was exported to",
+    "torch": "a trained network in PyTorch, on a GPU where there is one; --weights names its .safetensors file",
+}
 """Names and what they stand for."""
 
 __all__ = ["ENGINES", "Bank", "Engine", "Memory", "Step", "open_engine"]
 
 
-def open_engine(name: str, *, propagate: bool = True, threads: int | None = None) -> Engine:
-    """An engine by its name; ``propagate`` switches propagated correspondence, ``threads`` limits the runtime's.
+def open_engine(
+    name: str,
+    *,
+    weights: str | Path | None = None,
+    propagate: bool = True,
+    color_memory: bool | None = None,
+    block_size: int | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+) -> Engine:
+    """An engine by its name.
+
+    Args:
+        name: one of ``ENGINES``.
+        weights: of a trained network, a folder for ``onnx``, a file for ``torch``; ``matching`` takes none.
+        propagate: whether colours are carried along the optical flow.
+        color_memory: whether past outputs join the bank; None for what the network's configuration says.
+        block_size: frames that a trained network colours together; None for what its configuration says.
+        device: ``cpu``, ``cuda`` or ``mps``, for ``torch``; None for the best there is.
+        threads: of the runtime on a CPU; None lets it take the machine's cores.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is none of that name, or an option does not go with it.
+        InputError: the weights cannot be read, or what the engine runs on is not installed.
     """
     if name not in ENGINES:
         raise UsageError("--engine", f"there is no engine {name}", f"choose among {', '.join(ENGINES)}")
+    if device is not None and name != "torch":
+        raise UsageError("--device", f"the engine {name} has no choice of devices", "leave it out, or take torch")
+    if name == "matching":
+        return _matching(weights, propagate, color_memory, block_size, threads)
+    if weights is None:
+        raise UsageError(
+            "--weights", f"the engine {name} needs a trained network", "name its weights, or take matching"
+        )
+    if block_size is not None and not 1 <= block_size <= 6:
+        raise UsageError("--block-size", f"{block_size} is not a number of frames", "give 1 to 6")
+    from kinemacolor.engine.network import NetworkEngine, Runner
+
+    runner: Runner
+    if name == "onnx":
+        from kinemacolor.engine.onnx import OnnxRunner
+
+        runner = OnnxRunner(weights, threads)
+    else:
+        try:
+            from kinemacolor.engine.torch import TorchRunner
+        except ModuleNotFoundError as error:
+            problem = f"the engine torch needs {error.name}, which is not installed"
+            raise InputError("--engine", problem, "pip install 'kinemacolor[train]'") from error
+        runner = TorchRunner(weights, device=device, threads=threads)
+    return NetworkEngine(runner, propagate=propagate, color_memory=color_memory, block_size=block_size)
+
+
+def _matching(
+    weights: str | Path | None,
+    propagate: bool,
+    color_memory: bool | None,
+    block_size: int | None,
+    threads: int | None,
+) -> Engine:
+    for option, value in (("--weights", weights), ("--block-size", block_size)):
+        if value is not None:
+            raise UsageError(option, "the engine matching takes none", "leave it out, or choose another --engine")
     from kinemacolor.engine.matching import MatchingEngine
 
-    return MatchingEngine(propagate=propagate, threads=threads)
+    return MatchingEngine(propagate=propagate, color_memory=bool(color_memory), threads=threads)

@@ -4,10 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+
+class Features(NamedTuple):
+    """What equation 4 starts from, of F images.
+
+    Attributes:
+        high: R_high (B, F, C, H/8, W/8).
+        low: R_low (B, F, key channels, H/4, W/4).
+        direct: what the backbone's taps say to the heads directly (B, F, heads · key channels, H/4, W/4), or None.
+    """
+
+    high: Tensor
+    low: Tensor
+    direct: Tensor | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,55 +30,89 @@ class Stills:
     """References that attend with the frames (``reference_block = "joint"``), so that keys are made in every step.
 
     Attributes:
-        high: R_high (B, R, C, h/8, w/8), sizes padded to the network's stride.
-        low: R_low (B, R, C', h/4, w/4).
-        lab: y^lab (B, R, 3, h, w): luminance in [-1, 1], a*, b* (0 where masked).
+        features: of B, R images, sizes padded to the network's stride.
         seen: (B, R · tokens), 1 for tokens that frames may attend to, 0 where the reference is masked.
-        valid: (B, R, 1, rows, columns), 1 for cells of the key grid that may be matched.
+        valid: (B, R, 1, H/4, W/4), 1 for cells of the key grid that may be matched.
     """
 
-    high: Tensor
-    low: Tensor
-    lab: Tensor
+    features: Features
     seen: Tensor
     valid: Tensor
 
     @property
     def count(self) -> int:
         """R."""
-        return self.lab.shape[1]
+        return self.valid.shape[1]
 
-    def owners(self, entries: int) -> Tensor:
-        """One-hot (entries, R): which reference each of a bank's entries belongs to; 0 for those of none."""
-        each = self.valid.shape[3] * self.valid.shape[4]
-        owner = torch.eye(self.count, dtype=self.lab.dtype, device=self.lab.device).repeat_interleave(each, dim=0)
-        return functional.pad(owner, (0, 0, 0, entries - len(owner)))
+    def beside(self, frames: Features) -> Features:
+        """The references' features and, after them, the frames', as those of R + N images."""
+        pairs = zip(self.features, frames, strict=True)
+        parts = (None if a is None or b is None else torch.cat([a, b], dim=1) for a, b in pairs)
+        return Features(*parts)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
+class StillColours:
+    """The colours of such references.
+
+    Attributes:
+        ab: (B, R, 2, H/4, W/4), a* and b* of each cell.
+        valid: as in ``Stills``.
+        lab: y^lab (B, R, 3, H, W): luminance in [-1, 1], a*, b* (0 where masked).
+    """
+
+    ab: Tensor
+    valid: Tensor
+    lab: Tensor
 
     def image(self, shares: Tensor) -> Tensor:
-        """y^lab of each frame (B, N, 3, h, w): the reference that gives most of its colour.
+        """y^lab of each frame (B, N, 3, H, W): the reference that gives most of its colour.
 
         Args:
             shares: (B, N, R), how much of a frame's colour each reference gives.
         """
-        choice = functional.one_hot(shares.argmax(dim=2), self.count).to(self.lab.dtype)
+        number = torch.arange(self.lab.shape[1], device=self.lab.device)
+        choice = (shares.argmax(dim=2, keepdim=True) == number).to(self.lab.dtype)  # one-hot (B, N, R)
         return torch.einsum("bnr,brchw->bnchw", choice, self.lab)
 
 
 @dataclass(frozen=True, eq=False)
 class Bank:
-    """A set of K entries for each item of the batch. Their order means nothing.
+    """A set of K entries for each item of the batch, and where ``stills`` are, one more for each of their cells.
+
+    The order of entries means nothing.
 
     Attributes:
-        keys: (B, K, heads · C), centred unit features of each head; (B, 0, heads · C) where ``stills`` make them.
-        ab: (B, K, 2), a* and b* of the entries: with ``stills`` theirs first, then those of ``keys``.
+        keys: (B, K, heads · C), centred unit features of each head.
+        ab: (B, K, 2), a* and b* of the entries.
         valid: (B, K), 1 for entries that may be matched, 0 for padding and masked areas.
         stills: references whose entries' keys depend on the frames, or None.
+        colours: theirs, or None.
     """
 
     keys: Tensor
     ab: Tensor
     valid: Tensor
     stills: Stills | None = None
+    colours: StillColours | None = None
+
+    def beside(self, still_keys: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """All entries of a step: keys (B, K', heads · C), values (B, K', 2 + R) and marks (B, K').
+
+        Values are a*, b* and, with stills, a one-hot of the reference that an entry belongs to, 0 for those of none.
+
+        Args:
+            still_keys: those of the stills (B, R, heads · C, H/4, W/4), or None where there are none.
+        """
+        if still_keys is None or self.colours is None:
+            return self.keys, self.ab, self.valid
+        count, cells = still_keys.shape[1], still_keys.shape[3] * still_keys.shape[4]
+        number = torch.arange(count, device=self.ab.device)
+        owner = (number[:, None] == number).to(self.ab.dtype)[:, None].expand(-1, cells, -1).flatten(0, 1)
+        own = torch.cat([entries(self.colours.ab), owner.expand(len(self.ab), -1, -1)], dim=2)
+        values = torch.cat([own, functional.pad(self.ab, (0, count))], dim=1)
+        keys = torch.cat([entries(still_keys).to(self.keys.dtype), self.keys], dim=1)
+        return keys, values, torch.cat([entries(self.colours.valid)[..., 0], self.valid], dim=1)
 
     def remembering(self, keys: Tensor, ab: Tensor, valid: Tensor | None = None) -> Bank:
         """The bank and further entries, for instance past outputs (colour memory).

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from kinemacolor.model.bank import Bank
 from kinemacolor.model.colorization import Propagated
-from kinemacolor.model.config import NetworkConfig
+from kinemacolor.model.config import KEY_STRIDE, NetworkConfig
 from kinemacolor.model.linkage import Memory
 
 MINIMUM_SIDE = 32
@@ -45,9 +45,9 @@ def check_bank(bank: Bank, config: NetworkConfig, batch: int, size: tuple[int, i
         raise ValueError(f"bank: expected one of {config.reference_block} references, got {came}")
     if bank.stills is not None:
         # The paper's references attend with the frames, and y^lab is put beside them: one size for all.
-        check_shape("bank.stills.lab (padded)", bank.stills.lab, (batch, bank.stills.count, 3, *size))
-        count += bank.stills.valid[0].numel()
-    if count == 0:
+        cells = (size[0] // KEY_STRIDE, size[1] // KEY_STRIDE)
+        check_shape("bank.stills.valid (padded)", bank.stills.valid, (batch, bank.stills.count, 1, *cells))
+    elif count == 0:
         raise ValueError("bank: expected at least one entry, got none")
     check_shape("bank.ab", bank.ab, (batch, count, 2))
     check_shape("bank.valid", bank.valid, (batch, count))
@@ -73,4 +73,4 @@ def check_propagated(propagated: Propagated | None, config: NetworkConfig, luma_
     batch, frames, _, height, width = luma_block.shape
     check_shape("propagated.ab", propagated.ab, (batch, frames, 2, height, width))
     check_shape("propagated.similarity", propagated.similarity, (batch, frames, 1, height, width))
-    check_shape("propagated.consistency", propagated.consistency, (batch, frames, 1, height, width))
+    check_shape("propagated.agreement", propagated.agreement, (batch, frames, 1, height, width))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +12,9 @@ from torch.nn import functional
 from kinemacolor.model.blocks import CNNTransformerBlock, convolution
 from kinemacolor.model.config import FEATURE_STRIDE, NetworkConfig
 
-SHARPNESS = 100.0
-"""Initial weight of similarities in the gate: a difference of 0.01 in cosine is one unit of the softmax."""
-MARGIN = 0.04
+SHARPNESS = 20.0
+"""Initial weight of similarities in the gate: a difference of 0.05 in cosine is one unit of the softmax."""
+MARGIN = 0.15
 """How far, at first, s_P may be below the best match before the best match is preferred (cosine)."""
 
 
@@ -35,16 +36,30 @@ class Propagated(Candidates):
     """What optical flow carried from a reference: P^ab and s_P; −1 where nothing was carried.
 
     Attributes:
-        consistency: (B, N, 1, H, W), 1 where forward and backward flow agree, 0 where they do not.
+        agreement: (B, N, 1, H, W) in [0, 1], 1 where the frame is as light as the place its colour comes from.
     """
 
-    consistency: Tensor
+    agreement: Tensor
 
     @classmethod
     def nothing(cls, luminance: Tensor) -> Propagated:
-        """For frames (B, N, 1, H, W) to which nothing was carried: ab 0, similarity −1, consistency 0."""
+        """For frames (B, N, 1, H, W) to which nothing was carried: ab 0, similarity −1, agreement 0."""
         empty = torch.zeros_like(luminance)
         return cls(torch.cat([empty, empty], dim=2), empty - 1, empty)
+
+
+class Colours(NamedTuple):
+    """What the colorization subnet gives for a block.
+
+    Attributes:
+        ab: a*, b* (B, N, 2, H, W).
+        logits: of the gate's softmax (B, N, K, H, W), K candidates; None where the output is tanh.
+        candidates: what it chooses among (B, N, K, 2, H, W), a* and b*; None where the output is tanh.
+    """
+
+    ab: Tensor
+    logits: Tensor | None
+    candidates: Tensor | None
 
 
 class EncoderBlock(nn.Module):
@@ -76,7 +91,7 @@ class DecoderBlock(nn.Module):
 
 
 class ColorizationSubnet(nn.Module):
-    """Equation 5: B̃^ab = C(W_1 ⊕ S_1 ⊕ W_2 ⊕ S_2 ⊕ B^l ⊕ y^lab, ho_t); with propagation ⊕ P^ab ⊕ s_P ⊕ consistency."""
+    """Equation 5: B̃^ab = C(W_1 ⊕ S_1 ⊕ W_2 ⊕ S_2 ⊕ B^l ⊕ y^lab, ho_t); with propagation ⊕ P^ab ⊕ s_P ⊕ agreement."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -118,7 +133,7 @@ class ColorizationSubnet(nn.Module):
         reference: Tensor | None,
         hidden: Tensor | None,
         positions: Tensor | None,
-    ) -> Tensor:
+    ) -> Colours:
         """Colours of a block.
 
         Args:
@@ -127,9 +142,6 @@ class ColorizationSubnet(nn.Module):
             reference: y^lab (B, N, 3, H, W): luminance in [-1, 1], a*, b*; None where it is no input.
             hidden: ho_t (B, T, d) of the frames; None without the Transformer branch.
             positions: (T, d).
-
-        Returns:
-            a*, b* (B, N, 2, H, W).
         """
         skips = []
         features = self._inputs(luminance, candidates, reference).flatten(0, 1)
@@ -141,7 +153,7 @@ class ColorizationSubnet(nn.Module):
         for decoder, skip in zip(self.decoder, reversed(skips), strict=True):
             features = decoder(features, skip)
         last = torch.unflatten(self.last(features), 0, luminance.shape[:2]).to(luminance.dtype)
-        return self._gate(last, candidates) if self.gated else torch.tanh(last) * self.scale
+        return self._gate(last, candidates) if self.gated else Colours(torch.tanh(last) * self.scale, None, None)
 
     def _inputs(self, luminance: Tensor, candidates: list[Candidates], reference: Tensor | None) -> Tensor:
         """The inputs of equation 5, concatenated: (B, N, inputs, H, W)."""
@@ -149,17 +161,18 @@ class ColorizationSubnet(nn.Module):
         for candidate in candidates:
             parts += [candidate.ab / self.scale, candidate.similarity]
             if isinstance(candidate, Propagated):
-                parts.append(candidate.consistency)
+                parts.append(candidate.agreement)
         parts.append(luminance)
         if reference is not None:
             parts += [reference[:, :, :1], reference[:, :, 1:] / self.scale]
         return torch.cat(parts, dim=2)
 
-    def _gate(self, last: Tensor, candidates: list[Candidates]) -> Tensor:
-        """Softmax over the candidates at each pixel, and a residual: (B, N, 2 + candidates, H, W) → (B, N, 2, H, W)."""
+    def _gate(self, last: Tensor, candidates: list[Candidates]) -> Colours:
+        """Softmax over the K candidates at each pixel, and a residual, from the last map (B, N, 2 + K, H, W)."""
         residual, votes = last[:, :, :2], last[:, :, 2:]
         support = torch.cat([candidate.similarity for candidate in candidates], dim=2)
         trust = SHARPNESS * self.sharpness * (support + self.margins.view(1, 1, -1, 1, 1))
-        shares = torch.softmax(votes + trust, dim=2).unsqueeze(3)  # (B, N, candidates, 1, H, W)
-        colours = torch.stack([candidate.ab for candidate in candidates], dim=2)  # (B, N, candidates, 2, H, W)
-        return (shares * colours).sum(dim=2) + residual * self.scale
+        logits = votes + trust
+        colours = torch.stack([candidate.ab for candidate in candidates], dim=2)
+        ab = (torch.softmax(logits, dim=2).unsqueeze(3) * colours).sum(dim=2) + residual * self.scale
+        return Colours(ab, logits, colours)

@@ -59,8 +59,10 @@ class NetworkConfig(BaseModel):
     """Inner width of a residual block of R'."""
     key_channels: PositiveInt
     """Channels of F_1 and of F_2; R' has twice as many, half of them from R'_high; a multiple of 2 (paper: 256)."""
-    key_stride: Literal[4, 8]
-    """Pixels of a side of a reference's entry in the bank. Frames ask at /4 always."""
+    augmented_stride: Literal[4, 8]
+    """Pixels of a side of a frame's cell that the augmented head asks for. Entries of the bank are at /4 always."""
+    tap_shortcut: bool
+    """Whether the heads see the backbone's normalised taps directly too, so that matching can start as theirs."""
     tau: float = Field(gt=0, le=0.1)
     """Temperature τ of equation 2, in training and inference; "far less than 1" (paper: 0.01)."""
     alpha: float = Field(ge=0, le=10)
@@ -85,8 +87,10 @@ class NetworkConfig(BaseModel):
     """The second head of the double head (Table 2)."""
     linkage: bool
     """The linkage subnet (Table 2); needs the Transformer branch."""
+    linkage_memory: Literal["sum", "mean"]
+    """How i is read: as the sum that equation 7 makes, or divided by the blocks that it sums over: bounded for ever."""
     propagation: bool
-    """Propagated colours P^ab, s_P and consistency as inputs, and as a candidate of a gated output."""
+    """Propagated colours P^ab, s_P and agreement as inputs, and as a candidate of a gated output."""
     color_memory: bool
     """Whether past outputs join the bank."""
     block_size: int = Field(ge=1, le=6)

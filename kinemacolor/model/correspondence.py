@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kinemacolor.model.bank import entries
+from kinemacolor.model.bank import Features, entries
 from kinemacolor.model.blocks import CNNTransformerBlock, ResidualBlock, convolution, to_tokens
 from kinemacolor.model.config import FEATURE_STRIDE, NetworkConfig
 from kinemacolor.model.features import Taps
@@ -48,57 +50,55 @@ def match(query: Tensor, keys: Tensor, ab: Tensor, valid: Tensor, tau: float) ->
     return torch.softmax(logits, dim=-1) @ ab, logits.amax(dim=-1) * tau
 
 
-def reference_keys(maps: list[Tensor], valid: Tensor) -> Tensor:
-    """Keys of references, in full precision; μ of equation 1 is each one's own, so that several are a concatenation.
+def unit_keys(maps: list[Tensor], weight: Tensor) -> Tensor:
+    """Keys of the images of a block, in full precision: the factors of equation 1, head after head.
 
     Args:
-        maps: F_k of each head (B, R, C, h, w).
-        valid: (B, R, 1, h', w'), 1 for cells that may be matched; h / h' cells of F_k make one.
+        maps: F_k of each head (B, F, C, h, w).
+        weight: (B, F, 1, h, w), 1 for cells that count for μ, which is the mean over all F images.
 
     Returns:
-        (B, R, h', w', heads · C), of unit length in each head.
+        (B, F, heads · C, h, w), of unit length in each head.
     """
-    weight, grid = valid.flatten(0, 1).flatten(1), valid.shape[3:]
-    keys = []
-    with torch.autocast(valid.device.type, enabled=False):
-        for features in maps:
-            cells = functional.avg_pool2d(features.flatten(0, 1).to(valid.dtype), features.shape[3] // grid[0])
-            keys.append(centred_unit(cells.flatten(2).transpose(1, 2), weight))
-    return torch.cat(keys, dim=2).reshape(*valid.shape[:2], *grid, -1)
+    grid = (weight.shape[1], *weight.shape[3:])
+    share = weight.flatten(1)
+    with torch.autocast(weight.device.type, enabled=False):
+        heads = [centred_unit(entries(features.to(weight.dtype)), share) for features in maps]
+        return torch.unflatten(torch.cat(heads, dim=2), 1, grid).movedim(4, 2)
 
 
 def match_heads(
-    maps: list[Tensor], inside: Tensor, keys: Tensor, values: Tensor, valid: Tensor, tau: float
-) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """Equations 1 to 3 for each head, in full precision. μ of the frames is that of the whole block.
+    queries: Tensor, keys: Tensor, values: Tensor, valid: Tensor, tau: float, strides: Sequence[int]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Equations 1 to 3 for each head, in full precision.
 
     Args:
-        maps: F_k of the frames (B, N, C, h, w).
-        inside: (B, N, 1, h, w), 1 for cells of the image, 0 for padding.
+        queries: keys of the frames (B, N, heads · C, h, w).
         keys: of the bank (B, K, heads · C).
         values: (B, K, v), what is sampled: colours, and what else is told of entries.
         valid: (B, K), 1 for entries that may be matched.
         tau: temperature.
+        strides: of each head, cells of a side of what asks; above 1, the mean key of such a square asks for all of it.
 
     Returns:
-        the frames' keys (B, N, heads · C, h, w); of each head the sampled values (B, N, v, h, w) and S (B, N, 1, h, w).
+        of each head the sampled values (B, N, v, h / stride, w / stride) and S (B, N, 1, h / stride, w / stride).
     """
-    frames, _, height, width = inside.shape[1:]
-    grid = (frames, height, width)
-    queries, sampled, similarity = [], [], []
+    sampled, similarity = [], []
+    count = len(strides)
     with torch.autocast(keys.device.type, enabled=False):
-        weight = inside.to(keys.dtype).flatten(1)
-        for features, known in zip(maps, keys.chunk(len(maps), dim=2), strict=True):
-            query = centred_unit(entries(features.to(keys.dtype)), weight)
-            warped, best = match(query, known, values, valid, tau)
-            queries.append(torch.unflatten(query, 1, grid).movedim(4, 2))
+        for head, known, stride in zip(queries.chunk(count, dim=2), keys.chunk(count, dim=2), strides, strict=True):
+            if stride > 1:
+                pooled = functional.avg_pool2d(head.flatten(0, 1), stride)
+                head = torch.unflatten(functional.normalize(pooled, dim=1), 0, queries.shape[:2])
+            grid = (head.shape[1], *head.shape[3:])
+            warped, best = match(entries(head), known, values, valid, tau)
             sampled.append(torch.unflatten(warped, 1, grid).movedim(4, 2))
             similarity.append(torch.unflatten(best, 1, grid).unsqueeze(2))
-    return torch.cat(queries, dim=2), sampled, similarity
+    return sampled, similarity
 
 
 class CorrespondenceSubnet(nn.Module):
-    """Figure 3(a) up to the keys F_k; equation 4 as a whole is ``Network.correspond``.
+    """Figure 3(a) up to the keys F_k.
 
     Tensors have an axis for frames, references among them: F = N frames, R references, or both.
     """
@@ -124,14 +124,43 @@ class CorrespondenceSubnet(nn.Module):
         self.heads = nn.ModuleList(nn.Conv2d(2 * key, key, 1) for _ in range(config.heads))
         if config.augmented_head:
             self.alpha = nn.Parameter(torch.tensor(config.alpha))
+        if config.tap_shortcut:
+            self.tap_channels = (low_channels[1], *high_channels)
+            self.shortcut = nn.ModuleList(
+                nn.Conv2d(channels, config.heads * key, 1, bias=False) for channels in self.tap_channels
+            )
+            self.start_as(random_basis(sum(self.tap_channels), config.heads * key))
 
-    def reduce(self, taps: Taps, batch: int) -> tuple[Tensor, Tensor]:
-        """Activation maps of B · F images → R_high (B, F, C, H/8, W/8) and R_low (B, F, key channels, H/4, W/4)."""
+    def start_as(self, basis: Tensor) -> None:
+        """Makes the heads the projection of the normalised taps by ``basis`` (taps' channels, heads · key channels),
+        with the learnt part small beside it: matching starts as that of the taps themselves."""
+        with torch.no_grad():
+            for layer, part in zip(self.shortcut, torch.split(basis, list(self.tap_channels)), strict=True):
+                assert isinstance(layer, nn.Conv2d)
+                layer.weight.copy_(part.T[:, :, None, None])
+            for head in self.heads:
+                for parameter in head.parameters():
+                    parameter.mul_(0.1)
+
+    def reduce(self, taps: Taps, batch: int) -> Features:
+        """Activation maps of B · F images → what equation 4 starts from."""
         fine, coarse = taps.high
         grown = functional.interpolate(coarse, size=fine.shape[2:], mode="bilinear", align_corners=False)
         high = self.high(torch.cat([fine, grown], dim=1))
         low = torch.cat([self.low_half(taps.low[0]), self.low_quarter(taps.low[1])], dim=1)
-        return torch.unflatten(high, 0, (batch, -1)), torch.unflatten(low, 0, (batch, -1))
+        direct = self._direct(taps) if hasattr(self, "shortcut") else None
+        parts = (None if part is None else torch.unflatten(part, 0, (batch, -1)) for part in (high, low, direct))
+        return Features(*parts)  # type: ignore[arg-type]
+
+    def _direct(self, taps: Taps) -> Tensor:
+        """Sum over taps, each of unit length and brought to /4: (n, heads · key channels, H/4, W/4)."""
+        fine, *coarse = (
+            layer(functional.normalize(tap, dim=1))
+            for layer, tap in zip(self.shortcut, (taps.low[1], *taps.high), strict=True)
+        )
+        for part in coarse:
+            fine = fine + functional.interpolate(part, size=fine.shape[2:], mode="bilinear", align_corners=False)
+        return fine  # type: ignore[no-any-return]
 
     def tokens(self, high: Tensor) -> Tensor:
         """R_high (B, F, C, h, w) as tokens (B, F · h/f · w/f, d), f cells a side of a token."""
@@ -156,9 +185,9 @@ class CorrespondenceSubnet(nn.Module):
             features, hidden = block(features, hidden, positions, mask)
         return torch.unflatten(features, 0, high.shape[:2]), hidden
 
-    def represent(self, augmented: Tensor, low: Tensor) -> list[Tensor]:
-        """R'_high (B, F, C, h, w) and R_low (B, F, c, 2h, 2w) → R' → F_1 (vanilla) and F_2 (augmented), each
-        (B, F, c, 2h, 2w), c = key channels; F_1 alone without the augmented head."""
+    def represent(self, augmented: Tensor, low: Tensor, direct: Tensor | None) -> list[Tensor]:
+        """R'_high (B, F, C, h, w), R_low (B, F, c, 2h, 2w) and ``Features.direct`` → R' → F_1 (vanilla) and F_2
+        (augmented), each (B, F, c, 2h, 2w), c = key channels; F_1 alone without the augmented head."""
         reduced = self.to_quarter(
             augmented.flatten(0, 1)
         )  # 1×1 before the enlargement: the same map, a quarter of work
@@ -167,4 +196,11 @@ class CorrespondenceSubnet(nn.Module):
         keys = [head(features) for head in self.heads]
         if len(keys) == 2:
             keys[1] = keys[1] + self.alpha * grown
+        if direct is not None:
+            keys = [key + part for key, part in zip(keys, direct.flatten(0, 1).chunk(len(keys), dim=1), strict=True)]
         return [torch.unflatten(key, 0, low.shape[:2]) for key in keys]
+
+
+def random_basis(channels: int, width: int) -> Tensor:
+    """A random projection (channels, width) that keeps cosines on average: orthonormal columns, or rows if wider."""
+    return nn.init.orthogonal_(torch.empty(channels, width))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -14,13 +15,15 @@ class Memory:
 
     Attributes:
         information: i_t (B, M, d).
+        blocks: (), how many blocks it comes from; 0 stands for "none yet": its information then counts for nothing.
     """
 
     information: Tensor
+    blocks: Tensor
 
     def detached(self) -> Memory:
         """The same values, through which no gradient flows back to the blocks before."""
-        return Memory(self.information.detach())
+        return Memory(self.information.detach(), self.blocks)
 
 
 def attend(query: Tensor, information: Tensor) -> Tensor:
@@ -74,19 +77,35 @@ class LinkageSubnet(nn.Module):
 
     The residual linear layers stand where tokens enter (R_high, ho_t) and where hi_t leaves, never on i_t itself: what
     is stored is not multiplied again and again along a film.
+
+    Args:
+        channels: d.
+        mean: whether i is read divided by the number of blocks it was summed over.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, mean: bool = False) -> None:
         super().__init__()
+        self.mean = mean
         self.ask = ResidualLinear(channels)
         self.answer = ResidualLinear(channels)
         self.keep = ResidualLinear(channels)
 
     def query(self, high: Tensor, memory: Memory | None) -> Tensor:
         """R_high (B, T, d) and the memory before → hi_t (B, T, d)."""
-        hidden: Tensor = self.answer(query(self.ask(high), memory.information if memory else None))
-        return hidden
+        high = self.ask(high)
+        if memory is not None:
+            high = torch.where(memory.blocks > 0, query(high, self._read(memory)), high)
+        return self.answer(high)  # type: ignore[no-any-return]
 
     def store(self, memory: Memory | None, hidden: Tensor) -> Memory:
         """The memory before and ho_t (B, T, d) → the memory after."""
-        return Memory(store(memory.information if memory else None, self.keep(hidden)))
+        told = self.keep(hidden)
+        if memory is None:
+            return Memory(store(None, told), told.new_ones(()))
+        information, size = memory.information, memory.information.shape[1]
+        later = information + attend(self._read(memory), told)
+        first = told[:, torch.arange(size, device=told.device).clamp(max=told.shape[1] - 1)]
+        return Memory(torch.where(memory.blocks > 0, later, first), memory.blocks + 1)
+
+    def _read(self, memory: Memory) -> Tensor:
+        return memory.information / memory.blocks.clamp(min=1) if self.mean else memory.information

@@ -4,6 +4,7 @@
     ab, similarity, keys, memory = network.step(luminance, bank)
     ab, similarity, keys, memory = network.step(next_luminance, bank, memory)
 
+A step has three stages, ``encode``, ``represent`` and ``colorize``; propagated colours come in before the third.
 B is the batch, N the frames of a block, R the references, H × W any size of at least 32. Inside, images are padded to
 H' × W', multiples of the network's stride. Outside the subnets ab is in Lab units; luminance is L*/50 − 1.
 """
@@ -17,11 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kinemacolor.model.bank import Bank, Stills, cell_colours, entries
+from kinemacolor.model.bank import Bank, Features, StillColours, Stills, cell_colours, entries
 from kinemacolor.model.checks import check_bank, check_images, check_memory, check_propagated, check_shape
-from kinemacolor.model.colorization import Candidates, ColorizationSubnet, Propagated
+from kinemacolor.model.colorization import Candidates, ColorizationSubnet, Colours, Propagated
 from kinemacolor.model.config import FEATURE_STRIDE, KEY_STRIDE, NetworkConfig
-from kinemacolor.model.correspondence import CorrespondenceSubnet, match_heads, reference_keys
+from kinemacolor.model.correspondence import CorrespondenceSubnet, match_heads, unit_keys
 from kinemacolor.model.features import make_pyramid
 from kinemacolor.model.linkage import LinkageSubnet, Memory
 from kinemacolor.model.positions import sine_positions
@@ -47,21 +48,19 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Correspondence:
-    """What equation 4 gives for a block.
+class Representation:
+    """A block after the correspondence subnet and the linkage subnet around it (equations 6 and 7).
 
     Attributes:
-        warped: (W_k, S_k) of each head, at H' × W'.
-        keys: see ``Step``.
+        keys: (B, N, heads · C, H'/4, W'/4), the factors of equation 1, head after head.
+        still_keys: the same of references that attend with the frames (B, R, heads · C, H'/4, W'/4), else None.
         hidden: ho_t (B, T, d), or None without the Transformer branch.
-        reference: y^lab (B, N, 3, H', W') of each frame, or None where it is no input.
         memory: see ``Step``.
     """
 
-    warped: list[Candidates]
     keys: Tensor
+    still_keys: Tensor | None
     hidden: Tensor | None
-    reference: Tensor | None
     memory: Memory | None
 
 
@@ -82,14 +81,14 @@ class Network(nn.Module):
         self.features = make_pyramid(config.backbone, pretrained=pretrained)
         self.correspondence = CorrespondenceSubnet(config, self.features.low_channels, self.features.high_channels)
         if config.linkage:
-            self.linkage = LinkageSubnet(config.token_channels)
+            self.linkage = LinkageSubnet(config.token_channels, mean=config.linkage_memory == "mean")
         self.colorization = ColorizationSubnet(config)
 
     def parameters_by_part(self) -> dict[str, int]:
         """Parameters of each subnet, in the order of figure 2."""
         return {name: sum(p.numel() for p in part.parameters()) for name, part in self.named_children()}
 
-    # --- references --------------------
+    # --- references and frames --------------------
 
     def start(self, luminance: Tensor, ab: Tensor, mask: Tensor | None = None) -> Bank:
         """Coloured references → bank.
@@ -107,42 +106,24 @@ class Network(nn.Module):
         batch, count, _, height, width = luminance.shape
         check_shape("ab", ab, (batch, count, 2, height, width))
         check_shape("mask", mask, (batch, count, 1, height, width))
-        luminance, ab, mask = self._pad(luminance), self._pad(ab), self._pad(mask, mode="constant")
-        colours, valid = cell_colours(ab.flatten(0, 1), mask.flatten(0, 1), self.config.key_stride)
+        luminance, ab, mask = self.pad(luminance), self.pad(ab), self.pad(mask, mode="constant")
+        colours, valid = cell_colours(ab.flatten(0, 1), mask.flatten(0, 1), KEY_STRIDE)
         colours, valid = (torch.unflatten(x, 0, (batch, count)) for x in (colours, valid))
-        if not torch.compiler.is_compiling() and not bool(valid.flatten(1).any(dim=1).all()):
+        if not bool(valid.flatten(1).any(dim=1).all()):
             raise ValueError("mask: expected some colour in the references of each item, got one masked whole")
-        high, low = self._encode(luminance)
+        features = self.encode(luminance)
         if self.config.reference_block == "joint":
-            tokens = functional.avg_pool2d(mask.flatten(1, 2), self.config.token_stride)
-            seen = (tokens > 0).to(tokens.dtype).flatten(1)
-            stills = Stills(high, low, torch.cat([luminance, ab * mask], dim=2), seen, valid)
-            keys = ab.new_zeros(batch, 0, self.config.heads * self.config.key_channels)
-            return Bank(keys, entries(colours), valid.flatten(1), stills)
-        keys = self._keys_alone(high, low, valid)
-        rows, columns = (-(-side // self.config.key_stride) for side in (height, width))
-        grids = (keys, colours.movedim(2, 4), valid.movedim(2, 4))
-        keys, colours, marks = (grid[:, :, :rows, :columns].flatten(1, 3) for grid in grids)
+            stills, lab = Stills(features, self.seen(mask), valid), torch.cat([luminance, ab * mask], dim=2)
+            no_keys = ab.new_zeros(batch, 0, self.config.heads * self.config.key_channels)
+            no_ab, no_marks = ab.new_zeros(batch, 0, 2), ab.new_zeros(batch, 0)
+            return Bank(no_keys, no_ab, no_marks, stills, StillColours(colours, valid, lab))
+        # Each reference is a first block of its own, a frame long.
+        alone = Features(*(None if part is None else part.flatten(0, 1).unsqueeze(1) for part in features))  # type: ignore[arg-type]
+        made = self.represent(alone, valid.flatten(0, 1).unsqueeze(1)).keys
+        rows, columns = (-(-side // KEY_STRIDE) for side in (height, width))
+        grids = (torch.unflatten(made.squeeze(1), 0, (batch, count)), colours, valid)
+        keys, colours, marks = (entries(grid[..., :rows, :columns]) for grid in grids)
         return Bank(keys, colours, marks[..., 0])
-
-    def _keys_alone(self, high: Tensor, low: Tensor, valid: Tensor) -> Tensor:
-        """Keys of references of which each is a block of its own.
-
-        Args:
-            high: R_high (B, R, C, h, w).
-            low: R_low (B, R, c, 2h, 2w).
-            valid: (B, R, 1, h', w').
-
-        Returns:
-            (B, R, h', w', heads · C).
-        """
-        batch = high.shape[:2]
-        high, low = high.flatten(0, 1).unsqueeze(1), low.flatten(0, 1).unsqueeze(1)
-        hidden = self.correspondence.tokens(high) if self.config.transformer else None
-        maps, _ = self._represent(high, low, hidden)
-        return reference_keys([torch.unflatten(one.squeeze(1), 0, batch) for one in maps], valid)
-
-    # --- frames --------------------
 
     def step(
         self, luma_block: Tensor, bank: Bank, memory: Memory | None = None, propagated: Propagated | None = None
@@ -158,61 +139,103 @@ class Network(nn.Module):
         Raises:
             ValueError: a wrong shape, an empty block or bank, or a value of another network.
         """
-        found = self.correspond(luma_block, bank, memory)
-        ab = self.colorize(luma_block, found, propagated)
-        height, width = luma_block.shape[3:]
-        best = torch.stack([candidate.similarity for candidate in found.warped]).amax(dim=0)
-        return Step(ab, best[..., :height, :width], found.keys, found.memory)
+        check_images("luma_block", luma_block)
+        check_propagated(propagated, self.config, luma_block)
+        luminance, (height, width) = self.pad(luma_block), luma_block.shape[3:]
+        check_bank(bank, self.config, len(luminance), (luminance.shape[3], luminance.shape[4]))
+        check_memory(memory, self.config, len(luminance))
+        found = self.represent(self.encode(luminance), self.inside(luma_block), memory, bank.stills)
+        if propagated is not None:
+            parts = (propagated.ab, propagated.similarity, propagated.agreement)
+            propagated = Propagated(*(self.pad(part) for part in parts))
+        colours, similarity = self.colorize(luminance, found, bank, propagated)
+        rows, columns = (-(-side // KEY_STRIDE) for side in (height, width))
+        keys = found.keys[..., :rows, :columns]
+        return Step(colours.ab[..., :height, :width], similarity[..., :height, :width], keys, found.memory)
 
     forward = step
 
-    def correspond(self, luma_block: Tensor, bank: Bank, memory: Memory | None = None) -> Correspondence:
-        """The first half of ``step``: equation 4, with the linkage subnet on both sides of it (equations 6 and 7)."""
-        check_images("luma_block", luma_block)
-        padded, stills, config = self._pad(luma_block), bank.stills, self.config
-        check_bank(bank, config, len(padded), (padded.shape[3], padded.shape[4]))
-        check_memory(memory, config, len(padded))
-        high, low = self._encode(padded)
-        hidden = self.correspondence.tokens(high) if config.transformer else None
-        if hidden is not None and config.linkage:
-            hidden = self.linkage.query(hidden, memory)  # hi_t, equation 6
-        maps, hidden = self._represent(high, low, hidden, stills)
-        if hidden is not None and config.linkage:
-            memory = self.linkage.store(memory, hidden)  # i_t, equation 7
-        keys, values = bank.keys, bank.ab
-        if stills is not None:
-            made = reference_keys([one[:, : stills.count] for one in maps], stills.valid)
-            keys = torch.cat([made.flatten(1, 3).to(keys.dtype), keys], dim=1)
-            values = torch.cat([values, stills.owners(keys.shape[1]).expand(len(values), -1, -1)], dim=2)
-            maps = [one[:, stills.count :] for one in maps]
-        rows, columns = (-(-side // KEY_STRIDE) for side in luma_block.shape[3:])
-        inside = torch.zeros_like(maps[0][:, :, :1])
-        inside[..., :rows, :columns] = 1
-        queries, sampled, similarity = match_heads(maps, inside, keys, values, bank.valid, config.tau)
-        warped = [Candidates(_enlarge(ab[:, :, :2]), _enlarge(s)) for ab, s in zip(sampled, similarity, strict=True)]
-        image = None
-        if stills is not None and config.reference_image:
-            image = stills.image(sampled[0][:, :, 2:].mean(dim=(3, 4)))
-        return Correspondence(warped, queries[..., :rows, :columns], hidden, image, memory)
+    # --- the stages of a step, at H' × W' --------------------
 
-    def colorize(self, luma_block: Tensor, found: Correspondence, propagated: Propagated | None = None) -> Tensor:
-        """The second half of ``step``: equation 5 → a*, b* (B, N, 2, H, W)."""
-        check_propagated(propagated, self.config, luma_block)
-        candidates = list(found.warped)
-        if self.config.propagation:
-            given = propagated or Propagated.nothing(luma_block)
-            candidates.append(
-                Propagated(self._pad(given.ab), self._pad(given.similarity), self._pad(given.consistency))
-            )
-        luminance, positions = self._pad(luma_block), None
+    def encode(self, luminance: Tensor) -> Features:
+        """(B, F, 1, H', W') in [-1, 1] → R_high and R_low."""
+        return self.correspondence.reduce(self.features(luminance.flatten(0, 1)), len(luminance))
+
+    def represent(
+        self, features: Features, weight: Tensor, memory: Memory | None = None, stills: Stills | None = None
+    ) -> Representation:
+        """Equation 4 up to the keys, between the query (equation 6) and the storage (equation 7).
+
+        Args:
+            features: of the frames, or of a reference that is a block of its own.
+            weight: (B, N, 1, H'/4, W'/4), 1 for cells that count for μ of equation 1, 0 for padding and masked ones.
+            memory: from the block before.
+            stills: references that attend with the frames, or None.
+        """
+        subnet, config, references = self.correspondence, self.config, stills.count if stills else 0
+        high, low, direct = stills.beside(features) if stills else features
+        hidden = positions = mask = None
+        if config.transformer:
+            hidden = subnet.tokens(features.high)
+            own = hidden.shape[1]
+            if config.linkage:
+                hidden = self.linkage.query(hidden, memory)  # hi_t, equation 6
+            if stills is not None:
+                hidden = torch.cat([subnet.tokens(stills.features.high), hidden], dim=1)
+                mask = functional.pad((1 - stills.seen) * UNSEEN, (0, own)).to(hidden.dtype)[:, None, None]
+            height, width = (side * FEATURE_STRIDE for side in high.shape[3:])
+            positions = self._positions(references, features.high.shape[1], height, width)
+        augmented, hidden = subnet.augment(high, hidden, positions, mask)
+        maps = subnet.represent(augmented, low, direct)
+        keys = unit_keys([one[:, references:] for one in maps], weight)
+        still_keys = None
+        if stills is not None:  # μ of equation 1 is each reference's own
+            each = [one[:, :references].flatten(0, 1).unsqueeze(1) for one in maps]
+            made = unit_keys(each, stills.valid.flatten(0, 1).unsqueeze(1)).squeeze(1)
+            still_keys = torch.unflatten(made, 0, stills.valid.shape[:2])
+        if hidden is None:
+            return Representation(keys, still_keys, None, memory)
+        hidden = hidden[:, -own:]
+        if config.linkage:
+            memory = self.linkage.store(memory, hidden)  # i_t, equation 7
+        return Representation(keys, still_keys, hidden, memory)
+
+    def colorize(
+        self, luminance: Tensor, found: Representation, bank: Bank, propagated: Propagated | None = None
+    ) -> tuple[Colours, Tensor]:
+        """Equations 1 to 3 and 5.
+
+        Args:
+            luminance: B^l (B, N, 1, H', W') in [-1, 1].
+            found: the block after ``represent``.
+            bank: from ``start``.
+            propagated: at H' × W'; None where nothing was carried.
+
+        Returns:
+            colours at H' × W', and the larger of S_1 and S_2 (B, N, 1, H', W').
+        """
+        config = self.config
+        strides = (1, config.augmented_stride // KEY_STRIDE)[: config.heads]
+        sampled, support = match_heads(found.keys, *bank.beside(found.still_keys), config.tau, strides)
+        sizes = [float(KEY_STRIDE * stride) for stride in strides]
+        candidates = [
+            Candidates(_enlarge(ab[:, :, :2], size), _enlarge(s, size))
+            for ab, s, size in zip(sampled, support, sizes, strict=True)
+        ]
+        best = torch.stack([candidate.similarity for candidate in candidates]).amax(dim=0)
+        if config.propagation:
+            candidates.append(propagated or Propagated.nothing(luminance))
+        image = positions = None
+        if bank.colours is not None and config.reference_image:
+            image = bank.colours.image(sampled[0][:, :, 2:].mean(dim=(3, 4)))
         if found.hidden is not None:
             positions = self._positions(0, luminance.shape[1], luminance.shape[3], luminance.shape[4])
-        ab: Tensor = self.colorization(luminance, candidates, found.reference, found.hidden, positions)
-        return ab[..., : luma_block.shape[3], : luma_block.shape[4]]
+        colours: Colours = self.colorization(luminance, candidates, image, found.hidden, positions)
+        return colours, best
 
-    # --- parts of both --------------------
+    # --- sizes --------------------
 
-    def _pad(self, images: Tensor, mode: str = "replicate") -> Tensor:
+    def pad(self, images: Tensor, mode: str = "replicate") -> Tensor:
         """(B, F, C, H, W) → (B, F, C, H', W'), continued at the right and the bottom."""
         right, bottom = -images.shape[4] % self.config.stride, -images.shape[3] % self.config.stride
         if right == bottom == 0:
@@ -220,9 +243,18 @@ class Network(nn.Module):
         padded = functional.pad(images.flatten(0, 1), (0, right, 0, bottom), mode=mode)
         return torch.unflatten(padded, 0, images.shape[:2])
 
-    def _encode(self, luminance: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, F, 1, H', W') → R_high (B, F, C, H'/8, W'/8), R_low (B, F, c, H'/4, W'/4)."""
-        return self.correspondence.reduce(self.features(luminance.flatten(0, 1)), len(luminance))
+    def inside(self, images: Tensor) -> Tensor:
+        """Images (B, F, C, H, W) → (B, F, 1, H'/4, W'/4), 1 for cells of the key grid in the image, 0 for padding."""
+        rows, columns = (-(-side // KEY_STRIDE) for side in images.shape[3:])
+        height, width = (-(-side // self.config.stride) * self.config.stride for side in images.shape[3:])
+        right, bottom = width // KEY_STRIDE - columns, height // KEY_STRIDE - rows
+        cells = torch.ones(*images.shape[:2], 1, rows, columns, dtype=images.dtype, device=images.device)
+        return functional.pad(cells, (0, right, 0, bottom))
+
+    def seen(self, mask: Tensor) -> Tensor:
+        """Masks of references (B, R, 1, H', W') → (B, R · tokens), 1 for tokens with at least a pixel of colour."""
+        tokens = functional.avg_pool2d(mask.flatten(1, 2), self.config.token_stride)
+        return (tokens > 0).to(mask.dtype).flatten(1)
 
     def _positions(self, references: int, frames: int, height: int, width: int) -> Tensor:
         """(T, d) for images of ``height`` × ``width``: references at time index 0, frames from 1 (with no reference in
@@ -234,39 +266,8 @@ class Network(nn.Module):
         stride = self.config.token_stride
         return sine_positions(times, first + frames, height // stride, width // stride, len(weight))
 
-    def _represent(
-        self, high: Tensor, low: Tensor, hidden: Tensor | None, stills: Stills | None = None
-    ) -> tuple[list[Tensor], Tensor | None]:
-        """The correspondence subnet from features to heads.
 
-        Args:
-            high: R_high (B, N, C, h, w).
-            low: R_low (B, N, c, 2h, 2w).
-            hidden: hi_t (B, T, d), or None without the Transformer branch.
-            stills: R references that attend with the frames.
-
-        Returns:
-            F_k of each head (B, R + N, c, 2h, 2w), references first, and ho_t (B, T, d) of the frames.
-        """
-        references, frames = stills.count if stills else 0, high.shape[1]
-        own = hidden.shape[1] if hidden is not None else 0
-        positions = mask = None
-        if stills is not None:
-            high, low = torch.cat([stills.high, high], dim=1), torch.cat([stills.low, low], dim=1)
-        if hidden is not None:
-            if stills is not None:
-                hidden = torch.cat([self.correspondence.tokens(stills.high), hidden], dim=1)
-                mask = functional.pad((1 - stills.seen) * UNSEEN, (0, own)).to(hidden.dtype)[:, None, None]
-            height, width = (side * FEATURE_STRIDE for side in high.shape[3:])
-            positions = self._positions(references, frames, height, width)
-        augmented, hidden = self.correspondence.augment(high, hidden, positions, mask)
-        heads = self.correspondence.represent(augmented, low)
-        return heads, None if hidden is None else hidden[:, -own:]
-
-
-def _enlarge(maps: Tensor) -> Tensor:
-    """(B, N, C, h, w) → (B, N, C, 4h, 4w)."""
-    grown = functional.interpolate(
-        maps.flatten(0, 1), scale_factor=float(KEY_STRIDE), mode="bilinear", align_corners=False
-    )
+def _enlarge(maps: Tensor, factor: float) -> Tensor:
+    """(B, N, C, h, w) → (B, N, C, factor · h, factor · w)."""
+    grown = functional.interpolate(maps.flatten(0, 1), scale_factor=factor, mode="bilinear", align_corners=False)
     return torch.unflatten(grown, 0, maps.shape[:2])

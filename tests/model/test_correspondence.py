@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra train")
 
-from kinemacolor.model.correspondence import centred_unit, match, match_heads, reference_keys  # noqa: E402
+from kinemacolor.model.correspondence import centred_unit, match, match_heads, unit_keys  # noqa: E402
 
 T, K, C, TAU = 11, 13, 7, 0.05
 
@@ -104,12 +104,18 @@ def heads_case() -> tuple[list[torch.Tensor], torch.Tensor, list[torch.Tensor], 
     return maps, inside, references, valid, torch.rand(2, 48, 2, generator=noise, dtype=torch.float64)
 
 
+def bank_keys(references: list[torch.Tensor], valid: torch.Tensor) -> torch.Tensor:
+    """Each reference a block of its own, as entries (B, R · h · w, heads · C)."""
+    made = unit_keys([r.flatten(0, 1).unsqueeze(1) for r in references], valid.flatten(0, 1).unsqueeze(1))
+    return made.squeeze(1).unflatten(0, valid.shape[:2]).movedim(2, 4).flatten(1, 3)
+
+
 def test_each_head_does_equations_1_to_3_over_the_block() -> None:
     """μ_B over both frames without padding, μ_y over each reference's valid cells, by the loop above."""
     maps, inside, references, valid, ab = heads_case()
-    keys = reference_keys(references, valid)
-    assert keys.shape == (2, 2, 4, 6, 2 * C)
-    queries, sampled, similarity = match_heads(maps, inside, keys.flatten(1, 3), ab, valid.flatten(1), TAU)
+    keys = bank_keys(references, valid)
+    queries = unit_keys(maps, inside)
+    sampled, similarity = match_heads(queries, keys, ab, valid.flatten(1), TAU, (1, 1))
     assert queries.shape == (2, 2, 2 * C, 5, 7)
     for k, item in ((0, 1), (1, 0)):
         frame = maps[k][item, :, :, :4].movedim(1, 3).reshape(56, C).numpy()
@@ -133,18 +139,26 @@ def test_each_head_does_equations_1_to_3_over_the_block() -> None:
 
 def test_padding_and_masked_cells_do_not_reach_the_heads() -> None:
     maps, inside, references, valid, ab = heads_case()
-    keys = reference_keys(references, valid)
-    expected = match_heads(maps, inside, keys.flatten(1, 3), ab, valid.flatten(1), TAU)
-    other = [torch.where(inside > 0, m, 9.0) for m in maps]
-    masked = reference_keys([torch.where(valid > 0, r, 9.0) for r in references], valid)
-    got = match_heads(other, inside, masked.flatten(1, 3), ab, valid.flatten(1), TAU)
-    for head in range(2):
-        torch.testing.assert_close(got[1][head][..., :4, :], expected[1][head][..., :4, :])
-        torch.testing.assert_close(got[2][head][..., :4, :], expected[2][head][..., :4, :])
+    marks = valid.flatten(1)
+    expected = match_heads(unit_keys(maps, inside), bank_keys(references, valid), ab, marks, TAU, (1, 1))
+    other = unit_keys([torch.where(inside > 0, m, 9.0) for m in maps], inside)
+    masked = bank_keys([torch.where(valid > 0, r, 9.0) for r in references], valid)
+    got = match_heads(other, masked, ab, marks, TAU, (1, 1))
+    for kind in range(2):
+        for head in range(2):
+            torch.testing.assert_close(got[kind][head][..., :4, :], expected[kind][head][..., :4, :])
 
 
-def test_coarser_entries_are_means_of_cells() -> None:
-    _, _, references, valid, _ = heads_case()
-    coarse = reference_keys(references, valid[..., ::2, ::2])
-    pooled = [torch.nn.functional.avg_pool2d(r.flatten(0, 1), 2).unflatten(0, (2, 2)) for r in references]
-    torch.testing.assert_close(coarse, reference_keys(pooled, valid[..., ::2, ::2]))
+def test_a_coarser_head_asks_with_the_mean_of_its_cells() -> None:
+    maps, inside, references, valid, ab = heads_case()
+    maps, inside = [m[..., :4, :6] for m in maps], torch.ones_like(inside[..., :4, :6])
+    keys, queries = bank_keys(references, valid), unit_keys(maps, inside)
+    sampled, similarity = match_heads(queries, keys, ab, valid.flatten(1), TAU, (1, 2))
+    assert sampled[1].shape == (2, 2, 2, 2, 3)
+    mean = queries[:, :, C:].unflatten(4, (3, 2)).unflatten(3, (2, 2)).mean(dim=(4, 6))
+    mean = mean / mean.norm(dim=2, keepdim=True)
+    warped, best = match(mean.movedim(2, 4).flatten(1, 3), keys[..., C:], ab, valid.flatten(1), TAU)
+    torch.testing.assert_close(sampled[1].movedim(2, 4).flatten(1, 3), warped)
+    torch.testing.assert_close(similarity[1].flatten(1), best)
+    fine = match_heads(queries, keys, ab, valid.flatten(1), TAU, (1, 1))
+    torch.testing.assert_close(sampled[0], fine[0][0])

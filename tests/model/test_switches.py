@@ -137,14 +137,14 @@ def test_values_of_another_network_are_named() -> None:
     with pytest.raises(ValueError, match=r"bank\.ab: expected shape"):
         lite.step(block, replace(bank, ab=bank.ab[:, 1:]))
     with pytest.raises(ValueError, match=r"memory: expected shape \(1, M ≥ 1, 12\), got \(1, 5, 24\)"):
-        lite.step(block, bank, Memory(toys.noise(1, 5, 24)))
+        lite.step(block, bank, Memory(toys.noise(1, 5, 24), torch.ones(())))
     with pytest.raises(ValueError, match="memory: expected None"):
-        toys.toy("lite", linkage=False).step(block, bank, Memory(toys.noise(1, 5, 12)))
+        toys.toy("lite", linkage=False).step(block, bank, Memory(toys.noise(1, 5, 12), torch.ones(())))
     with pytest.raises(ValueError, match="propagated: expected None"):
         paper.step(block, toys.bank_of(paper), None, toys.propagated(block))
     with pytest.raises(ValueError, match=r"propagated\.ab: expected shape \(1, 1, 2, 48, 64\)"):
         lite.step(block, bank, None, toys.propagated(block[..., 1:]))
-    with pytest.raises(ValueError, match=r"bank\.stills\.lab"):
+    with pytest.raises(ValueError, match=r"bank\.stills\.valid"):
         paper.step(toys.luminance(1, 1, 64, 48), toys.bank_of(paper))
     with pytest.raises(ValueError, match="banks: expected one or more without stills"):
         join([other])

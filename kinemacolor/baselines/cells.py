@@ -1,0 +1,78 @@
+"""What the baselines share: keys of lightness and texture on the key grid, and the bank made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from kinemacolor.engine.protocol import CELL, Bank, Memory, cells
+from kinemacolor.frames import BoolArray, FloatArray, Reference
+
+
+class NoMemory(Memory):
+    """Of an engine whose frames do not look at one another."""
+
+    __slots__ = ()
+
+
+def check_memory(memory: Memory | None, kind: type[Memory], engine: str) -> None:
+    """Raises ValueError where a memory comes from another engine."""
+    if not (memory is None or isinstance(memory, kind)):
+        raise ValueError(f"memory: expected one of the engine {engine}, got {type(memory).__name__}")
+
+
+def cell_means(image: FloatArray, weight: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
+    """Weighted means of ``image`` (H, W, c ≤ 3) over the cells of the key grid.
+
+    Args:
+        image: any map.
+        weight: (H, W) ≥ 0, or None for ones.
+
+    Returns:
+        (rows, columns, c), 0 where a cell weighs nothing, and (rows, columns), the mean weight of the cell's pixels.
+    """
+    height, width = image.shape[:2]
+    rows, columns = cells(height, width)
+    inside = np.ones((height, width, 1), np.float32)
+    heavy = inside if weight is None else np.asarray(weight, np.float32)[..., None]
+    border = ((0, rows * CELL - height), (0, columns * CELL - width), (0, 0))
+    stack = np.pad(np.concatenate([image * heavy, heavy, inside], axis=2), border)
+    total = np.stack(
+        [cv2.resize(channel, (columns, rows), interpolation=cv2.INTER_AREA) for channel in np.moveaxis(stack, 2, 0)],
+        axis=2,
+    )
+    mean = np.divide(total[..., :-2], np.maximum(total[..., -2:-1], 1e-6), dtype=np.float32)
+    return mean, np.divide(total[..., -2], total[..., -1], dtype=np.float32)
+
+
+def cell_keys(lightness: FloatArray) -> FloatArray:
+    """(rows, columns, 2) float32: mean and standard deviation of L* over each cell, in units of 100."""
+    unit = lightness / np.float32(100)
+    moments, _ = cell_means(np.stack([unit, np.square(unit)], axis=2))
+    mean = moments[..., 0]
+    spread = np.sqrt(np.maximum(moments[..., 1] - np.square(mean), 0))
+    return np.stack([mean, spread], axis=2)
+
+
+def cell_bank(references: Sequence[Reference]) -> Bank:
+    """A bank of ``cell_keys``; a cell is valid where at least half of its pixels give a colour.
+
+    Raises:
+        ValueError: no reference, or none that shows anything.
+    """
+    if not references:
+        raise ValueError("references: expected at least one, got none")
+    keys, colours, valid = [], [], []
+    for reference in references:
+        ab, share = cell_means(reference.ab, reference.mask.astype(np.float32))
+        keys.append(cell_keys(reference.lightness).reshape(-1, 2))
+        colours.append(ab.reshape(-1, 2))
+        valid.append((share >= 0.5).reshape(-1))
+    return Bank(np.concatenate(keys), np.concatenate(colours), np.concatenate(valid), tuple(references))
+
+
+def visible(bank: Bank) -> list[tuple[Reference, BoolArray]]:
+    """The references that give a colour anywhere, with their masks."""
+    return [(reference, reference.mask) for reference in bank.references if reference.mask.any()]

@@ -1,0 +1,121 @@
+"""``welsh``: the colour of the reference's sample of like lightness and texture, pixel by pixel.
+
+Welsh, Ashikhmin and Mueller, "Transferring Color to Greyscale Images" (2002), section 3: the reference's lightness is
+shifted and scaled to the frame's mean and standard deviation; about 200 samples are drawn from the reference on a
+jittered grid; each pixel takes a*, b* of the sample that is nearest in lightness and in the standard deviation of
+lightness over 5×5 pixels, both weighted one half. Lab is CIELAB here, for the Lαβ of the paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import cv2
+import numpy as np
+
+from kinemacolor.baselines.cells import NoMemory, cell_bank, cell_keys, check_memory
+from kinemacolor.engine.protocol import Bank, Memory, Step, check_block
+from kinemacolor.frames import FloatArray, Reference
+
+SAMPLES = 200
+"""Wanted from each reference."""
+NEIGHBOURHOOD = 5
+"""Pixels of a side of the window of the texture measure."""
+FAR = 20.0
+"""Distance in L* at which a sample counts as unlike: similarity 0."""
+_CHUNK = 16384
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SampleBank(Bank):
+    """A bank with the samples drawn from the references.
+
+    Attributes:
+        features: (S, 2) float32, in units of the standard deviation of their reference's lightness: lightness from the
+            mean, and the standard deviation over the neighbourhood.
+        colours: (S, 2) float32, a* and b*.
+    """
+
+    features: FloatArray
+    colours: FloatArray
+
+
+def texture(lightness: FloatArray) -> FloatArray:
+    """Standard deviation (H, W) of lightness (H, W) over 5×5 pixels, the border mirrored."""
+    window = (NEIGHBOURHOOD, NEIGHBOURHOOD)
+    deep = lightness.astype(np.float64)
+    mean = cv2.blur(deep, window, borderType=cv2.BORDER_REFLECT_101)
+    square = cv2.blur(np.square(deep), window, borderType=cv2.BORDER_REFLECT_101)
+    spread: FloatArray = np.sqrt(np.maximum(square - np.square(mean), 0)).astype(np.float32)
+    return spread
+
+
+def moments(lightness: FloatArray) -> tuple[float, float]:
+    """Mean and standard deviation; the latter at least 1e-3, so that one may divide by it."""
+    return float(lightness.mean(dtype=np.float64)), max(float(lightness.std(dtype=np.float64)), 1e-3)
+
+
+def draw(reference: Reference, count: int = SAMPLES) -> tuple[FloatArray, FloatArray]:
+    """Features (S, 2) and colours (S, 2) of samples on a jittered grid: a pixel of each of about ``count`` boxes of the
+    picture; boxes whose pixel gives no colour draw among their others, or are left out."""
+    height, width = reference.size
+    side = np.sqrt(height * width / count)
+    rows, columns = max(1, round(height / side)), max(1, round(width / side))
+    edges_y, edges_x = (np.linspace(0, n, k + 1).round().astype(int) for n, k in ((height, rows), (width, columns)))
+    noise = np.random.default_rng(0)
+    places = []
+    for top, bottom in pairwise(edges_y):
+        for left, right in pairwise(edges_x):
+            given = np.argwhere(reference.mask[top:bottom, left:right])
+            share = noise.random()  # drawn for every box, so that a mask does not move the others' samples
+            if len(given):
+                places.append(given[int(share * len(given))] + (top, left))
+    if not places:
+        return np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32)
+    y, x = np.array(places).T
+    mean, spread = moments(reference.lightness[reference.mask])
+    features = np.stack([reference.lightness[y, x] - mean, texture(reference.lightness)[y, x]], axis=1) / spread
+    return features.astype(np.float32), reference.ab[y, x]
+
+
+class WelshEngine:
+    """Matched colour transfer, frame by frame. Similarity is 1 for a sample alike in both features, 0 from ``FAR``."""
+
+    name = "welsh"
+    block_size = 1
+
+    def start(self, references: Sequence[Reference]) -> Bank:
+        """See ``Engine.start``."""
+        bank = cell_bank(references)
+        features, colours = (np.concatenate(part) for part in zip(*map(draw, references), strict=True))
+        return SampleBank(bank.keys, bank.ab, bank.valid, bank.references, features, colours)
+
+    def step(self, luma_block: FloatArray, bank: Bank, memory: Memory | None = None) -> Step:
+        """See ``Engine.step``."""
+        check_block(luma_block)
+        check_memory(memory, NoMemory, self.name)
+        if not isinstance(bank, SampleBank):
+            raise ValueError(f"bank: expected one of the engine {self.name}, got {type(bank).__name__}")
+        ab, similarity, keys = [], [], []
+        for lightness in luma_block:
+            mean, spread = moments(lightness)
+            samples = bank.features * np.float32(spread)
+            pixels = np.stack([lightness - np.float32(mean), texture(lightness)], axis=2).reshape(-1, 2)
+            index, distance = nearest(pixels, samples)
+            ab.append(bank.colours[index].reshape(*lightness.shape, 2))
+            similarity.append(np.maximum(0, 1 - distance / np.float32(FAR)).reshape(lightness.shape))
+            keys.append(cell_keys(lightness))
+        return Step(np.stack(ab), np.stack(similarity), np.stack(keys), NoMemory())
+
+
+def nearest(pixels: FloatArray, samples: FloatArray) -> tuple[np.ndarray[tuple[int], np.dtype[np.intp]], FloatArray]:
+    """Index (P,) of the sample (S, 2) nearest to each pixel (P, 2), and the distance (P,): √(½ΔL² + ½Δσ²)."""
+    rows = np.concatenate([-2 * samples, np.square(samples).sum(axis=1, keepdims=True)], axis=1).T
+    found = np.empty(len(pixels), np.intp)
+    for start in range(0, len(pixels), _CHUNK):
+        part = pixels[start : start + _CHUNK]
+        found[start : start + _CHUNK] = (part @ rows[:2] + rows[2]).argmin(axis=1)
+    distance: FloatArray = np.sqrt(np.square(pixels - samples[found]).sum(axis=1) / 2)
+    return found, distance

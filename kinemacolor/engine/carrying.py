@@ -1,0 +1,92 @@
+"""What engines carry from frame to frame: the candidate P (coordinates in a reference, or colours given before)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kinemacolor.engine.grid import place_similarity
+from kinemacolor.engine.protocol import Bank
+from kinemacolor.flow import DisFlow, positions
+from kinemacolor.frames import FloatArray
+from kinemacolor.propagation import Chain, Coloured, Place, Trace, advance, agreement, gather, hop
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Carried:
+    """The candidate P for a frame.
+
+    Attributes:
+        ab: (H, W, 2) float32, P^ab; 0 where ``given`` is.
+        similarity: (H, W) float32, s_P.
+        agreement: (H, W) float32 in (0, 1], whether the frame is as light as the place its colours come from.
+        given: (H, W) float32 in [0, 1], whether there is a colour at that place (0 in masked areas).
+        original: True where the colours are a reference's, False where they are those given to a frame before.
+    """
+
+    ab: FloatArray
+    similarity: FloatArray
+    agreement: FloatArray
+    given: FloatArray
+    original: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Carrying:
+    """State of the carrying after a frame.
+
+    Attributes:
+        chain: coordinates in the references, or None while no frame of the shot looked like one.
+        previous: the last frame that has colours, or None before there was any.
+        trace: place of the newest frame in ``previous``, or None where it is ``previous`` itself.
+    """
+
+    chain: Chain | None = None
+    previous: Coloured | None = None
+    trace: Trace | None = None
+
+    def coloured(self, lightness: FloatArray, ab: FloatArray, similarity: FloatArray) -> Carrying:
+        """After the newest frame has got its colours."""
+        return replace(self, previous=Coloured(lightness, ab, similarity), trace=None)
+
+
+class Carrier:
+    """Moves ``Carrying`` on by a frame. Holds the optical flow's work space only."""
+
+    def __init__(self) -> None:
+        self._flow = DisFlow()
+
+    def __call__(
+        self, lightness: FloatArray, keys: FloatArray, bank: Bank, state: Carrying
+    ) -> tuple[Carried | None, Carrying]:
+        """The candidate P of the next frame, or None where there is nothing to carry yet.
+
+        Args:
+            lightness: (H, W), L*.
+            keys: (rows, columns, C) of the frame.
+            bank: of the engine.
+            state: after the frame before.
+        """
+
+        def support(place: Place) -> FloatArray:
+            return place_similarity(keys, place, bank)
+
+        chain = advance(self._flow, state.chain, lightness, bank.references, support)
+        if chain:
+            stills = bank.references
+            masks = [still.mask.astype(np.float32) for still in stills]
+            colours = [still.ab * mask[..., None] for still, mask in zip(stills, masks, strict=True)]
+            place = chain.place
+            agreed = agreement(place, lightness, [still.lightness for still in stills])
+            carried = Carried(gather(colours, place), support(place), agreed, gather(masks, place), True)
+            return carried, replace(state, chain=chain, trace=None)
+        if state.previous is None:
+            return None, state
+        last = state.previous
+        own = Place(positions(*last.lightness.shape), np.zeros(last.lightness.shape, np.int16))
+        place = hop(self._flow, lightness, state.trace or Trace(last.lightness, own))
+        agreed = agreement(place, lightness, [last.lightness])
+        similarity = gather([last.similarity], place)
+        carried = Carried(gather([last.ab], place), similarity, agreed, np.ones_like(similarity), False)
+        return carried, replace(state, trace=Trace(lightness, place))

@@ -1,0 +1,127 @@
+"""The report of a benchmark: ``results.json``, ``report.md``, ``report.html`` and contact sheets."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+from kinemacolor.evaluation.methods import TRUTH
+from kinemacolor.evaluation.page import page
+from kinemacolor.evaluation.pictures import contact_sheet, shown_frames
+from kinemacolor.evaluation.records import file_name, write_aside
+from kinemacolor.evaluation.results import Results, column_of, interval_text, number, table
+
+SHEETS = "sheets"
+
+
+def write_report(results: Results, output: str | Path) -> list[Path]:
+    """Writes all files of a report, each aside and renamed when it is complete; returns their paths.
+
+    Raises:
+        OutputError: the folder cannot be written to.
+    """
+    output = Path(output)
+    files = {
+        output / "results.json": json.dumps(results.record(), indent=1, allow_nan=False).encode(),
+        output / "report.md": markdown(results).encode(),
+        output / "report.html": page(results).encode(),
+    }
+    for clip in results.clips:
+        files[output / SHEETS / f"{file_name(clip)}.jpg"] = sheet(results, clip)
+    for path, content in files.items():
+        write_aside(path, content)
+    return list(files)
+
+
+def sheet(results: Results, clip: str) -> bytes:
+    """A JPEG: frame, reference, every method in order of rank, truth; at four times of the clip."""
+    truth = results.unit(clip, TRUTH)
+    names = results.ranking()
+    rows = []
+    for index in shown_frames(truth.facts["frames"]):
+        pictures = [truth.pictures[f"grey {index}"], truth.pictures["reference"]]
+        pictures += [results.unit(clip, name).pictures[str(index)] for name in names]
+        rows.append((f"{clip} {index}", [*pictures, truth.pictures[str(index)]]))
+    return contact_sheet(["input", "reference", *names, TRUTH], rows)
+
+
+def markdown(results: Results) -> str:
+    """The report for people who read plain text."""
+    protocol = results.run.protocol
+    frames = f"first {protocol.frames} frames" if protocol.frames else "all frames"
+    lines = [
+        "# Benchmark",
+        "",
+        f"{len(results.clips)} clips, {frames}, reference: {protocol.reference}; protocol {protocol.name}: "
+        f"{protocol.title}. kinemacolor {results.provenance.get('version', '?')}.",
+        "",
+        "```",
+        shlex.join(results.provenance.get("command", [])),
+        "```",
+        "",
+        "## Methods",
+        "",
+        *_methods(results),
+        "",
+        *(f"- {column.heading}: {column.about}." for column in results.columns()),
+        *(f"- {note}." for note in results.notes()),
+        "",
+        "## Clips",
+        "",
+        "PSNR in dB, the last 20 frames in brackets.",
+        "",
+        *_clips(results),
+        "",
+        "## Differences",
+        "",
+        "Each method against the next in rank, the best against the last: mean difference over clips with its 95 %",
+        "interval (paired bootstrap over clips, 10,000 resamples), and on how many clips the first is better.",
+        "",
+        *_differences(results),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _methods(results: Results) -> list[str]:
+    """Laid out as Table 1: methods down, figures across; the truth last."""
+    columns = results.columns()
+    rows = table(results, [(name, results.means[name]) for name in (*results.names, TRUTH)])
+    for position, column in enumerate(columns, 1):
+        best = results.best(column)
+        for row in rows:
+            if row[0] == best:
+                row[position] = f"**{row[position]}**"
+    head = ["method", *(column.heading for column in columns)]
+    return [_row(head), "|---|" + "--:|" * len(columns), *map(_row, rows)]
+
+
+def _clips(results: Results) -> list[str]:
+    names = results.names
+    lines = [_row(["clip", "frames", *names]), "|---|--:|" + "--:|" * len(names)]
+    for clip in results.clips:
+        best = max(names, key=lambda name: results.figure(clip, name, "psnr") or 0)
+        cells = []
+        for name in names:
+            text = number(results.figure(clip, name, "psnr"), 2)
+            last = number(results.figure(clip, name, "psnr_last"), 2)
+            cells.append(f"{f'**{text}**' if name == best and len(names) > 1 else text} ({last})")
+        lines.append(_row([clip, str(results.unit(clip, TRUTH).facts["frames"]), *cells]))
+    means = [(results.means[name]["psnr"], results.means[name]["psnr_last"]) for name in names]
+    lines.append(_row(["**mean**", "", *(f"{number(all_, 2)} ({number(last, 2)})" for all_, last in means)]))
+    return lines
+
+
+def _differences(results: Results) -> list[str]:
+    lines = [_row(["figure", "methods", "difference", "better on"]), "|---|---|--:|--:|"]
+    for key, rows in results.differences.items():
+        column = column_of(key)
+        for one in rows:
+            text = interval_text(one, column.digits)
+            sure = f"**{text}**" if one.certain else text
+            lines.append(_row([column.heading, f"{one.a} − {one.b}", sure, f"{one.wins} of {one.clips}"]))
+    return lines if len(lines) > 2 else ["One method: nothing to compare."]

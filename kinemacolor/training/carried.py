@@ -1,0 +1,89 @@
+"""The candidate P in training: the reference's coordinates carried along the flow to the frames of a window, as in use.
+
+Hops go from frame to frame, as the engines' do before their features choose among longer ones. In a sample the
+reference may be many frames away; the chain then steps on a few frames in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kinemacolor.flow import DisFlow, positions
+from kinemacolor.frames import Array, FloatArray
+from kinemacolor.propagation import Place, Trace, agreement, hop
+
+STEPS = 4
+"""Frames between a reference and a window on which the chain steps, at most."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trail:
+    """The way from a reference to the frames of a window.
+
+    Attributes:
+        times: of the window's frames, in its order.
+        reference_time: of the reference.
+        between_times: of frames in between, nearest to the reference first.
+        frames: pictures of those, R'G'B' (H, W, 3) uint8.
+    """
+
+    times: tuple[int, ...]
+    reference_time: int
+    between_times: tuple[int, ...]
+    frames: tuple[Array, ...] = ()
+
+    @classmethod
+    def between(cls, times: Sequence[int], reference_time: int, stride: int) -> Trail:
+        """A trail of evenly spaced steps, no shorter than ``stride``, at most ``STEPS``; its pictures are missing."""
+        nearest = min(times, key=lambda time: abs(time - reference_time))
+        gap = nearest - reference_time
+        outside = not min(times) <= reference_time <= max(times)
+        steps = min(STEPS, max(0, -(-abs(gap) // stride) - 1)) if outside else 0
+        way = [reference_time + round(gap * (k + 1) / (steps + 1)) for k in range(steps)]
+        return cls(tuple(times), reference_time, tuple(way))
+
+    def filled(self, frames: Sequence[Array]) -> Trail:
+        """The trail with its pictures."""
+        return replace(self, frames=tuple(frames))
+
+
+def carried_places(
+    trail: Trail, frames: FloatArray, reference: FloatArray, between: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Coordinates in the reference of the pixels of a window, and how far the lightness agrees there.
+
+    Args:
+        trail: the way, K steps.
+        frames: L* (T, H, W) of the window.
+        reference: L* (H, W).
+        between: L* (K, H, W) of the trail's frames.
+
+    Returns:
+        (T, H, W, 2) float32, (x, y) pixels, and (T, H, W) float32 in (0, 1].
+    """
+    flow, owner = DisFlow(), np.zeros(reference.shape, np.int16)
+    identity = positions(*reference.shape)
+    start = Trace(reference, Place(identity, owner))
+    for lightness in between:
+        start = Trace(lightness, hop(flow, lightness, start))
+    coordinates = np.empty((*frames.shape, 2), np.float32)
+    agreed = np.empty(frames.shape, np.float32)
+    order = sorted(range(len(frames)), key=lambda k: abs(trail.times[k] - trail.reference_time))
+    earlier = later = start  # the ends of the chain on either side of the reference
+    for k in order:
+        before = trail.times[k] < trail.reference_time
+        at_reference = trail.times[k] == trail.reference_time
+        place = start.place if at_reference else hop(flow, frames[k], earlier if before else later)
+        trace = Trace(frames[k], place)
+        if at_reference:
+            earlier = later = trace
+        elif before:
+            earlier = trace
+        else:
+            later = trace
+        coordinates[k] = place.coordinates
+        agreed[k] = agreement(place, frames[k], [reference])
+    return coordinates, agreed

@@ -1,0 +1,153 @@
+"""The engines ``onnx`` and ``torch`` on small untrained networks of both configurations."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs the extra train")
+pytest.importorskip("onnx", reason="needs the extra train")
+
+from kinemacolor.engine import Engine, open_engine
+from kinemacolor.engine.protocol import Memory
+from kinemacolor.errors import InputError, UsageError
+from tests.engine import conformance, networks
+from tests.engine.conformance import in_blocks, masked, reference_of, scene
+
+KINDS = ("onnx", "torch")
+
+
+def weights(name: str, kind: str, factory: pytest.TempPathFactory) -> Path:
+    return networks.made(name, factory) / ("graphs" if kind == "onnx" else "network.safetensors")
+
+
+def engine(name: str, kind: str, factory: pytest.TempPathFactory, **options: object) -> Engine:
+    chosen = {"device": "cpu"} if kind == "torch" else {}
+    return open_engine(kind, weights=weights(name, kind, factory), threads=1, **chosen, **options)
+
+
+@pytest.mark.parametrize("propagate", [True, False], ids=["propagated", "alone"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("check", conformance.CHECKS, ids=lambda check: check.__name__)
+def test_conformance(
+    check: conformance.Check, kind: str, propagate: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    one = engine("lite", kind, tmp_path_factory, propagate=propagate)
+    assert isinstance(one, Engine)
+    assert one.name == kind
+    check(one)
+
+
+OF_COLOUR = (
+    conformance.check_block_sizes,  # asks for roughly right colours, which an untrained paper network has not
+    conformance.check_colour_comes_back,
+    conformance.check_several_references,  # references that attend with the frames are of one size
+    conformance.check_padding,
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("check", [c for c in conformance.CHECKS if c not in OF_COLOUR], ids=lambda c: c.__name__)
+def test_the_papers_configuration(
+    check: conformance.Check, kind: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    check(engine("paper", kind, tmp_path_factory))
+
+
+@pytest.mark.parametrize("name", ["lite", "paper"])
+def test_torch_and_onnx_colour_alike(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Through the whole engine, memory, flow and all, with three references, one of them masked in part."""
+    film, colours = scene(61, 97, 8)
+    mask = np.ones((61, 97), np.bool_)
+    mask[20:40, 30:70] = False
+    references = [
+        reference_of(film[0], colours[0]),
+        masked(reference_of(film[7], colours[7]), mask),
+        reference_of(*(x[0] for x in scene(61, 97, seed=4))),
+    ]
+    results = []
+    for kind in KINDS:
+        one = engine(name, kind, tmp_path_factory)
+        results.append(in_blocks(one, film, one.start(references), 2))
+    np.testing.assert_allclose(results[0][0], results[1][0], atol=0.05)
+    np.testing.assert_allclose(results[0][1], results[1][1], atol=1e-3)
+
+
+def test_a_masked_joint_reference_changes_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
+    film, colours = scene(48, 64, 3)
+    one, engine_ = reference_of(film[0], colours[0]), engine("paper", "onnx", tmp_path_factory)
+    other = reference_of(*(x[0] for x in scene(48, 64, seed=5)))
+    hidden = masked(other, np.zeros((48, 64), np.bool_))
+    alone = in_blocks(engine_, film, engine_.start([one]), 2)[0]
+    np.testing.assert_allclose(in_blocks(engine_, film, engine_.start([one, hidden]), 2)[0], alone, atol=2e-3)
+    assert np.abs(in_blocks(engine_, film, engine_.start([one, other]), 2)[0] - alone).max() > 0.01
+
+
+def test_joint_references_are_of_the_frames_size(tmp_path_factory: pytest.TempPathFactory) -> None:
+    one = engine("paper", "onnx", tmp_path_factory)
+    film, colours = scene(48, 64, 2)
+    other = reference_of(*(x[0] for x in scene(61, 97)))
+    with pytest.raises(ValueError, match="attend"):
+        one.start([reference_of(film[0], colours[0]), other])
+    with pytest.raises(ValueError, match="attend"):
+        one.step(film, one.start([other]))
+
+
+@pytest.mark.parametrize("kind", ["onnx", "matching"])
+def test_colour_memory_is_a_switch(kind: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Past outputs count from the second block on, and only where asked for."""
+    film, colours = scene(48, 64, 9)
+    results = []
+    for remembers in (False, True):
+        if kind == "onnx":
+            one = engine("lite", kind, tmp_path_factory, propagate=False, color_memory=remembers)
+        else:
+            one = open_engine(kind, propagate=False, color_memory=remembers, threads=1)
+        results.append(in_blocks(one, film, one.start([reference_of(film[0], colours[0])]), 1)[0])
+    np.testing.assert_array_equal(results[0][:1], results[1][:1])
+    assert np.abs(results[0][5:] - results[1][5:]).max() > 0.01
+
+
+def test_block_size_is_the_callers(tmp_path_factory: pytest.TempPathFactory) -> None:
+    assert engine("lite", "onnx", tmp_path_factory).block_size == 2
+    assert engine("lite", "onnx", tmp_path_factory, block_size=5).block_size == 5
+
+
+def test_options_that_do_not_fit_are_named(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
+    good = weights("lite", "onnx", tmp_path_factory)
+    for kind, options, message in (
+        ("onnx", {}, "--weights: the engine onnx needs a trained network"),
+        ("matching", {"weights": good}, "--weights: the engine matching takes none"),
+        ("matching", {"block_size": 3}, "--block-size"),
+        ("onnx", {"weights": good, "block_size": 7}, "--block-size: 7 is not"),
+        ("onnx", {"weights": good, "device": "cpu"}, "--device: the engine onnx"),
+        ("torch", {"weights": good, "device": "nonsense"}, "--device: there is no device nonsense"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            open_engine(kind, **options)
+    with pytest.raises(InputError, match=r"holds no encode\.onnx"):
+        open_engine("onnx", weights=tmp_path)
+    with pytest.raises(InputError, match=r"network\.safetensors.*cannot be read"):
+        open_engine("torch", weights=tmp_path / "network.safetensors")
+
+
+def test_damaged_and_mixed_graphs_are_named(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
+    lite, paper = (weights(name, "onnx", tmp_path_factory) for name in ("lite", "paper"))
+    mixed = tmp_path / "mixed"
+    shutil.copytree(lite, mixed)
+    shutil.copy(paper / "encode.onnx", mixed / "encode.onnx")
+    with pytest.raises(InputError, match="not of one network"):
+        open_engine("onnx", weights=mixed)
+    (mixed / "encode.onnx").write_bytes(b"no graph")
+    with pytest.raises(InputError, match=r"encode\.onnx: is no ONNX graph"):
+        open_engine("onnx", weights=mixed)
+
+
+def test_memory_of_another_engine_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
+    film, colours = scene(48, 64)
+    one = engine("lite", "onnx", tmp_path_factory)
+    with pytest.raises(ValueError, match="memory: expected one of the engine onnx"):
+        one.step(film, one.start([reference_of(film[0], colours[0])]), Memory())

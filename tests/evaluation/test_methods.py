@@ -1,0 +1,213 @@
+"""Methods by name, what they make of a clip, and results of other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage.color import lab2rgb, rgb2lab
+
+from kinemacolor.baselines.external import External, read_image
+from kinemacolor.errors import InputError, UsageError
+from kinemacolor.evaluation.clips import Clip, Truth, load_clip
+from kinemacolor.evaluation.exemplars import parse_choice, references_of
+from kinemacolor.evaluation.methods import TABLE_2, Method, colour, known, parse_methods, table_methods
+from kinemacolor.evaluation.metrics import psnr
+from tests.evaluation.toys import colour_film, toy_protocol, write_film, write_frames
+from tests.stills import halves, write_still
+
+
+@pytest.fixture
+def truth(tmp_path: Path) -> Truth:
+    return load_clip(Clip("a", write_frames(tmp_path / "clips" / "a", colour_film(6))), toy_protocol(tmp_path))
+
+
+def test_names_become_methods() -> None:
+    methods = parse_methods("grey, matching,matching-alone,external:Other Tool=some/folder")
+    assert [method.name for method in methods] == ["grey", "matching", "matching-alone", "Other Tool"]
+    assert [method.kind for method in methods] == ["baseline", "engine", "engine", "external"]
+    assert [dict(method.options) for method in methods[1:3]] == [{}, {"propagate": False}]
+    assert methods[3].path == Path("some/folder")
+    assert all(method.about for method in methods)
+    assert [parse_methods(name)[0].name for name in known()] == known()
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "none was given"),
+        ("grey,nonsense", "there is no method nonsense"),
+        ("grey,flow,grey", "grey is there twice"),
+        ("external:folder", "does not say which results"),
+        ("external:=folder", "does not say which results"),
+        ("external:a/b=folder", "does not say which results"),
+        ("external:truth=folder", "truth means something else"),
+        ("external:grey=folder", "grey means something else"),
+        ("grey-alone", "there is no method grey-alone"),
+    ],
+)
+def test_bad_methods_are_named(text: str, problem: str) -> None:
+    with pytest.raises(UsageError, match=problem):
+        parse_methods(text)
+
+
+def test_grey_is_the_truths_lightness_and_no_colour(truth: Truth) -> None:
+    references, _ = references_of(truth, parse_choice("first"))
+    done = colour(parse_methods("grey")[0], truth, references)
+    lab = rgb2lab(truth.rgb / 255.0)
+    lab[..., 1:] = 0
+    assert np.abs(done.film.astype(int) - np.rint(lab2rgb(lab) * 255)).max() <= 1
+    assert done.confidence == [0.0] * 6
+
+
+@pytest.mark.parametrize("name", ["flow", "matching-alone"])
+def test_engines_see_lightness_alone_and_give_colours_back(truth: Truth, name: str) -> None:
+    references, _ = references_of(truth, parse_choice("first"))
+    method = parse_methods(name)[0]
+    done = colour(method, truth, references)
+    grey = colour(parse_methods("grey")[0], truth, references)
+    assert psnr(done.film, truth.rgb).mean() > psnr(grey.film, truth.rgb).mean() + 3
+    assert done.seconds is not None
+    assert done.seconds > 0
+    assert done.confidence is not None
+    assert len(done.confidence) == 6
+    blind = Truth(**{**vars(truth), "rgb": np.zeros_like(truth.rgb)})
+    np.testing.assert_array_equal(colour(method, blind, references).film, done.film)
+
+
+def test_weights_are_part_of_a_methods_identity(truth: Truth) -> None:
+    identities = [method.identity(truth.clip) for method in parse_methods("grey,matching,matching-alone")]
+    assert "matching.onnx" in identities[1]["weights"]
+    assert len({str(identity) for identity in identities}) == 3
+
+
+# --- trained networks --------------------
+
+
+def test_trained_networks_are_named_with_their_weights_and_switches(tmp_path: Path) -> None:
+    file, folder = tmp_path / "a+b.safetensors", tmp_path / "exported"
+    file.write_bytes(b"1")
+    folder.mkdir()
+    (folder / "encode.onnx").write_bytes(b"2")
+    one, two = parse_methods(f"torch:Lite 1={file}+memory+block3,onnx:x={folder}+alone")
+    assert (one.name, one.base, one.path) == ("Lite 1", "torch", file)
+    assert dict(one.options) == {"color_memory": True, "block_size": 3}
+    assert (two.base, two.path, dict(two.options)) == ("onnx", folder, {"propagate": False})
+    before = two.identity(Clip("a", tmp_path))
+    (folder / "encode.onnx").write_bytes(b"3")
+    assert two.identity(Clip("a", tmp_path)) != before
+    for text, problem in (
+        (f"torch:x={tmp_path}/absent", "no such weights"),
+        (f"torch:x={file}+block7", "no such weights"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            parse_methods(text)
+
+
+def test_tables_of_the_paper_need_their_networks(tmp_path: Path) -> None:
+    (tmp_path / "full.safetensors").touch()
+    (tmp_path / "no-linkage").mkdir()
+    with pytest.raises(InputError, match="lacks the networks no-transformer, no-double-head;"):
+        table_methods(2, tmp_path)
+    for row in TABLE_2[:2]:
+        (tmp_path / f"{row}.safetensors").touch()
+    assert [(m.name, m.base) for m in table_methods(2, tmp_path)] == list(
+        zip(TABLE_2, ("torch", "torch", "onnx", "torch"), strict=True)
+    )
+    sizes = table_methods(3, tmp_path / "full.safetensors")
+    assert [(m.name, dict(m.options)) for m in sizes] == [(f"N={n}", {"block_size": n}) for n in range(1, 7)]
+    with pytest.raises(InputError, match="no such weights"):
+        table_methods(3, tmp_path / "absent")
+    with pytest.raises(UsageError, match="--table"):
+        table_methods(1, tmp_path)
+
+
+def test_block_sizes_of_a_network_run(truth: Truth, tmp_path_factory: pytest.TempPathFactory) -> None:
+    pytest.importorskip("torch", reason="needs the extra train")
+    pytest.importorskip("onnx", reason="needs the extra train")
+    from tests.engine.networks import made
+
+    references, _ = references_of(truth, parse_choice("first"))
+    weights = made("lite", tmp_path_factory) / "network.safetensors"
+    for method in table_methods(3, weights)[::4]:
+        assert method.open(1).block_size == dict(method.options)["block_size"]
+        done = colour(method, truth, references)
+        assert done.film.shape == truth.rgb.shape
+        assert len(done.confidence or []) == len(truth)
+
+
+# --- other tools --------------------
+
+
+def external(folder: Path) -> Method:
+    return parse_methods(f"external:other={folder}")[0]
+
+
+def test_results_of_another_tool_come_as_they_are(tmp_path: Path, truth: Truth) -> None:
+    film = colour_film(6, seed=3)
+    write_frames(tmp_path / "frames" / "a", film, start=1)
+    (tmp_path / "films").mkdir()
+    write_film(tmp_path / "films" / "a.mkv", film)
+    done = colour(external(tmp_path / "frames"), truth, [])
+    np.testing.assert_array_equal(done.film, film)
+    assert (done.confidence, done.seconds) == (None, None)
+    assert np.abs(colour(external(tmp_path / "films"), truth, []).film.astype(int) - film).max() <= 3
+
+
+def test_results_at_the_clips_own_size_are_brought_down_as_the_truth_is(tmp_path: Path) -> None:
+    clip = Clip("a", write_frames(tmp_path / "clips" / "a", colour_film(3, 96, 144)))
+    truth = load_clip(clip, toy_protocol(tmp_path, width=48, height=32))
+    done = colour(external(tmp_path / "clips"), truth, [])
+    np.testing.assert_array_equal(done.film, truth.rgb)
+
+
+def test_a_result_may_hold_the_whole_clip_where_less_is_compared(tmp_path: Path) -> None:
+    clip = Clip("a", write_frames(tmp_path / "clips" / "a", colour_film(5)))
+    truth = load_clip(clip, toy_protocol(tmp_path, frames=3))
+    np.testing.assert_array_equal(colour(external(tmp_path / "clips"), truth, []).film, truth.rgb)
+    write_frames(tmp_path / "short" / "a", colour_film(4))
+    with pytest.raises(InputError, match="has 4 frames, expected 3 or 5"):
+        colour(external(tmp_path / "short"), truth, [])
+
+
+def test_incomplete_results_are_named(tmp_path: Path, truth: Truth) -> None:
+    film = colour_film(7)
+
+    def folder(name: str) -> Path:
+        return write_frames(tmp_path / name / "a", film[:6])
+
+    (folder("gap") / "00003.png").unlink()
+    (folder("twice") / "copy_00003.png").write_bytes((tmp_path / "twice" / "a" / "00003.png").read_bytes())
+    write_still(folder("nameless") / "sheet.png", halves())
+    (folder("torn") / "00002.png").write_bytes(b"")
+    write_frames(tmp_path / "long" / "a", film)
+    write_frames(tmp_path / "size" / "a", film[:6, :40])
+    (tmp_path / "empty" / "a").mkdir(parents=True)
+    (tmp_path / "film").mkdir()
+    write_film(tmp_path / "film" / "a.mkv", film[:5])
+    for name, problem in (
+        ("absent", "is no folder"),
+        ("clips/a", "has no result for the clip a"),
+        ("gap", "frames 3 are missing"),
+        ("twice", "has frame 3 twice"),
+        ("nameless", "has no frame number"),
+        ("torn", "cannot be read as an image"),
+        ("long", "has 7 frames, expected 6"),
+        ("film", "has 5 frames, expected 6"),
+        ("size", "is 64x40, expected 64x48"),
+        ("empty", "folder without images"),
+    ):
+        with pytest.raises(InputError, match=problem) as raised:
+            colour(external(tmp_path / name), truth, [])
+        assert "\n" not in str(raised.value)
+
+
+def test_numbers_order_frames_whatever_their_width(tmp_path: Path) -> None:
+    film = colour_film(11)
+    for number, frame in enumerate(film):
+        (tmp_path / "r" / "a").mkdir(parents=True, exist_ok=True)
+        write_still(tmp_path / "r" / "a" / f"out{number}.png", frame)
+    answer = External(tmp_path / "r").frames("a", 11, 11, (48, 64), (48, 64))
+    np.testing.assert_array_equal(answer, film)
+    np.testing.assert_array_equal(np.rint(read_image(tmp_path / "r" / "a" / "out10.png") * 255), film[10])

@@ -79,7 +79,6 @@ def to_onnx(
     shapes: tuple[Any, ...],
     input_names: Sequence[str],
     output_names: Sequence[str],
-    optimize: bool = True,
 ) -> onnx.ModelProto:
     """One graph, for the sizes that ``shapes`` leaves open (see ``torch.export.export``)."""
     with warnings.catch_warnings():
@@ -92,7 +91,6 @@ def to_onnx(
             input_names=input_names,
             output_names=output_names,
             opset_version=OPSET,
-            optimize=optimize,
             verbose=False,
         )
     assert program is not None

@@ -21,6 +21,7 @@ from kinemacolor.engine.torch import TorchRunner
 from kinemacolor.errors import OutputError
 from kinemacolor.export import to_onnx
 from kinemacolor.model.config import NetworkConfig
+from kinemacolor.model.folding import folded, rounded
 from kinemacolor.model.network import Network
 from kinemacolor.model.stages import stages
 
@@ -54,24 +55,21 @@ def export_network(network: Network, folder: str | Path, *, half: bool = True) -
     """Writes ``encode.onnx``, ``represent.onnx`` and ``colorize.onnx`` into ``folder``.
 
     Args:
-        network: trained; with ``half`` its weights are rounded to float16 (in place) and stored so. All arithmetic is
-            in float32 either way.
+        network: trained.
         folder: is made, or its graphs replaced once all new ones are there.
-        half: store large tensors as float16.
+        half: round tensors to float16, normalisations folded in before, and store them so. All arithmetic is in float32
+            either way.
 
     Returns:
-        the largest difference between torch and ONNX Runtime, of ``ab`` (Lab units) and ``similarity``.
+        the largest difference between torch and ONNX Runtime of what is exported: ``ab`` (Lab units), ``similarity``.
 
     Raises:
         AssertionError: they differ by more than the tolerances; nothing is written then.
         OutputError: the folder cannot be written.
     """
-    network = network.eval().float().cpu()
+    network = folded(network.float().cpu())
     if half:
-        with torch.no_grad():
-            for tensor in network.state_dict().values():
-                if tensor.is_floating_point() and tensor.numel() >= LARGE:
-                    tensor.copy_(tensor.half().float())
+        rounded(network, LARGE)
     folder = Path(folder)
     part = folder.with_name(folder.name + ".part")
     try:
@@ -102,9 +100,7 @@ def graphs(network: Network) -> dict[str, onnx.ModelProto]:
     for name, stage in stages(network).items():
         tensors = tuple(feeds[x] for x in stage.inputs)
         axes = (tuple(shapes[x] for x in stage.inputs),)
-        # Not optimised: weights with a normalisation folded in could not be stored as float16 without loss. The runtime
-        # folds them as it loads.
-        model = to_onnx(stage, tensors, axes, stage.inputs, stage.outputs, optimize=False)
+        model = to_onnx(stage, tensors, axes, stage.inputs, stage.outputs)
         helper.set_model_props(model, {"kinemacolor": record})
         models[name] = model
     return models

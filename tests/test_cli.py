@@ -417,6 +417,22 @@ def test_info_names_weights_and_their_licence(run: Run) -> None:
     assert all(w["sha256"] in text and w["licence"] in text for w in record["weights"])
 
 
+def test_info_tells_what_a_network_costs(run: Run) -> None:
+    pytest.importorskip("torch", reason="needs the extra train")
+    record = json.loads(run("info", "--config", "lite", "--json").out)
+    assert record["parameters"]["total"] < 10e6
+    assert sum(v for k, v in record["gflop"].items() if k != "total") == pytest.approx(
+        record["gflop"]["total"], abs=0.01
+    )
+    text = run("info", "--config", "lite", "--block-size", "1").out
+    assert "lite: blocks of 1, 384×216" in text
+    assert f"{record['parameters']['total']:,}" in text
+    for arguments in (("--config", "nonsense"), ("--block-size", "2"), ("--config", "lite", "--block-size", "7")):
+        refused = run("info", *arguments)
+        assert refused.code != 0
+        assert refused.err.count("\n") == 1
+
+
 def test_version_and_help(run: Run) -> None:
     assert run("--version") == (0, "kinemacolor 0.1.0\n", "")
     helped = run("colorize", "--help")

@@ -71,7 +71,17 @@ def colorize(
         int | None, typer.Option(help="Short side at which the network works.", show_default="about 384×216 in area")
     ] = None,
     engine: Annotated[str, typer.Option(help="Colorization engine; see `kinemacolor info`.")] = "matching",
+    weights: Annotated[
+        str | None, typer.Option(help="Of a trained network: file for torch, folder for onnx.", show_default=False)
+    ] = None,
+    block_size: Annotated[
+        int | None, typer.Option(help="Frames a trained network colours together.", show_default="the network's")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda or mps, for torch.", show_default="the best there is")
+    ] = None,
     propagate: Annotated[bool, typer.Option(help="Carry colours along the optical flow too.")] = True,
+    color_memory: Annotated[bool, typer.Option("--color-memory", help="Match with past frames too.")] = False,
     codec: Annotated[CodecChoice, typer.Option(help="Encoder of the picture.")] = CodecChoice.h264,
     crf: Annotated[
         int | None, typer.Option(help="Quality of h264 and h265, lower is better.", show_default="visually lossless")
@@ -90,15 +100,23 @@ def colorize(
 ) -> None:
     """Colour FILM from coloured stills; luma, sound, subtitles and timing stay as they are."""
     from kinemacolor import pipeline
+    from kinemacolor.engine import open_engine
 
+    colorizer = open_engine(
+        engine,
+        weights=weights,
+        propagate=propagate,
+        color_memory=color_memory or None,
+        block_size=block_size,
+        device=device,
+    )
     with progress_line("colouring", hidden=quiet or as_json) as advance:
         summary = pipeline.colorize(
             film,
             reference,
             output,
             size=size,
-            engine=engine,
-            propagate=propagate,
+            engine=colorizer,
             codec=codec.value,
             crf=crf,
             start=start,

@@ -1,21 +1,61 @@
-"""``kinemacolor info``: what is installed."""
+"""``kinemacolor info``: what is installed, and what a network costs."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from kinemacolor.errors import InputError, UsageError
 
-def info(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
-    """Versions, engines, weights with licence and sha256, and this machine."""
-    from kinemacolor.info import installation
 
-    record = installation()
+def info(
+    config: Annotated[
+        str | None,
+        typer.Option(help="Tell what this network costs instead: paper, lite or a TOML file.", show_default=False),
+    ] = None,
+    block_size: Annotated[
+        int | None, typer.Option(help="Frames coloured together.", show_default="the configuration's")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Versions, engines, weights with licence and sha256, and this machine; or what a network costs."""
+    if block_size is not None and (config is None or not 1 <= block_size <= 6):
+        raise UsageError("--block-size", f"{block_size} does not fit", "give 1 to 6, and --config")
+    record = _installation() if config is None else _cost(config, block_size)
     if as_json:
         print(json.dumps(record, indent=2))
-        return
+    elif config is None:
+        _print_installation(record)
+    else:
+        _print_cost(record)
+
+
+def _installation() -> dict[str, Any]:
+    from kinemacolor.info import installation
+
+    return installation()
+
+
+def _cost(name: str, frames: int | None) -> dict[str, Any]:
+    from kinemacolor.model.config import ConfigError, load_config
+
+    try:
+        config = load_config(name)
+    except ConfigError as error:
+        lines = str(error).removeprefix("config: ").splitlines()
+        rest = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+        raise InputError("--config", lines[0] + rest, "mend the file, or give paper or lite") from error
+    try:
+        from kinemacolor.model.cost import cost
+    except ModuleNotFoundError as error:
+        problem = f"telling a network's costs needs {error.name}, which is not installed"
+        raise InputError("--config", problem, "pip install 'kinemacolor[train]'") from error
+    return {"config": config.name, **cost(config, frames).record()}
+
+
+def _print_installation(record: dict[str, Any]) -> None:
     print(f"kinemacolor {record['version']}, Python {record['python']}")
     print("libraries: " + ", ".join(f"{name} {version}" for name, version in record["libraries"].items()))
     hardware = record["hardware"]
@@ -25,3 +65,17 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")]
     for weights in record["weights"]:
         print(f"weights:   {weights['file']} ({weights['engine']}), {weights['licence']}, {weights['origin']}")
         print(f"           sha256 {weights['sha256']}")
+
+
+def _print_cost(record: dict[str, Any]) -> None:
+    height, width = record["size"]
+    print(f"{record['config']}: blocks of {record['frames']}, {width}×{height}, one reference")
+    print(f"{'part':15}{'parameters':>13}{'GFLOP a frame':>15}")
+    for part, gflop in record["gflop"].items():
+        parameters = record["parameters"].get(part)
+        count = "–" if parameters is None else f"{parameters:,}"
+        print(f"{part:15}{count:>13}{gflop:>15.2f}")
+    if record["start_gflop"]:
+        print(f"once a reference: {record['start_gflop']:.2f} GFLOP")
+    memory = {name: f"{size / 2**20:,.0f} MiB" for name, size in record["memory"].items()}
+    print(f"memory of a step in float32: {memory['total']}, of which weights {memory['weights']}")

@@ -15,6 +15,7 @@ from kinemacolor.engine.carrying import Carried, Carrier, Carrying
 from kinemacolor.engine.colour_memory import ColourMemory
 from kinemacolor.engine.grid import cell_colours, pad
 from kinemacolor.engine.protocol import CELL, Bank, Memory, Step, cells, check_block
+from kinemacolor.errors import UsageError
 from kinemacolor.frames import FloatArray, Reference
 from kinemacolor.model.config import NetworkConfig
 
@@ -87,7 +88,11 @@ class NetworkEngine:
     # --- references --------------------
 
     def start(self, references: Sequence[Reference]) -> Bank:
-        """See ``Engine.start``. References that attend with the frames must be of the frames' size."""
+        """See ``Engine.start``.
+
+        Raises:
+            UsageError: references attend with the frames and are not all of one size.
+        """
         if not references:
             raise ValueError("references: expected at least one, got none")
         if self._config.reference_block == "joint":
@@ -109,7 +114,7 @@ class NetworkEngine:
         size = references[0].size
         for reference in references:
             if reference.size != size:
-                raise ValueError(f"references: expected all of {size}, as they attend together, got {reference.size}")
+                raise shape_error(size, reference.size)
         grids = [cell_colours(reference) for reference in references]
         ab, valid = np.stack([g[0] for g in grids]), np.stack([g[1] >= 0.5 for g in grids])
         lightness, mask = np.stack([r.lightness for r in references]), np.stack([r.mask for r in references])
@@ -135,7 +140,11 @@ class NetworkEngine:
     # --- frames --------------------
 
     def step(self, luma_block: FloatArray, bank: Bank, memory: Memory | None = None) -> Step:
-        """See ``Engine.step``. Frames of a block attend jointly; carried colours go from frame to frame in it."""
+        """See ``Engine.step``. Frames of a block attend jointly; carried colours go from frame to frame in it.
+
+        Raises:
+            UsageError: references attend with the frames and are not of their size.
+        """
         check_block(luma_block)
         if not (memory is None or isinstance(memory, NetworkMemory)):
             raise ValueError(f"memory: expected one of the engine {self.name}, got {type(memory).__name__}")
@@ -166,17 +175,18 @@ class NetworkEngine:
         if not isinstance(bank, JointBank):
             return {}
         if bank.references[0].size != size:
-            raise ValueError(f"bank: expected references of {size}, as they attend with the frames, got others")
+            raise shape_error(size, bank.references[0].size)
         return bank.stills
 
     def _offered(self, bank: Bank) -> Tensors:
-        """The bank's entries whose keys are known beforehand. A graph wants at least one: an invalid one will do."""
+        """The entries that may be matched and whose keys are known beforehand."""
         keys, ab, valid = bank.keys, bank.ab, bank.valid
-        if isinstance(bank, JointBank):
-            own = sum(int(np.prod(cells(*reference.size))) for reference in bank.references)
-            keys, ab, valid = keys[own:], ab[own:], valid[own:]
-            if not len(keys):
-                keys, ab, valid = bank.keys[:1], bank.ab[:1], np.zeros(1, np.bool_)
+        if not isinstance(bank, JointBank):
+            return {"bank_keys": keys[valid], "bank_ab": ab[valid]}
+        own = sum(int(np.prod(cells(*reference.size))) for reference in bank.references)
+        keys, ab, valid = keys[own:], ab[own:], valid[own:]
+        if not len(keys):  # a graph wants at least one: an invalid one will do
+            keys, ab, valid = bank.keys[:1], bank.ab[:1], np.zeros(1, np.bool_)
         return {"bank_keys": keys, "bank_ab": ab, "bank_valid": valid.astype(np.float32)}
 
     def _carry(
@@ -222,6 +232,13 @@ class NetworkEngine:
             width = self._config.token_channels
             return {"information": np.zeros((tokens, width), np.float32), "blocks": np.zeros((), np.float32)}
         return {"information": memory.linkage[0], "blocks": memory.linkage[1]}
+
+
+def shape_error(expected: tuple[int, int], got: tuple[int, int]) -> UsageError:
+    """For references of another (height, width) at network size than a network that attends to them can take."""
+    sides = [f"{width}×{height}" for height, width in (expected, got)]
+    problem = f"this network attends to stills and frames together and needs {sides[0]} where a still has {sides[1]}"
+    return UsageError("--reference", problem, "crop the still to the film's shape")
 
 
 def candidate(carried: Carried | None, shape: tuple[int, ...]) -> FloatArray:

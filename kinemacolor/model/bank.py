@@ -85,18 +85,18 @@ class Bank:
     Attributes:
         keys: (B, K, heads · C), centred unit features of each head.
         ab: (B, K, 2), a* and b* of the entries.
-        valid: (B, K), 1 for entries that may be matched, 0 for padding and masked areas.
+        valid: (B, K), 1 for entries that may be matched, 0 for padding and masked areas; None where all may.
         stills: references whose entries' keys depend on the frames, or None.
         colours: theirs, or None.
     """
 
     keys: Tensor
     ab: Tensor
-    valid: Tensor
+    valid: Tensor | None
     stills: Stills | None = None
     colours: StillColours | None = None
 
-    def beside(self, still_keys: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def beside(self, still_keys: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """All entries of a step: keys (B, K', heads · C), values (B, K', 2 + R) and marks (B, K').
 
         Values are a*, b* and, with stills, a one-hot of the reference that an entry belongs to, 0 for those of none.
@@ -112,7 +112,11 @@ class Bank:
         own = torch.cat([entries(self.colours.ab), owner.expand(len(self.ab), -1, -1)], dim=2)
         values = torch.cat([own, functional.pad(self.ab, (0, count))], dim=1)
         keys = torch.cat([entries(still_keys).to(self.keys.dtype), self.keys], dim=1)
-        return keys, values, torch.cat([entries(self.colours.valid)[..., 0], self.valid], dim=1)
+        return keys, values, torch.cat([entries(self.colours.valid)[..., 0], self.marks()], dim=1)
+
+    def marks(self) -> Tensor:
+        """``valid``, written out."""
+        return torch.ones_like(self.ab[..., 0]) if self.valid is None else self.valid
 
     def remembering(self, keys: Tensor, ab: Tensor, valid: Tensor | None = None) -> Bank:
         """The bank and further entries, for instance past outputs (colour memory).
@@ -130,7 +134,7 @@ class Bank:
             self,
             keys=torch.cat([self.keys, entries(keys)], dim=1),
             ab=torch.cat([self.ab, colours], dim=1),
-            valid=torch.cat([self.valid, marks], dim=1),
+            valid=torch.cat([self.marks(), marks], dim=1),
         )
 
 
@@ -141,7 +145,7 @@ def join(banks: Sequence[Bank]) -> Bank:
     return Bank(
         torch.cat([bank.keys for bank in banks], dim=1),
         torch.cat([bank.ab for bank in banks], dim=1),
-        torch.cat([bank.valid for bank in banks], dim=1),
+        torch.cat([bank.marks() for bank in banks], dim=1),
     )
 
 

@@ -50,7 +50,7 @@ def check_bank(bank: Bank, config: NetworkConfig, batch: int, size: tuple[int, i
     elif count == 0:
         raise ValueError("bank: expected at least one entry, got none")
     check_shape("bank.ab", bank.ab, (batch, count, 2))
-    check_shape("bank.valid", bank.valid, (batch, count))
+    check_shape("bank.valid", bank.marks(), (batch, count))
 
 
 def check_memory(memory: Memory | None, config: NetworkConfig, batch: int) -> None:

@@ -173,7 +173,8 @@ def load_config(name: str | Path) -> NetworkConfig:
             text = Path(name).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         known = ", ".join(shipped)
-        raise ConfigError(f"config: expected {known} or the path of a TOML file, got {str(name)!r} ({error})") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"config: expected {known} or the path of a TOML file, got {str(name)!r}: {reason}") from None
     try:
         fields = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

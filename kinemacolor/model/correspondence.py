@@ -29,24 +29,24 @@ def centred_unit(features: Tensor, weight: Tensor) -> Tensor:
     return functional.normalize(features - mean, dim=2)
 
 
-def match(query: Tensor, keys: Tensor, ab: Tensor, valid: Tensor, tau: float) -> tuple[Tensor, Tensor]:
+def match(query: Tensor, keys: Tensor, ab: Tensor, valid: Tensor | None, tau: float) -> tuple[Tensor, Tensor]:
     """Equations 1 to 3 over a bank of K entries.
 
     Args:
         query: centred unit features of the frames (B, T, C).
         keys: centred unit features of the bank (K, C), or a bank for each item of the batch (B, K, C).
         ab: colours of the bank (K, 2) or (B, K, 2).
-        valid: (K,) or (B, K), 1 for entries that may be matched, 0 for padding and masked areas.
+        valid: (K,) or (B, K), 1 for entries that may be matched, 0 for padding and masked areas; None where all may.
         tau: temperature τ of the softmax.
 
     Returns:
         warped colours W (B, T, 2) and similarity S = max_j M(i, j), (B, T), over valid entries.
     """
     # The mask rides along as one more channel and τ on the query, so that the T × K matrix is written only once.
-    # Cosines span 2: at 4 below its own, a masked entry is never chosen.
-    marked_query = torch.cat([query, torch.ones_like(query[..., :1])], dim=2) / tau
-    marked_keys = torch.cat([keys, 4 * (valid - 1).unsqueeze(-1)], dim=-1)
-    logits = marked_query @ marked_keys.transpose(-1, -2)
+    if valid is not None:  # cosines span 2: at 4 below its own, a masked entry is never chosen
+        query = torch.cat([query, torch.ones_like(query[..., :1])], dim=2)
+        keys = torch.cat([keys, 4 * (valid - 1).unsqueeze(-1)], dim=-1)
+    logits = (query / tau) @ keys.transpose(-1, -2)
     return torch.softmax(logits, dim=-1) @ ab, logits.amax(dim=-1) * tau
 
 
@@ -68,7 +68,7 @@ def unit_keys(maps: list[Tensor], weight: Tensor) -> Tensor:
 
 
 def match_heads(
-    queries: Tensor, keys: Tensor, values: Tensor, valid: Tensor, tau: float, strides: Sequence[int]
+    queries: Tensor, keys: Tensor, values: Tensor, valid: Tensor | None, tau: float, strides: Sequence[int]
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Equations 1 to 3 for each head, in full precision.
 
@@ -76,7 +76,7 @@ def match_heads(
         queries: keys of the frames (B, N, heads · C, h, w).
         keys: of the bank (B, K, heads · C).
         values: (B, K, v), what is sampled: colours, and what else is told of entries.
-        valid: (B, K), 1 for entries that may be matched.
+        valid: (B, K), 1 for entries that may be matched; None where all may.
         tau: temperature.
         strides: of each head, cells of a side of what asks; above 1, the mean key of such a square asks for all of it.
 

@@ -90,11 +90,12 @@ class Represent(Stage):
 
 
 class Colorize(Stage):
-    """luminance, keys and hidden of the frames, bank_keys (E, heads · C), bank_ab (E, 2) and bank_valid (E,) → ab
+    """luminance, keys and hidden of the frames, bank_keys (E, heads · C) and bank_ab (E, 2), valid entries alone → ab
     (F, 2, H, W) and similarity (F, 1, H, W).
 
     With propagation, also carried_ab (F, 2, H, W), carried_similarity and carried_agreement (F, 1, H, W). Where
-    references attend with the frames, also their keys, ab (R, 2, H/4, W/4), valid and y^lab (R, 3, H, W).
+    references attend with the frames, also their keys, ab (R, 2, H/4, W/4), valid and y^lab (R, 3, H, W), and
+    bank_valid (E,), as their entries cannot be left out.
     """
 
     def __init__(self, network: Network) -> None:
@@ -104,7 +105,7 @@ class Colorize(Stage):
         joint = config.reference_block == "joint"
         stills = ("still_keys", "still_ab", "still_valid", *(("still_lab",) if config.reference_image else ()))
         carried = ("carried_ab", "carried_similarity", "carried_agreement") if config.propagation else ()
-        bank = ("bank_keys", "bank_ab", "bank_valid")
+        bank = ("bank_keys", "bank_ab", *(("bank_valid",) if joint else ()))
         self.inputs = ("luminance", "keys", *hidden, *bank, *(stills if joint else ()), *carried)
         self.outputs = ("ab", "similarity")
 
@@ -116,7 +117,7 @@ class Colorize(Stage):
         if "carried_ab" in given:
             names = ("carried_ab", "carried_similarity", "carried_agreement")
             propagated = Propagated(*(given[name] for name in names))
-        bank = Bank(given["bank_keys"], given["bank_ab"], given["bank_valid"], colours=stills)
+        bank = Bank(given["bank_keys"], given["bank_ab"], given.get("bank_valid"), colours=stills)
         found = Representation(given["keys"], given.get("still_keys"), given.get("hidden"), None)
         colours, similarity = self.network.colorize(given["luminance"], found, bank, propagated)
         return {"ab": colours.ab, "similarity": similarity}

@@ -87,3 +87,28 @@ def carried_places(
         coordinates[k] = place.coordinates
         agreed[k] = agreement(place, frames[k], [reference])
     return coordinates, agreed
+
+
+def previous_places(frames: FloatArray, block: int) -> tuple[FloatArray, FloatArray]:
+    """Coordinates of the pixels of a window in the last frame of the block before, where no chain starts anywhere.
+
+    Args:
+        frames: L* (T, H, W) of the window.
+        block: N, frames of a block.
+
+    Returns:
+        (T, H, W, 2) float32, (x, y) pixels, and how far the lightness agrees there, (T, H, W) float32 in (0, 1]; both 0
+        for the first block.
+    """
+    flow = DisFlow()
+    coordinates = np.zeros((*frames.shape, 2), np.float32)
+    agreed = np.zeros(frames.shape, np.float32)
+    own = Place(positions(*frames.shape[1:]), np.zeros(frames.shape[1:], np.int16))
+    for first in range(block, len(frames), block):
+        last = frames[first - 1]
+        trace = Trace(last, own)
+        for k in range(first, min(first + block, len(frames))):
+            place = hop(flow, frames[k], trace)
+            trace = Trace(frames[k], place)
+            coordinates[k], agreed[k] = place.coordinates, agreement(place, frames[k], [last])
+    return coordinates, agreed

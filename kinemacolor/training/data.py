@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -13,8 +13,8 @@ from kinemacolor.errors import UsageError
 from kinemacolor.evaluation.optical import ClipFlow
 from kinemacolor.frames import MINIMUM_SIDE, Array, BoolArray, FloatArray
 from kinemacolor.training.augmentation import Augmentation
-from kinemacolor.training.cache import Cache
-from kinemacolor.training.carried import Trail, carried_places
+from kinemacolor.training.cache import Cache, Clip
+from kinemacolor.training.carried import Trail, carried_places, previous_places
 from kinemacolor.training.degrade import degrade, mask_areas
 from kinemacolor.training.synthesis import Affine, Scene, chain, draw_scene, render
 
@@ -39,10 +39,10 @@ class Sample:
         reference_frame: index of the frame of the window that the reference is, or None.
         name: of the clip, for pictures and messages.
         chained: whether a chain starts at the reference; not where it is seen otherwise than the frames.
-        coordinates: (T, H, W, 2), (x, y) of each pixel in the reference, carried along the flow of ``luminance``; 0
-            without a chain; None if not asked for.
-        agreement: (T, H, W) in (0, 1], of frame and reference at those coordinates; 0 without a chain; None with
-            ``coordinates``.
+        coordinates: (T, H, W, 2), (x, y) of each pixel, carried along the flow of ``luminance``: in the reference;
+            without a chain, in the last frame of the block before, 0 in the first block; None if not asked for.
+        agreement: (T, H, W) in (0, 1], of the frame and what it is carried from, at those coordinates; 0 where that is
+            nothing; None with ``coordinates``.
         flow: (T − 1, H, W, 2), (x, y) pixels from frame t + 1 to frame t, of ``lightness``; None if not asked for.
         visible: (T − 1, H, W) bool, False where frame t does not show what frame t + 1 does; None with ``flow``.
     """
@@ -92,6 +92,8 @@ class Windows:
         seed: of all that is drawn.
         flow: gives samples ``flow`` and ``visible`` by this method.
         carried: gives samples ``coordinates`` and ``agreement`` (DIS, as the engines).
+        block: N, frames coloured together; None for the whole window.
+        weights: of the clips that these names match, beside the others of their kind at 1.
 
     Raises:
         UsageError: no clip is long enough.
@@ -107,18 +109,33 @@ class Windows:
         seed: int = 0,
         flow: FlowMethod | None = None,
         carried: bool = False,
+        block: int | None = None,
+        weights: Mapping[str, float] | None = None,
     ) -> None:
         if length < 1 or min(size) < MINIMUM_SIDE:
             raise ValueError(f"length, size: expected at least 1 and {MINIMUM_SIDE}, got {length}, {size}")
         self.cache, self.length, self.size, self.seed = cache, length, size, seed
         self.augmentation = augmentation or Augmentation()
-        self.flow, self.carried = flow, carried
+        self.flow, self.carried, self.block = flow, carried, block or length
         self.films = [clip for clip in cache.clips if not clip.photo and clip.frames >= length]
         self.photos = [clip for clip in cache.clips if clip.photo] if self.augmentation.photos > 0 else []
         if not self.films and not self.photos:
             raise UsageError(cache.folder, f"no clip has {length} frames", "ask for shorter windows, or add clips")
-        weights = np.sqrt(np.array([clip.frames for clip in self.films], dtype=np.float64))
-        self._film_share = weights / weights.sum() if self.films else weights
+        self._film_share = self._shares(self.films, weights or {})
+        self._photo_share = self._shares(self.photos, weights or {})
+
+    def _shares(self, clips: list[Clip], weights: Mapping[str, float]) -> Array:
+        """Probability of each: as the square root of its length, and as it is weighted."""
+        shares = np.sqrt(np.array([clip.frames for clip in clips], dtype=np.float64))
+        for number, clip in enumerate(clips):
+            for pattern, weight in weights.items():
+                shares[number] *= weight if clip.matches(pattern) else 1
+        if len(clips) and not shares.sum() > 0:
+            raise UsageError(self.cache.folder, "all clips are weighted 0", "give some clips weight")
+        return np.asarray(shares / shares.sum() if len(clips) else shares)
+
+    def _draw_photo(self, noise: np.random.Generator) -> Clip:
+        return self.photos[int(noise.choice(len(self.photos), p=self._photo_share))]
 
     def sample(self, index: int) -> Sample:
         """Sample ``index`` ≥ 0."""
@@ -141,10 +158,10 @@ class Windows:
         """The clip, and where its pictures come from: for a film, the map to its pixels around the frame's centre."""
         options = self.augmentation
         if self.photos and (not self.films or noise.random() < options.photos):
-            clip = self.photos[int(noise.integers(len(self.photos)))]
+            clip = self._draw_photo(noise)
             other: Array | None = None
             if noise.random() < options.thing:
-                other = self.cache.frames(self.photos[int(noise.integers(len(self.photos)))])[0]
+                other = self.cache.frames(self._draw_photo(noise))[0]
             photo = self.cache.frames(clip)[0]
             scene = draw_scene(noise, photo, other, self.size, (options.crop[0], max(options.crop[0], 0.95)))
             return _Shots(photo[None], scene, np.zeros((2, 3))), clip.name
@@ -239,9 +256,8 @@ class Windows:
             mask = areas if areas.mean() > 0.2 else mask
         lightness = np.ascontiguousarray(lab[:count, ..., 0])
         coordinates = agreement = None
-        if self.carried:
-            coordinates = np.zeros((count, *self.size, 2), np.float32)
-            agreement = np.zeros((count, *self.size), np.float32)
+        if self.carried and approach is None:
+            coordinates, agreement = previous_places(seen[:count], self.block)
         if approach is not None:
             coordinates, agreement = carried_places(approach, seen[:count], seen[count], seen[count + 1 :])
         flow, visible = self._flows(lightness)

@@ -30,7 +30,7 @@ class Batch:
         reference_mask: (B, H, W) bool.
         reference_frame: (B,) int64; −1 where the reference is no frame of the window.
         chained: (B,) bool, where a chain starts at the reference.
-        coordinates, agreement: (B, T, H, W, 2) and (B, T, H, W), 0 where there is no chain; or None.
+        coordinates, agreement: (B, T, H, W, 2) and (B, T, H, W), or None.
         flow, visible: (B, T − 1, H, W, 2) and (B, T − 1, H, W) bool; or None.
         names: of the clips.
         indices: of the samples.
@@ -70,8 +70,10 @@ class Tensors:
         reference_mask: (B, 1, 1, H, W), 0 or 1.
         flow: (B, T − 1, 2, H, W), pixels, or None.
         visible: (B, T − 1, 1, H, W), 0 or 1, or None.
-        carried_ab: (B, T, 2, H, W), the reference's ab at ``coordinates``: P^ab; 0 without a chain; or None.
-        agreement: (B, T, 1, H, W); 0 without a chain and where the reference gives no colour there; or None.
+        chained: (B,) bool.
+        coordinates: (B, T, 2, H, W), (x, y) pixels, or None.
+        agreement: (B, T, 1, H, W), or None.
+        indices: of the samples.
     """
 
     luminance: torch.Tensor
@@ -82,8 +84,10 @@ class Tensors:
     reference_mask: torch.Tensor
     flow: torch.Tensor | None
     visible: torch.Tensor | None
-    carried_ab: torch.Tensor | None
+    chained: torch.Tensor
+    coordinates: torch.Tensor | None
     agreement: torch.Tensor | None
+    indices: tuple[int, ...]
 
 
 def stack(samples: Sequence[Sample], indices: Sequence[int]) -> Batch:
@@ -121,28 +125,12 @@ def to_tensors(batch: Batch, device: str | torch.device = "cpu") -> Tensors:
     """A batch as tensors on a device."""
     import torch
 
-    from kinemacolor.propagation import sample
-
     def plane(values: Array) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).unsqueeze(-3).to(device)
 
     def pair(values: Array) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(np.moveaxis(values, -1, -3), dtype=np.float32)).to(device)
 
-    carried = agreement = None
-    if batch.coordinates is not None and batch.agreement is not None:
-        colours = np.zeros_like(batch.ab)
-        agreed = np.zeros_like(batch.agreement)
-        for item in np.flatnonzero(batch.chained):
-            mask = batch.reference_mask[item].astype(np.float32)
-            given = batch.reference_ab[item] * mask[..., None]
-            for number, coordinates in enumerate(batch.coordinates[item]):
-                there = sample(mask, coordinates)
-                kept = there >= 0.5
-                found = sample(given, coordinates) / np.maximum(there, 0.5)[..., None]
-                colours[item, number] = np.where(kept[..., None], found, 0)
-                agreed[item, number] = np.where(kept, batch.agreement[item, number], 0)
-        carried, agreement = pair(colours), plane(agreed)
     return Tensors(
         plane(batch.luminance / 50 - 1),
         plane(batch.lightness),
@@ -152,8 +140,10 @@ def to_tensors(batch: Batch, device: str | torch.device = "cpu") -> Tensors:
         plane(batch.reference_mask[:, None]),
         None if batch.flow is None else pair(batch.flow),
         None if batch.visible is None else plane(batch.visible),
-        carried,
-        agreement,
+        torch.from_numpy(batch.chained).to(device),
+        None if batch.coordinates is None else pair(batch.coordinates),
+        None if batch.agreement is None else plane(batch.agreement),
+        batch.indices,
     )
 
 

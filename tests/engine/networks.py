@@ -36,7 +36,7 @@ def made(name: str, factory: pytest.TempPathFactory) -> Path:
             torch.manual_seed(3)
             changes = WIDTHS if name == "lite" else {}
             network = Network(toys.toy_config(name, **changes), pretrained=name == "lite").eval()
-            export_network(network, part / "graphs", half=name == "lite")  # rounds the weights
+            export_network(network, part / "graphs", half=False)
             save_network(network, part / "network.safetensors")
             part.rename(folder)
     return folder

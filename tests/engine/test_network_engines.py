@@ -90,9 +90,9 @@ def test_joint_references_are_of_the_frames_size(tmp_path_factory: pytest.TempPa
     one = engine("paper", "onnx", tmp_path_factory)
     film, colours = scene(48, 64, 2)
     other = reference_of(*(x[0] for x in scene(61, 97)))
-    with pytest.raises(ValueError, match="attend"):
+    with pytest.raises(UsageError, match=r"--reference: this network .* needs 64×48 where a still has 97×61"):
         one.start([reference_of(film[0], colours[0]), other])
-    with pytest.raises(ValueError, match="attend"):
+    with pytest.raises(UsageError, match=r"--reference: this network .* needs 64×48"):
         one.step(film, one.start([other]))
 
 

@@ -1,0 +1,128 @@
+"""Seconds of a step at 384×216, for block sizes N from 1 to 6: the shape of Table 3's DUR column. Untrained weights.
+
+Also one forward pass of timm's ResNet-101 at that size in the same runtime and run, as a yardstick of the machine. The
+network's three stages alone are timed, without optical flow; the second block is, so that the memory is in use.
+
+    python benchmarks/steps.py --config lite [--engines torch,onnx] [--blocks 1,2,3,4,5,6]
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import timm
+import torch
+
+from kinemacolor.engine.network import NetworkEngine, Runner, Tensors
+from kinemacolor.engine.onnx import OnnxRunner
+from kinemacolor.engine.runtime import session_options
+from kinemacolor.engine.torch import TorchRunner
+from kinemacolor.export_network import export_network
+from kinemacolor.frames import Reference
+from kinemacolor.model.config import load_config
+from kinemacolor.model.network import Network
+
+SIZE = (216, 384)
+
+
+class Clocked:
+    """A runner whose busy seconds are counted by stage."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner, self.name, self.config = runner, runner.name, runner.config
+        self.seconds: dict[str, float] = {}
+
+    def run(self, stage: str, feeds: Tensors) -> Tensors:
+        begin = time.perf_counter()
+        made = self.runner.run(stage, feeds)
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - begin
+        return made
+
+
+def yardstick(runtime: str, folder: Path, repeats: int) -> float:
+    """Median seconds of ResNet-101."""
+    network, image = timm.create_model("resnet101", pretrained=False).eval(), torch.rand(1, 3, *SIZE)
+    if runtime == "torch":
+        with torch.inference_mode():
+            return median(lambda: network(image), repeats)
+    path = folder / "resnet101.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(network, (image,), str(path), dynamo=True, verbose=False)
+    session = onnxruntime.InferenceSession(str(path), session_options(None), providers=["CPUExecutionProvider"])
+    feeds = {session.get_inputs()[0].name: image.numpy()}
+    return median(lambda: session.run(None, feeds), repeats)
+
+
+def median(call: Callable[[], object], repeats: int) -> float:
+    call()
+    seconds = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - begin)
+    return statistics.median(seconds)
+
+
+def step_seconds(runner: Runner, frames: int, repeats: int) -> tuple[float, dict[str, float]]:
+    """Median seconds of the network in a step, and those of each stage."""
+    clocked = Clocked(runner)
+    engine = NetworkEngine(clocked, propagate=False)
+    noise = np.random.default_rng(0)
+    still = Reference(
+        (100 * noise.random(SIZE)).astype(np.float32),
+        (60 * noise.random((*SIZE, 2)) - 30).astype(np.float32),
+        np.ones(SIZE, np.bool_),
+    )
+    block = (100 * noise.random((frames, *SIZE))).astype(np.float32)
+    bank = engine.start([still])
+    memory = engine.step(block, bank).memory
+    runs = []
+    for _ in range(repeats):
+        clocked.seconds = {}
+        engine.step(block, bank, memory)
+        runs.append(clocked.seconds)
+    middle = sorted(runs, key=lambda run: sum(run.values()))[len(runs) // 2]
+    return sum(middle.values()), middle
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", default="lite")
+    parser.add_argument("--engines", default="torch,onnx")
+    parser.add_argument("--blocks", default="1,2,3,4,5,6")
+    parser.add_argument("--repeats", type=int, default=7)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    network = Network(load_config(options.config), pretrained=False).eval()
+    print("| engine | N | s a step | s a frame | of a ResNet-101 pass | encode | represent | colorize | peak RSS, GiB |")
+    print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+    with tempfile.TemporaryDirectory() as name:
+        for kind in options.engines.split(","):
+            runner: Runner = TorchRunner(network, device="cpu")
+            if kind == "onnx":
+                export_network(network, Path(name) / "network")
+                runner = OnnxRunner(Path(name) / "network")
+            scale = yardstick(kind, Path(name), options.repeats)
+            for frames in map(int, options.blocks.split(",")):
+                whole, stages = step_seconds(runner, frames, options.repeats)
+                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+                parts = " | ".join(f"{stages[stage]:.3f}" for stage in ("encode", "represent", "colorize"))
+                ratio = whole / frames / scale
+                print(
+                    f"| {kind} | {frames} | {whole:.3f} | {whole / frames:.3f} | {ratio:.2f} | {parts} | {peak:.2f} |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

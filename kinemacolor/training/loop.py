@@ -1,0 +1,358 @@
+"""The loop: steps, evaluations, checkpoints; stops at the end, at a time limit, at a signal, at a NaN."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+
+from kinemacolor.errors import InputError, OutputError, UsageError
+from kinemacolor.model.network import Network
+from kinemacolor.training.cache import Report
+from kinemacolor.training.checkpoint import checkpoints, load_checkpoint, read_state, save_checkpoint
+from kinemacolor.training.journal import Journal, progress_text
+from kinemacolor.training.learner import (
+    Learner,
+    clip,
+    freeze_statistics,
+    make_learner,
+    rate_factor,
+    set_rates,
+    update_average,
+)
+from kinemacolor.training.loader import Batch, Loader, to_tensors
+from kinemacolor.training.objective import Objective, Pairs
+from kinemacolor.training.parallel import Processes, agreed, average_gradients, share_state
+from kinemacolor.training.recipe import Recipe, recipe_differences
+from kinemacolor.training.rollout import Window, draw
+from kinemacolor.training.setup import Setup, first_network, prepare
+from kinemacolor.training.trial import Trial, try_matching, try_network
+
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True, eq=False)
+class Clock:
+    """Seconds spent by part, in all; ``synchronise`` waits for the GPU at each border, to tell parts apart."""
+
+    synchronise: bool = False
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
+        """Counts what happens inside."""
+        start = time.perf_counter()
+        yield
+        if self.synchronise and torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        step: steps done.
+        steps: of the run.
+        reason: ``done``, ``time`` or ``signal``.
+        trial: the last evaluation, or None.
+    """
+
+    step: int
+    steps: int
+    reason: str
+    trial: Trial | None
+
+
+def learn(setup: Setup, learner: Learner, objective: Objective, batch: Batch, clock: Clock) -> dict[str, float]:
+    """One step: the losses of a batch by name, before the step. Raises FloatingPointError where one is no number."""
+    recipe, step = setup.recipe, learner.step
+    if step >= recipe.network.freeze_statistics * setup.steps:
+        freeze_statistics(learner.network)
+    with clock("transfer"):
+        tensors = to_tensors(batch, setup.device)
+    draws = draw(recipe.rollout, recipe.run.seed, batch.indices, setup.device)
+    totals: dict[str, torch.Tensor] = {}
+    pairs = Pairs()
+    with clock("forward"):
+        window = Window(learner.network, tensors, draws, recipe.data.block, setup.autocast)
+        blocks = iter(window)
+        block = next(blocks, None)
+    while block is not None:
+        share = (block.frames.stop - block.frames.start) / recipe.data.length
+        with clock("losses"):
+            made = objective(block, tensors, step, pairs)
+            for name, value in made.items():
+                totals[name] = totals.get(name, torch.zeros((), device=setup.device)) + value.detach() * share
+        if made:
+            with clock("backward"):
+                (objective.weighted(made) * share).backward()
+        with clock("forward"):
+            block = next(blocks, None)
+    with clock("backward"):
+        window.finish()
+    if pairs.fake:
+        with clock("discriminator"):
+            against = objective.against(pairs)
+            torch.autograd.backward(against)
+            totals["discriminator"] = against.detach()
+    with clock("optimiser"):
+        norm = _move(setup, learner)
+        found = {name: float(value) for name, value in totals.items()}
+    if agreed(not math.isfinite(sum(found.values()) + norm), setup.processes, setup.device):
+        raise FloatingPointError(", ".join(f"{name} {value}" for name, value in {**found, "gradient": norm}.items()))
+    return found
+
+
+def _move(setup: Setup, learner: Learner) -> float:
+    """The optimiser's step, unless gradients are no numbers; the norm of the network's gradient."""
+    options = setup.recipe.optimiser
+    network = [p for p in learner.network.parameters() if p.requires_grad]
+    judge = list(learner.discriminator.parameters()) if learner.discriminator else []
+    average_gradients(network, setup.processes)
+    average_gradients(judge, setup.processes)
+    norm = clip([p for p in network if p.grad is not None], options.clip)
+    judged = clip([p for p in judge if p.grad is not None], options.clip)
+    if math.isfinite(norm + judged):
+        set_rates(learner, rate_factor(options, learner.step, setup.steps))
+        learner.optimiser.step()
+        learner.step += 1
+        update_average(learner, options.average)
+    learner.optimiser.zero_grad(set_to_none=True)
+    return norm + judged if not math.isfinite(norm + judged) else norm
+
+
+def make_objective(setup: Setup, learner: Learner) -> Objective:
+    """The losses of a run."""
+    return Objective(setup.recipe.losses, learner.network.config.heads, learner.discriminator, setup.device)
+
+
+@contextmanager
+def _stoppable() -> Iterator[Callable[[], bool]]:
+    """Yields what tells whether SIGINT or SIGTERM came; the second one interrupts at once."""
+    came: list[int] = []
+
+    def note(kind: int, _frame: FrameType | None) -> None:
+        if came:
+            raise KeyboardInterrupt
+        came.append(kind)
+
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(kind) for kind in kinds]
+    try:
+        for kind in kinds:
+            signal.signal(kind, note)
+        yield lambda: bool(came)
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)
+
+
+class Run:
+    """A run of training in its folder.
+
+    Args:
+        setup: all that does not change.
+        learner: all that does.
+        output: the folder.
+        say: shows a line to the user.
+        spent: seconds of training before, for a run that goes on.
+    """
+
+    def __init__(self, setup: Setup, learner: Learner, output: Path, say: Say, spent: float = 0.0) -> None:
+        self._setup, self._learner, self._output, self._spent = setup, learner, output, spent
+        self._started = time.monotonic()
+        self._objective = make_objective(setup, learner)
+        self._journal = Journal(output, learner.step, say, silent=not setup.processes.first)
+        self._saved = learner.step if spent else -1
+        self._trial: Trial | None = None
+
+    def go(self, minutes: float | None) -> Outcome:
+        """Runs to its end, or for so many minutes; there is a checkpoint when it returns.
+
+        Raises:
+            InputError: a loss is no number; the batch lies in the folder then.
+            OutputError: something cannot be written.
+        """
+        setup, learner, recipe = self._setup, self._learner, self._setup.recipe
+        limit = math.inf if minutes is None else self._started + 60 * minutes
+        ranks = (setup.processes.rank, setup.processes.count)
+        if learner.step == 0:
+            self._begin()
+        last_saved, reason = time.monotonic(), "done"
+        with (
+            _stoppable() as stopped,
+            Loader(setup.windows, recipe.data.batch, start=learner.step, rank=ranks[0], processes=ranks[1]) as loader,
+        ):
+            progress = _Progress(learner.step)
+            while learner.step < setup.steps:
+                self._step(next(loader), progress)
+                now, step = time.monotonic(), learner.step
+                if step % recipe.run.log_every == 0 or step == setup.steps:
+                    progress.tell(self._journal, step, setup)
+                if step % recipe.evaluation.every == 0 or step == setup.steps:
+                    progress.pause()
+                    self._evaluate()
+                    progress.resume()
+                if agreed(stopped() or now > limit, setup.processes, setup.device):
+                    reason = "signal" if stopped() else "time"
+                    break
+                if agreed(now - last_saved >= 60 * recipe.run.checkpoint_minutes, setup.processes, setup.device):
+                    self._save()
+                    last_saved = time.monotonic()
+        self._save()
+        self._journal.close()
+        return Outcome(learner.step, setup.steps, reason if learner.step < setup.steps else "done", self._trial)
+
+    def _begin(self) -> None:
+        """Tells the data, and how well what has to be beaten does, and the untrained network."""
+        setup = self._setup
+        values: dict[str, Any] = {"data": setup.cache.digest, "device": str(setup.device), "flow": setup.flow}
+        self._journal.record(0, "start", {**values, "recipe": setup.recipe.model_dump(mode="json")})
+        if setup.clips and setup.processes.first:
+            floor = try_matching(setup.clips, mirrored=setup.recipe.evaluation.mirrored)
+            self._journal.record(0, "matching", {"psnr": floor.psnr, "last": floor.last, "mirrored": floor.mirrored})
+            self._journal.say(f"the engine matching, to be beaten: {floor}")
+        self._evaluate()
+
+    def _step(self, batch: Batch, progress: _Progress) -> None:
+        try:
+            progress.add(learn(self._setup, self._learner, self._objective, batch, progress.clock))
+        except FloatingPointError as error:
+            rank = self._setup.processes.rank
+            path = self._output / f"broken-{self._learner.step:06d}-{rank}.npz"
+            arrays: dict[str, Any] = {"names": np.array(batch.names), **batch.arrays()}
+            np.savez_compressed(path, **arrays)
+            remedy = "take lower learning rates or clip gradients, then go on with --resume"
+            raise InputError(path, f"a loss is no number in step {self._learner.step} ({error})", remedy) from error
+
+    def _evaluate(self) -> None:
+        setup, learner = self._setup, self._learner
+        if not setup.clips or not setup.processes.first:
+            return
+        mirrored = setup.recipe.evaluation.mirrored
+        self._trial, shown = try_network(learner.average, setup.clips, setup.device, mirrored=mirrored)
+        self._journal.evaluated(learner.step, self._trial, setup.clips, shown)
+
+    def _save(self) -> None:
+        if self._saved == self._learner.step or not self._setup.processes.first:
+            return
+        state = {
+            "recipe": self._setup.recipe.model_dump(mode="json"),
+            "data": self._setup.cache.digest,
+            "seconds": round(self._spent + time.monotonic() - self._started, 1),
+        }
+        folder = save_checkpoint(self._output, self._learner, state, self._setup.recipe.run.keep)
+        self._saved = self._learner.step
+        self._journal.say(f"step {self._learner.step}: {folder}")
+
+
+class _Progress:
+    """Losses and time since the last line of the log."""
+
+    def __init__(self, step: int) -> None:
+        self.clock = Clock()
+        self._parts: dict[str, list[float]] = {}
+        self._since, self._step = time.monotonic(), step
+        self._paused = 0.0
+
+    def add(self, parts: dict[str, float]) -> None:
+        for name, value in parts.items():
+            self._parts.setdefault(name, []).append(value)
+
+    def pause(self) -> None:
+        self._paused = time.monotonic()
+
+    def resume(self) -> None:
+        self._since += time.monotonic() - self._paused
+
+    def tell(self, journal: Journal, step: int, setup: Setup) -> None:
+        """A line of progress and of the log."""
+        seconds = max(time.monotonic() - self._since, 1e-9)
+        means = {name: float(np.mean(values)) for name, values in self._parts.items()}
+        speed = (step - self._step) * setup.frames_a_step / seconds
+        left = (setup.steps - step) * seconds / max(step - self._step, 1)
+        journal.say(progress_text(step, setup.steps, means, speed, left))
+        journal.record(step, "losses", {**means, "frames_a_second": round(speed, 3)})
+        self._parts.clear()
+        self._since, self._step = time.monotonic(), step
+
+
+def start_run(setup: Setup, output: Path, say: Say, *, resume: bool) -> Run:
+    """A run in a folder, from its beginning or from its newest checkpoint.
+
+    Raises:
+        UsageError: the folder holds a run and ``resume`` is False, or the recipe is another than that run's.
+        InputError: the checkpoint is torn, or other data was learnt from.
+    """
+    found = checkpoints(output)
+    if found and not resume:
+        raise UsageError(output, "holds a run already", "add --resume, or choose another folder")
+    if not found:
+        if resume:
+            say(f"{output} holds no checkpoint; starting anew")
+        if output.exists() and not output.is_dir():
+            raise OutputError(output, "is no folder", "choose another")
+        learner = make_learner(setup.recipe, first_network(setup), setup.device)
+        _share(learner, setup.processes)
+        return Run(setup, learner, output, say)
+    folder = found[-1]
+    state = read_state(folder)
+    changed = recipe_differences(state["recipe"], setup.recipe.model_dump(mode="json"))
+    if changed:
+        problem = f"another recipe was used there ({', '.join(changed)})"
+        raise UsageError(output, problem, "go on with that one, or choose another folder")
+    if state["data"] != setup.cache.digest:
+        raise InputError(folder, "other data was learnt from there", "give the same data, or choose another folder")
+    config = setup.recipe.network.network_config()
+    learner = make_learner(setup.recipe, Network(config, pretrained=False), setup.device)
+    load_checkpoint(folder, learner)
+    say(f"going on from {folder}")
+    return Run(setup, learner, output, say, float(state["seconds"]))
+
+
+def _share(learner: Learner, processes: Processes) -> None:
+    modules = [learner.network, learner.average, learner.discriminator]
+    share_state([module for module in modules if module is not None], processes)
+
+
+def train(
+    recipe: Recipe,
+    output: Path,
+    *,
+    data: Sequence[str] = (),
+    device: str | None = None,
+    resume: bool = False,
+    minutes: float | None = None,
+    processes: Processes | None = None,
+    say: Say = print,
+    report: Report | None = None,
+) -> Outcome:
+    """Trains a network.
+
+    Args:
+        recipe: of the run.
+        output: folder for checkpoints, log, pictures and ``network.safetensors``.
+        data: in place of the recipe's paths.
+        device: name, or None for the best there is.
+        resume: goes on from the newest checkpoint in ``output``.
+        minutes: stops after so many, with a checkpoint.
+        processes: from ``join_processes``.
+        say: shows a line to the user.
+        report: told of progress where data has to be decoded.
+
+    Raises:
+        UsageError, InputError, OutputError: naming what cannot be used.
+    """
+    setup = prepare(recipe, output, data=data, device=device, processes=processes, report=report)
+    return start_run(setup, output, say, resume=resume).go(minutes)

@@ -1,0 +1,120 @@
+"""The sum of equation 11 over the blocks of a window: which losses count in a step, and with what weight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from kinemacolor.training import losses
+from kinemacolor.training.discriminator import Discriminator
+from kinemacolor.training.feature_networks import freeze, lite0_features, vgg19_features
+from kinemacolor.training.loader import Tensors
+from kinemacolor.training.recipe import LossPart
+from kinemacolor.training.rollout import Block
+
+
+@dataclass(slots=True, eq=False)
+class Pairs:
+    """Pairs of consecutive frames that the discriminator is shown after the network's turn, detached.
+
+    Attributes:
+        lightness: each (n, 2, 1, H, W).
+        real, fake: each (n, 2, 2, H, W).
+    """
+
+    lightness: list[Tensor] = field(default_factory=list)
+    real: list[Tensor] = field(default_factory=list)
+    fake: list[Tensor] = field(default_factory=list)
+
+
+class Objective:
+    """Losses of a recipe.
+
+    Args:
+        part: which, and how much each counts.
+        heads: of the network: the first candidates of its gate.
+        discriminator: of the adversarial loss; None without it.
+        device: where the feature network of the perceptual loss runs.
+
+    Raises:
+        InputError: the weights of that network cannot be had.
+    """
+
+    def __init__(
+        self, part: LossPart, heads: int, discriminator: Discriminator | None, device: torch.device | str = "cpu"
+    ) -> None:
+        self.part, self._heads, self._discriminator = part, heads, discriminator
+        self._features: losses.Features | None = None
+        if part.perceptual.weight:
+            made = vgg19_features() if part.features == "vgg19" else lite0_features()
+            self._features = made.to(device)
+
+    def __call__(self, block: Block, tensors: Tensors, step: int, pairs: Pairs | None = None) -> dict[str, Tensor]:
+        """The losses that count in a step, by name, not yet weighted.
+
+        Args:
+            block: frames coloured.
+            tensors: of their windows.
+            step: number of the step.
+            pairs: gets those for the discriminator.
+        """
+        part, frames = self.part, block.frames
+        truth, lightness = tensors.ab[:, frames], tensors.lightness[:, frames]
+        made: dict[str, Tensor] = {}
+        if part.l1.due(step):
+            made["l1"] = losses.l1(block.ab, truth)
+        if part.candidates.due(step) and block.candidates is not None:
+            offers = block.candidates[:, :, : self._heads]
+            made["candidates"] = losses.l1(offers, truth.unsqueeze(2).expand_as(offers))
+        if part.gate.due(step) and block.logits is not None and block.candidates is not None:
+            made["gate"] = losses.gate(block.logits, block.candidates, truth, block.offered)
+        if part.perceptual.due(step) and self._features is not None:
+            made["perceptual"] = losses.perceptual(self._features, lightness, block.ab, truth)
+        if part.smooth.due(step):
+            made["smooth"] = losses.smooth(block.ab, lightness, truth)
+        first = frames.start if block.before is not None else frames.start + 1
+        if first < frames.stop:  # frames that have one before them
+            before = block.ab if block.before is None else torch.cat([block.before, block.ab], dim=1)
+            now, then = before[:, 1:], before[:, :-1].detach()
+            if part.temporal.due(step) and tensors.flow is not None and tensors.visible is not None:
+                hops = slice(first - 1, frames.stop - 1)
+                flow, visible = tensors.flow[:, hops].flatten(0, 1), tensors.visible[:, hops].flatten(0, 1)
+                made["temporal"] = losses.temporal(now.flatten(0, 1), then.flatten(0, 1), flow, visible)
+            if part.adversarial.due(step) and self._discriminator is not None:
+                made["adversarial"] = self._adversarial(before, tensors, slice(first - 1, frames.stop), pairs)
+        return made
+
+    def _adversarial(self, ab: Tensor, tensors: Tensors, frames: slice, pairs: Pairs | None) -> Tensor:
+        """The network's side, and the pairs kept for the other. ``ab`` (B, n, 2, H, W) of the windows' ``frames``."""
+        assert self._discriminator is not None
+        shown = [_in_pairs(x) for x in (tensors.lightness[:, frames], tensors.ab[:, frames], ab)]
+        lightness, real, fake = shown
+        freeze(self._discriminator).train()
+        with torch.no_grad():
+            answer = self._discriminator(lightness, real)
+        loss = losses.generator_loss(answer, self._discriminator(lightness, fake))
+        if pairs is not None:
+            pairs.lightness.append(lightness)
+            pairs.real.append(real)
+            pairs.fake.append(fake.detach())
+        return loss
+
+    def against(self, pairs: Pairs) -> Tensor:
+        """The discriminator's side."""
+        assert self._discriminator is not None
+        self._discriminator.requires_grad_(True)
+        lightness = torch.cat(pairs.lightness)
+        real = self._discriminator(lightness, torch.cat(pairs.real))
+        return losses.discriminator_loss(real, self._discriminator(lightness, torch.cat(pairs.fake)))
+
+    def weighted(self, made: dict[str, Tensor]) -> Tensor:
+        """Their sum."""
+        terms = self.part.terms()
+        return torch.stack([terms[name].weight * value for name, value in made.items()]).sum()
+
+
+def _in_pairs(film: Tensor) -> Tensor:
+    """(B, n, C, H, W) → (B · (n − 1), 2, C, H, W), each frame with the one after it."""
+    return torch.stack([film[:, :-1], film[:, 1:]], dim=2).flatten(0, 1)

@@ -1,0 +1,145 @@
+"""Evaluation inside training: held-out clips coloured by the engine that users run, from their first frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from kinemacolor.color import lab_to_rgb, rgb_to_lab
+from kinemacolor.engine.matching import MatchingEngine
+from kinemacolor.engine.network import NetworkEngine
+from kinemacolor.engine.protocol import Engine
+from kinemacolor.engine.torch import TorchRunner
+from kinemacolor.errors import UsageError
+from kinemacolor.evaluation.metrics import colorfulness, psnr
+from kinemacolor.frames import Array, FloatArray, Reference
+from kinemacolor.model.network import Network
+from kinemacolor.training.cache import Cache
+from kinemacolor.training.decode import shrink, to_codes
+
+LAST = 8
+"""Frames at the end of a clip that are looked at by themselves."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """A clip to be coloured.
+
+    Attributes:
+        name: of the clip.
+        film: its truth (T, H, W, 3) uint8.
+        lightness: L* (T, H, W).
+        reference: its first frame.
+    """
+
+    name: str
+    film: Array
+    lightness: FloatArray
+    reference: Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What came of colouring the clips; means over frames, then over clips.
+
+    Attributes:
+        psnr: dB.
+        last: of the last frames alone, dB.
+        colourfulness: ratio of the results' to the truths'.
+        mirrored: PSNR with the first frame mirrored as reference, or None.
+        by_clip: PSNR of each clip.
+    """
+
+    psnr: float
+    last: float
+    colourfulness: float
+    mirrored: float | None
+    by_clip: dict[str, float]
+
+    def __str__(self) -> str:
+        mirrored = "" if self.mirrored is None else f", mirrored {self.mirrored:.2f}"
+        return f"PSNR {self.psnr:.2f} dB (last {self.last:.2f}{mirrored}), colourfulness {self.colourfulness:.2f}"
+
+
+def held_out(cache: Cache, names: Sequence[str], frames: int, side: int) -> list[HeldOut]:
+    """Clips to be coloured: of each source its first shot of at least two frames.
+
+    Args:
+        cache: with those clips.
+        names: of sources (``*`` stands for anything).
+        frames: taken of each, at most.
+        side: short side, pixels; smaller films keep their size.
+
+    Raises:
+        UsageError: a name is none of a film in the cache.
+    """
+    found: dict[str, HeldOut] = {}
+    for name in names:
+        clips = [clip for clip in cache.only([name]).clips if clip.frames > 1]
+        if not clips:
+            raise UsageError(cache.folder, f"{name} is no film, so that it cannot be evaluated", "name films")
+        for clip in clips:
+            if clip.source not in found:
+                film = np.stack([shrink(frame, side) for frame in cache.frames(clip)[:frames]])
+                lab = rgb_to_lab(film.astype(np.float32) / 255)
+                lightness = np.clip(lab[..., 0], 0, 100)
+                mask = np.ones(lightness.shape[1:], np.bool_)
+                reference = Reference(lightness[0].copy(), np.ascontiguousarray(lab[0, ..., 1:]), mask)
+                found[clip.source] = HeldOut(clip.source, film, lightness, reference)
+    return list(found.values())
+
+
+def colour(engine: Engine, lightness: FloatArray, reference: Reference) -> Array:
+    """The engine's film R'G'B' (T, H, W, 3) uint8 for L* (T, H, W)."""
+    bank, memory, frames = engine.start([reference]), None, []
+    for first in range(0, len(lightness), engine.block_size):
+        block = np.ascontiguousarray(lightness[first : first + engine.block_size])
+        step = engine.step(block, bank, memory)
+        memory = step.memory
+        frames += [to_codes(lab_to_rgb(np.dstack(pair))) for pair in zip(block, step.ab, strict=True)]
+    return np.stack(frames)
+
+
+def try_engine(engine: Engine, clips: Sequence[HeldOut], *, mirrored: bool = True) -> tuple[Trial, dict[str, Array]]:
+    """Colours the clips; what came of it, and of each clip the last frame."""
+    whole, last, ratios, other, shown = [], [], [], [], {}
+    for clip in clips:
+        result = colour(engine, clip.lightness, clip.reference)
+        values = np.minimum(psnr(result, clip.film), 100.0)
+        whole.append(float(values.mean()))
+        last.append(float(values[-LAST:].mean()))
+        ratios.append(float(colorfulness(result).mean() / max(colorfulness(clip.film).mean(), 1e-6)))
+        shown[clip.name] = result[-1]
+        if mirrored:
+            half = len(clip.film) // 2 + 1
+            again = colour(engine, clip.lightness[:half], _mirrored(clip.reference))
+            other.append(float(np.minimum(psnr(again, clip.film[:half]), 100.0).mean()))
+    by_clip = dict(zip([clip.name for clip in clips], whole, strict=True))
+    mean = [float(np.mean(column)) for column in (whole, last, ratios)]
+    return Trial(mean[0], mean[1], mean[2], float(np.mean(other)) if other else None, by_clip), shown
+
+
+def _mirrored(reference: Reference) -> Reference:
+    lightness, ab = (np.ascontiguousarray(plane[:, ::-1]) for plane in (reference.lightness, reference.ab))
+    return Reference(lightness, ab, np.ascontiguousarray(reference.mask[:, ::-1]))
+
+
+def try_network(
+    network: Network, clips: Sequence[HeldOut], device: torch.device, *, mirrored: bool = True
+) -> tuple[Trial, dict[str, Array]]:
+    """The same for a network, which is left in the mode it was in."""
+    modes = {name: module.training for name, module in network.named_modules()}
+    engine = NetworkEngine(TorchRunner(network, device=str(device)))
+    try:
+        return try_engine(engine, clips, mirrored=mirrored)
+    finally:
+        for name, module in network.named_modules():
+            module.training = modes[name]
+
+
+def try_matching(clips: Sequence[HeldOut], *, mirrored: bool = True) -> Trial:
+    """The same for the engine ``matching``, in which nothing is trained: what a network has to beat."""
+    return try_engine(MatchingEngine(), clips, mirrored=mirrored)[0]

@@ -104,7 +104,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.manual_seed(0)
     network = Network(load_config(options.config), pretrained=False).eval()
-    print("| engine | N | s a step | s a frame | of a ResNet-101 pass | encode | represent | colorize | peak RSS, GiB |")
+    print(
+        "| engine | N | s a step | s a frame | of a ResNet-101 pass | encode | represent | colorize | peak RSS, GiB |"
+    )
     print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
     with tempfile.TemporaryDirectory() as name:
         for kind in options.engines.split(","):

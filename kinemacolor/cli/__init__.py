@@ -18,7 +18,9 @@ from kinemacolor.cli.benchmark import benchmark
 from kinemacolor.cli.colorize import EXAMPLES, colorize
 from kinemacolor.cli.evaluate import EXAMPLES as EVALUATE_EXAMPLES
 from kinemacolor.cli.evaluate import evaluate
+from kinemacolor.cli.export import export
 from kinemacolor.cli.info import info
+from kinemacolor.cli.train import PACK_EXAMPLES, TRAIN_EXAMPLES, pack, train
 from kinemacolor.errors import KinemacolorError, UsageError
 
 INTERRUPTED = 130
@@ -52,7 +54,10 @@ def _root(
 app.command(epilog=EXAMPLES)(colorize)
 app.command(epilog=EVALUATE_EXAMPLES)(evaluate)
 app.command(epilog=BENCHMARK_EXAMPLES)(benchmark)
+app.command()(export)
 app.command()(info)
+app.command(epilog=TRAIN_EXAMPLES)(train)
+app.command(epilog=PACK_EXAMPLES)(pack)
 
 
 def _interruptible() -> None:

@@ -62,9 +62,9 @@ def share_state(modules: Iterable[nn.Module], processes: Processes) -> None:
 
 def average_gradients(parameters: Iterable[Tensor], processes: Processes) -> None:
     """Replaces gradients by their means over the processes; where a process has none, it counts as 0."""
-    if processes.count == 1:
-        return
     trained = [p for p in parameters if p.requires_grad]
+    if processes.count == 1 or not trained:
+        return
     flags = torch.tensor([float(p.grad is not None) for p in trained], device=trained[0].device)
     distributed.all_reduce(flags)
     some = [p for p, flag in zip(trained, flags.tolist(), strict=True) if flag]

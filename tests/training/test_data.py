@@ -236,6 +236,42 @@ def test_carried_coordinates_find_the_references_colours(options: Augmentation, 
     assert mine < 0.4 * standing
 
 
+def test_without_a_chain_the_last_frame_of_the_block_before_is_carried(tmp_path: Path) -> None:
+    frames = moving(10, 72, 120, speed=1.5)
+    cache = write_cache(tmp_path / "c", [(Clip("f#0", "f", False, 10, 72, 120), frames)], [], "k")
+    windows = Windows(cache, 5, (72, 120), replace(PLAIN, other_view=1), carried=True, block=2)
+    s = windows.sample(0)
+    assert not s.chained
+    assert s.coordinates is not None
+    assert s.agreement is not None
+    assert not s.coordinates[:2].any()
+    assert not s.agreement[:2].any()
+    inside = (slice(8, -8), slice(16, -16))
+    for number, last in ((2, 1), (3, 1), (4, 3)):
+        carried = sample_at(s.ab[last], s.coordinates[number])
+        gap, standing = (np.abs(x - s.ab[number])[inside].mean() for x in (carried, s.ab[last]))
+        assert gap < 0.4 * standing
+        assert 0 < s.agreement[number].min() <= s.agreement[number].max() <= 1
+
+
+def test_weights_tell_how_often_clips_are_drawn(tmp_path: Path) -> None:
+    cache = toy_cache(tmp_path / "cache", films=2, photos=2)
+    options = Augmentation(photos=0.5)
+    plain = Windows(cache, 2, (34, 50), options)
+    weighted = Windows(cache, 2, (34, 50), options, weights={"f1": 3, "photos/p0": 0})
+    noise = np.random.default_rng(0)
+    drawn = [weighted._draw_clip(noise)[1] for _ in range(600)]
+    assert drawn.count("photos/p0") == 0
+    lengths = [np.sqrt(clip.frames) for clip in weighted.films]
+    expected = 3 * lengths[1] / (lengths[0] + 3 * lengths[1])
+    films = [name for name in drawn if name.startswith("films")]
+    assert films.count("films/f1#0") / len(films) == pytest.approx(expected, abs=0.06)
+    drawn = [plain._draw_clip(noise)[1] for _ in range(600)]
+    assert drawn.count("photos/p0") == pytest.approx(150, abs=45)
+    with pytest.raises(UsageError, match="all clips are weighted 0"):
+        Windows(cache, 2, (34, 50), options, weights={"f?": 0})
+
+
 # --- the rest --------------------
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from kinemacolor.propagation import sample as sample_at
 from kinemacolor.training.augmentation import PAPER, Augmentation
 from kinemacolor.training.cache import Cache
 from kinemacolor.training.data import Sample, Windows
@@ -102,23 +100,19 @@ def test_tensors_have_the_networks_units_and_order(cache: Cache) -> None:
     np.testing.assert_array_equal(t.reference_mask.numpy()[:, 0, 0], batch.reference_mask)
 
 
-def test_carried_colours_come_from_where_the_reference_has_some(cache: Cache) -> None:
-    windows = Windows(cache, 2, SIZE, replace(PAPER, masked=1), carried=True)
-    batch = stack([windows.sample(5)], [5])
+def test_tensors_tell_what_is_carried(cache: Cache) -> None:
+    windows = Windows(cache, 3, SIZE, Augmentation(other_view=0.5), carried=True, block=2)
+    batch = stack([windows.sample(index) for index in range(4)], range(4))
     t = to_tensors(batch)
-    assert t.carried_ab is not None
+    assert t.coordinates is not None
     assert t.agreement is not None
     assert batch.coordinates is not None
-    mask = batch.reference_mask[0]
-    assert not mask.all()
-    carried = t.carried_ab.numpy()[0, 0].transpose(1, 2, 0)  # at the reference's own frame
-    np.testing.assert_allclose(carried[mask], batch.reference_ab[0][mask], atol=1e-4)
-    assert (carried[~mask] == 0).all()
-    assert (t.agreement.numpy()[0, 0, 0][~mask] == 0).all()
-    assert (t.agreement.numpy()[0, 0, 0][mask] > 0.9).all()
-    there = sample_at(mask.astype(np.float32), batch.coordinates[0, 1]) == 1
-    plain = sample_at(batch.reference_ab[0], batch.coordinates[0, 1])
-    np.testing.assert_allclose(t.carried_ab.numpy()[0, 1].transpose(1, 2, 0)[there], plain[there], atol=1e-3)
+    assert batch.agreement is not None
+    assert t.coordinates.shape == (4, 3, 2, *SIZE)
+    np.testing.assert_array_equal(t.coordinates.numpy()[:, :, 1], batch.coordinates[..., 1])
+    np.testing.assert_array_equal(t.agreement.numpy()[:, :, 0], batch.agreement)
+    assert t.chained.tolist() == batch.chained.tolist()
+    assert t.indices == (0, 1, 2, 3)
 
 
 def test_flow_tensors(tmp_path: Path) -> None:

@@ -1,0 +1,151 @@
+"""Rates, groups, the moving average, and where the heads start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kinemacolor.model.network import Network
+from kinemacolor.training.basis import principal_basis
+from kinemacolor.training.learner import clip, freeze_statistics, make_learner, rate_factor, set_rates, update_average
+from kinemacolor.training.recipe import OptimiserPart, Recipe
+from tests.model import toys
+from tests.training.runs import toy_recipe
+from tests.training.toys import toy_cache
+
+
+def network(recipe: Recipe) -> Network:
+    torch.manual_seed(0)
+    return Network(recipe.network.network_config(), pretrained=False)
+
+
+def test_the_papers_schedule_divides_at_epochs_four_and_eight() -> None:
+    options = OptimiserPart(schedule="paper")
+    factors = [rate_factor(options, epoch * 7, 70) for epoch in range(10)]
+    assert factors == [1] * 4 + [0.1] * 4 + [0.01] * 2
+    assert rate_factor(options, 4 * 7 - 1, 70) == 1
+
+
+def test_cosine_falls_to_its_last_share_and_rates_rise_at_first() -> None:
+    options = OptimiserPart(schedule="cosine", last_share=0.1, warm_up=4)
+    factors = [rate_factor(options, step, 100) for step in range(101)]
+    assert factors[0] == pytest.approx(0.25)
+    assert factors[50] == pytest.approx(0.55)
+    assert factors[100] == pytest.approx(0.1)
+    assert factors[4:] == sorted(factors[4:], reverse=True)
+    assert rate_factor(OptimiserPart(schedule="constant"), 99, 100) == 1
+
+
+def test_groups_share_out_all_parameters_once_with_their_rates() -> None:
+    recipe = toy_recipe(
+        data={"size": [128, 128]},
+        losses={"adversarial": 1},
+        optimiser={"backbone_rate": 2e-5, "discriminator_rate": 3e-3},
+    )
+    learner = make_learner(recipe, network(recipe), "cpu")
+    assert learner.discriminator is not None
+    groups = {group["name"]: group for group in learner.optimiser.param_groups}
+    ids = [id(p) for group in groups.values() for p in group["params"]]
+    expected = [*learner.network.parameters(), *learner.discriminator.parameters()]
+    assert sorted(ids) == sorted(map(id, expected))
+    assert {id(p) for p in groups["backbone"]["params"]} == set(map(id, learner.network.features.parameters()))
+    set_rates(learner, 0.5)
+    assert [groups[n]["lr"] for n in ("rest", "backbone", "discriminator")] == pytest.approx([5e-4, 1e-5, 1.5e-3])
+    assert groups["rest"]["betas"] == (0.5, 0.999)
+
+
+def test_a_frozen_backbone_keeps_its_weights() -> None:
+    recipe = toy_recipe(network={"freeze_backbone": True})
+    learner = make_learner(recipe, network(recipe), "cpu")
+    assert not any(p.requires_grad for p in learner.network.features.parameters())
+    assert all(p.requires_grad for p in learner.network.correspondence.parameters())
+
+
+def test_the_average_follows_the_weights() -> None:
+    recipe = toy_recipe(optimiser={"average": 0.8})
+    learner = make_learner(recipe, network(recipe), "cpu")
+    name = "colorization.sharpness"
+    value = expected = float(learner.network.state_dict()[name])
+    for step in range(1, 60):
+        value = value * 0.9 + step
+        with torch.no_grad():
+            learner.network.get_parameter(name).fill_(value)
+        learner.step = step
+        update_average(learner, 0.8)
+        d = min(0.8, (1 + step) / (10 + step))
+        expected = d * expected + (1 - d) * value
+    assert float(learner.average.state_dict()[name]) == pytest.approx(expected, rel=1e-5)
+    plain = make_learner(toy_recipe(optimiser={"average": 0}), network(recipe), "cpu")
+    assert plain.average is plain.network
+
+
+def test_clipping_tells_the_norm_before() -> None:
+    def parameters() -> list[torch.Tensor]:
+        made = [torch.zeros(3), torch.zeros(2)]
+        made[0].grad, made[1].grad = torch.tensor([3.0, 0, 0]), torch.tensor([0, 4.0])
+        return made
+
+    given = parameters()
+    assert clip(given, 1.0) == pytest.approx(5)
+    assert given[1].grad is not None
+    assert given[1].grad.tolist() == pytest.approx([0, 0.8], rel=1e-4)
+    given = parameters()
+    assert clip(given, 0) == pytest.approx(5)
+    assert given[1].grad is not None
+    assert given[1].grad.tolist() == pytest.approx([0, 4])
+
+
+def test_frozen_statistics_are_kept() -> None:
+    net = network(toy_recipe()).train()
+    name = next(n for n, m in net.named_modules() if isinstance(m, torch.nn.BatchNorm2d) and "correspondence" in n)
+    statistics = net.get_buffer(f"{name}.running_mean")
+    luminance, ab = torch.rand(1, 1, 1, 32, 32), torch.zeros(1, 1, 2, 32, 32)
+    before = statistics.clone()
+    net.start(luminance, ab)
+    moved = statistics.clone()
+    assert not torch.equal(before, moved)
+    freeze_statistics(net)
+    net.start(luminance, ab)
+    assert torch.equal(statistics, moved)
+
+
+def test_the_basis_is_that_of_the_taps(tmp_path: Path) -> None:
+    cache = toy_cache(tmp_path / "cache")
+    net = Network(toys.toy_config("lite", key_channels=16), pretrained=True)
+    basis = principal_basis(net, cache, (48, 64))
+    assert basis.shape == (24 + 40 + 112, 32)
+    first, second = basis.double().numpy()[:, :16], basis.double().numpy()[:, 16:]
+    np.testing.assert_allclose(first.T @ first, np.eye(16), atol=1e-5)
+    weight = np.repeat([0.5, 1.0, 1.25], [24, 40, 112])
+    plain = second / weight[:, None]
+    np.testing.assert_allclose(plain.T @ plain, np.eye(16), atol=1e-5)
+    # of a picture, it keeps nearly all that an SVD of all directions does, and far more than a random one
+    clip_frames = cache.frames(cache.clips[0])[0].astype(np.float32).mean(axis=2)[:48, :64]
+    lightness = torch.from_numpy(clip_frames / 127.5 - 1)[None, None]
+    net.eval()
+    with torch.no_grad():
+        taps = net.features(lightness)
+        parts = [torch.nn.functional.normalize(t, dim=1) for t in (taps.low[1], *taps.high)]
+        size = list(parts[0].shape[2:])
+        grown = [torch.nn.functional.interpolate(p, size=size, mode="bilinear", align_corners=False) for p in parts]
+    rows = torch.cat(grown, dim=1)[0].flatten(1).T.double().numpy()
+    rows = rows - rows.mean(axis=0)
+    total, kept = np.square(rows).sum(), np.square(rows @ first).sum()
+    best = np.square(np.linalg.svd(rows, compute_uv=False)[:16]).sum()
+    random, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((176, 16)))
+    assert kept > 0.6 * best
+    assert kept > 4 * np.square(rows @ random).sum()
+    assert kept < total
+
+
+def test_the_network_starts_from_the_basis(tmp_path: Path) -> None:
+    cache = toy_cache(tmp_path / "cache")
+    net = Network(toys.toy_config("lite"), pretrained=True)
+    basis = principal_basis(net, cache, (48, 64))
+    net.correspondence.start_as(basis)
+    layer = net.correspondence.shortcut[0]
+    assert isinstance(layer, torch.nn.Conv2d)
+    np.testing.assert_allclose(layer.weight[:, :, 0, 0].detach().numpy(), basis[:24].T.numpy())

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,6 +19,7 @@ from kinemacolor.errors import InputError, OutputError, UsageError
 from kinemacolor.model.network import Network
 from kinemacolor.training.cache import Report
 from kinemacolor.training.checkpoint import checkpoints, load_checkpoint, read_state, save_checkpoint
+from kinemacolor.training.clock import Clock
 from kinemacolor.training.journal import Journal, progress_text
 from kinemacolor.training.learner import (
     Learner,
@@ -38,23 +39,6 @@ from kinemacolor.training.setup import Setup, first_network, prepare
 from kinemacolor.training.trial import Trial, try_matching, try_network
 
 Say = Callable[[str], None]
-
-
-@dataclass(slots=True, eq=False)
-class Clock:
-    """Seconds spent by part, in all; ``synchronise`` waits for the GPU at each border, to tell parts apart."""
-
-    synchronise: bool = False
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, part: str) -> Iterator[None]:
-        """Counts what happens inside."""
-        start = time.perf_counter()
-        yield
-        if self.synchronise and torch.cuda.is_available():
-            torch.cuda.synchronize()
-        self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
 
 
 @dataclass(frozen=True, slots=True)

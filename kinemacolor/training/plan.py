@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import torch
 
 from kinemacolor.errors import InputError
+from kinemacolor.training.clock import Clock
 from kinemacolor.training.learner import make_learner
 from kinemacolor.training.loader import Loader
-from kinemacolor.training.loop import Clock, learn, make_objective
+from kinemacolor.training.loop import learn, make_objective
 from kinemacolor.training.setup import Setup, first_network
 
 MEGABYTE = 1 << 20

@@ -16,6 +16,8 @@ SHARPNESS = 20.0
 """Initial weight of similarities in the gate: a difference of 0.05 in cosine is one unit of the softmax."""
 MARGIN = 0.15
 """How far, at first, s_P may be below the best match before the best match is preferred (cosine)."""
+DOUBT = 0.1
+"""Similarity below which, at first, a colour is worth less than none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +55,8 @@ class Colours(NamedTuple):
 
     Attributes:
         ab: a*, b* (B, N, 2, H, W).
-        logits: of the gate's softmax (B, N, K, H, W), K candidates; None where the output is tanh.
+        logits: of the gate's softmax (B, N, K, H, W), K candidates: W_1, W_2, P, grey, as far as there are such; None
+            where the output is tanh.
         candidates: what it chooses among (B, N, K, 2, H, W), a* and b*; None where the output is tanh.
     """
 
@@ -114,12 +117,15 @@ class ColorizationSubnet(nn.Module):
         self.decoder = nn.ModuleList(
             DecoderBlock(channels, skip, norm) for channels, skip in reversed(list(zip(below, fine, strict=True)))
         )
-        self.gated = config.output == "gated"
-        self.last = nn.Conv2d(fine[0], 2 + self.candidates if self.gated else 2, 1)
+        self.gated, self.neutral = config.output == "gated", config.neutral
+        choices = self.candidates + int(config.neutral)
+        self.last = nn.Conv2d(fine[0], 2 + choices if self.gated else 2, 1)
         if self.gated:
-            margins = torch.zeros(self.candidates)
+            margins = torch.zeros(choices)
             if config.propagation:
-                margins[-1] = MARGIN
+                margins[config.heads] = MARGIN
+            if config.neutral:
+                margins[-1] = DOUBT
             self.margins = nn.Parameter(margins)
             self.sharpness = nn.Parameter(torch.ones(()))  # in units of SHARPNESS
             with torch.no_grad():  # at first the gate alone decides
@@ -170,6 +176,9 @@ class ColorizationSubnet(nn.Module):
     def _gate(self, last: Tensor, candidates: list[Candidates]) -> Colours:
         """Softmax over the K candidates at each pixel, and a residual, from the last map (B, N, 2 + K, H, W)."""
         residual, votes = last[:, :, :2], last[:, :, 2:]
+        if self.neutral:
+            nothing = torch.zeros_like(candidates[0].similarity)
+            candidates = [*candidates, Candidates(torch.zeros_like(candidates[0].ab), nothing)]
         support = torch.cat([candidate.similarity for candidate in candidates], dim=2)
         trust = SHARPNESS * self.sharpness * (support + self.margins.view(1, 1, -1, 1, 1))
         logits = votes + trust

@@ -77,6 +77,8 @@ class NetworkConfig(BaseModel):
     """Whether y^lab is an input of the colorization subnet (equation 5)."""
     output: Literal["tanh", "gated"]
     """``tanh``: ab = tanh · scale. ``gated``: a softmax over the candidate colours at each pixel, plus a residual."""
+    neutral: bool
+    """Whether grey (a* = b* = 0) is one more candidate of a gated output, for what no reference shows."""
     ab_scale: float = Field(gt=0, le=200)
     """Chrominance is divided by this inside the network (paper: 128)."""
 
@@ -107,6 +109,7 @@ class NetworkConfig(BaseModel):
         need(self.key_channels % 2 == 0, "key_channels", "an even number")
         joint = self.reference_block == "joint"
         need(joint or not self.reference_image, "reference_image", "false where reference_block is separate")
+        need(self.output == "gated" or not self.neutral, "neutral", "false where output is tanh")
         need(self.transformer or not self.linkage, "linkage", "false where transformer is false")
         return self
 

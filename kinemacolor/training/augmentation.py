@@ -23,6 +23,7 @@ class Augmentation:
         far: probability of a reference that is another frame than the window's first, up to ``distance`` frames off.
         distance: see ``far``; in frames of the film.
         other_view: probability of a reference seen through another crop, mirrored or turned.
+        foreign: probability of a reference from another clip, in which nothing may fit.
         masked: probability that areas of the reference give no colour.
         rotate: probability that the ab plane is rotated, by any angle, for truth and reference alike.
         saturate: probability that chroma is scaled for both.
@@ -44,6 +45,7 @@ class Augmentation:
     far: float = 0.4
     distance: int = 48
     other_view: float = 0.2
+    foreign: float = 0.0
     masked: float = 0.15
     rotate: float = 0.3
     saturate: float = 0.5
@@ -70,6 +72,6 @@ class Augmentation:
 
 PAPER = Augmentation(
     photos=0, thing=0, stride=1, reverse=0, whole=True, crop=(1.0, 1.0), tilt=0, mirror=0, far=0, other_view=0,
-    masked=0, rotate=0, saturate=0, degraded=0, reference_degraded=0, film_luma=0,
+    foreign=0, masked=0, rotate=0, saturate=0, degraded=0, reference_degraded=0, film_luma=0,
 )  # fmt: skip
 """Section 4: consecutive frames, whole, the first of them the reference."""

@@ -149,6 +149,9 @@ class Windows:
         same = reference_view is view
         inside = times.index(reference_time) if same and reference_time in times else None
         reference = frames[inside] if inside is not None else shots(reference_time, reference_view, self.size)
+        if options.foreign and noise.random() < options.foreign:
+            other, _ = self._draw_clip(noise)
+            reference, inside, same = other(self._draw_times(noise, other.length)[0], view, self.size), None, False
         approach = self._approach(shots, times, reference_time, view) if self.carried and same else None
         return self._finish(noise, frames, reference, inside, name, same, approach)
 

@@ -38,7 +38,7 @@ class Block:
         ab: (B, N, 2, H, W).
         before: ab of the frame before the block (B, 1, 2, H, W), detached; None for the first block.
         logits: of the gate (B, N, K, H, W), or None without one.
-        candidates: what it chooses among (B, N, K, 2, H, W), P last; or None.
+        candidates: what it chooses among (B, N, K, 2, H, W), see ``Colours``; or None.
         offered: (B, N, K, H, W), 0 where a candidate is no colour; or None.
     """
 
@@ -194,7 +194,7 @@ class Window:
             logits, candidates = colours.logits[..., :height, :width], colours.candidates[..., :height, :width]
             offered = torch.ones_like(logits)
             if network.config.propagation:
-                offered[:, :, -1] = 0 if given is None else given[:, :, 0]
+                offered[:, :, network.config.heads] = 0 if given is None else given[:, :, 0]
         before = None if last is None else last[0].unsqueeze(1)
         block = Block(frames, ab, before, logits, candidates, offered)
         return block, similarity[..., :height, :width].float(), keys, found.memory

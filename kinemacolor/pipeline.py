@@ -1,41 +1,52 @@
-"""THE path of a film: read → network → full-resolution chroma → write. Every front end takes it.
+"""THE path of a film: look at it, colour its segments, join them. Every front end takes it.
 
-Stages are generators; each but the last runs in a thread of its own behind a short queue, so that decoding, network
-and encoding overlap while memory stays the same however long the film is.
+    survey      frames, times, shots                                             survey.py
+    assign      references → shots, shots → segments                             assignment.py, plan.py
+    segments    read → network → full-resolution chroma → encode, one by one     work.py
+    join        segments, sound, subtitles → the film                            video/segments.py
+
+What is finished lies in a folder beside the output (``job.py``), so that a run that breaks off can go on.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from kinemacolor.color import codes_to_luma, luma_to_grey_lightness
-from kinemacolor.engine import Bank, Engine, Memory, open_engine
+from kinemacolor import __version__
+from kinemacolor.assignment import assign
+from kinemacolor.binding import Binding, ReferenceFile, bind, read_reference, reference_files
+from kinemacolor.engine import Engine, open_engine
 from kinemacolor.errors import InputError, OutputError, UsageError
-from kinemacolor.frames import FloatArray, Frame
-from kinemacolor.references import network_size, read_still, to_reference
-from kinemacolor.stages import Clock, in_background
-from kinemacolor.upsample import Quality, chroma_planes, resize
-from kinemacolor.video import ChromaFormat, CodecName, VideoInfo, VideoReader, VideoWriter, check_destination
-
-SUBSAMPLING: dict[ChromaFormat, tuple[int, int]] = {"420": (2, 2), "422": (1, 2), "444": (1, 1)}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Answer:
-    """A frame with the network's answer: ab (h, w, 2) at network size and the mean similarity in [-1, 1]."""
-
-    frame: Frame
-    ab: FloatArray
-    confidence: float
+from kinemacolor.frames import FloatArray, Reference, Shot
+from kinemacolor.job import Job, file_identity
+from kinemacolor.plan import LONGEST, Plan, make_plan
+from kinemacolor.references import network_size, to_reference
+from kinemacolor.shot_lists import read_shots
+from kinemacolor.stages import Clock
+from kinemacolor.survey import Survey, survey, within
+from kinemacolor.upsample import Quality
+from kinemacolor.video import (
+    ChromaFormat,
+    CodecName,
+    VideoInfo,
+    VideoReader,
+    check_destination,
+    join_segments,
+    plan_output,
+)
+from kinemacolor.video.film_sink import rehearse
+from kinemacolor.video.output import image_target
+from kinemacolor.work import Look, Progress, Work, network_lightness
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +55,13 @@ class Summary:
 
     Attributes:
         output: the coloured film.
-        frames: coloured.
+        frames: coloured, those of earlier runs included.
+        resumed: frames that an earlier run had finished.
+        shots: of the film.
         size: (width, height) of the film.
         network_size: (width, height) at which the network saw it.
         seconds: wall time from opening the film to its final name.
-        stage_seconds: busy time by stage: read, network, upsample, write. They overlap.
+        stage_seconds: busy time by stage: look, read, network, upsample, write, join. They overlap.
         confidence: mean similarity to the references, in [-1, 1].
         warnings: what could not be kept, a line each.
         damage: None, or where and how the input broke off; what decodes was coloured.
@@ -56,6 +69,8 @@ class Summary:
 
     output: Path
     frames: int
+    resumed: int
+    shots: int
     size: tuple[int, int]
     network_size: tuple[int, int]
     seconds: float
@@ -66,52 +81,66 @@ class Summary:
 
     @property
     def frames_per_second(self) -> float:
-        """Of the whole."""
-        return self.frames / self.seconds if self.seconds else 0.0
+        """Of the whole, less what was finished before."""
+        return (self.frames - self.resumed) / self.seconds if self.seconds else 0.0
 
 
 def colorize(
     film: str | Path,
-    references: str | Path | Sequence[str | Path],
+    references: str | Path | Sequence[str | Path | ReferenceFile],
     output: str | Path,
     *,
     size: int | None = None,
     engine: str | Engine = "matching",
+    identity: Mapping[str, Any] | None = None,
     propagate: bool = True,
+    shots: Literal["auto", "none"] | Path | Sequence[Shot] = "auto",
     codec: CodecName = "h264",
     crf: int | None = None,
     start: float | None = None,
     end: float | None = None,
     chroma: ChromaFormat | None = None,
-    quality: Quality = "fast",
+    upsample: Quality = "fast",
+    saturation: float = 1.0,
     rate: Fraction | None = None,
     overwrite: bool = False,
+    restart: bool = False,
     strict: bool = False,
-    progress: Callable[[int, int | None], None] | None = None,
+    longest: int = LONGEST,
+    progress: Progress | None = None,
+    looking: Progress | None = None,
 ) -> Summary:
     """Colours a film from coloured stills.
 
     Luma is passed through bit for bit; sound, subtitles, chapters, tags and frame times are kept. The output gets its
-    name when it is complete; until then, and after any failure, what was there before is untouched.
+    name when it is complete; until then what was there before is untouched. A run that breaks off goes on from its last
+    finished segment when it is called again in the same way; the film is the same then.
 
     Args:
         film: a film file, a folder of images or a pattern such as ``frame_%06d.png``.
-        references: a coloured still, or several, of any size and shape; transparent areas mean "no colour given
-            here".
+        references: coloured stills or folders of them, of any size and shape; transparent areas mean "no colour given
+            here". Names may say which frame or time one belongs to (``kinemacolor.binding``).
         output: ``.mp4``, ``.mkv`` or ``.mov``, a folder or a pattern.
         size: short side in pixels at which the network sees the film; None for about 384 × 216 pixels in area.
         engine: name of an engine, or an engine.
+        identity: what tells this engine from others, JSON-ready, where an engine is given: goes on are only made with
+            the same one.
         propagate: carry the references' colours along the optical flow as well (engines that can).
+        shots: ``auto`` finds cuts; ``none`` takes the film for one shot; or a list's path, or the shots.
         codec: ``h264``, ``h265``, ``prores`` or ``ffv1``.
         crf: quality of h264 and h265, lower is better; None for visually lossless.
         start: seconds from the film's first frame; None for its beginning.
         end: seconds, not included; None for its end.
         chroma: subsampling of the output; None keeps the film's, and gives 4:2:0 to a grey film.
-        quality: of chroma upsampling.
+        upsample: ``fast`` or ``best``, of chroma.
+        saturation: factor on the colours; 1 leaves them as they are.
         rate: frames a second of a folder of images; None for 24.
         overwrite: replace an existing output.
+        restart: begin anew where an earlier run broke off.
         strict: fail where a stream of the film cannot be kept, instead of warning.
-        progress: called after each frame with the number done and the number expected, or None where unknown.
+        longest: frames of a segment at most, that is, of work lost where a run is killed.
+        progress: called after each frame with the number done and the number of all.
+        looking: called during the first look with the number of frames seen and expected, None where unknown.
 
     Returns:
         A ``Summary``. Its ``damage`` tells whether the film broke off before its end.
@@ -119,60 +148,99 @@ def colorize(
     Raises:
         UsageError, InputError, OutputError: one line that names what is wrong and the remedy.
     """
-    begin = time.perf_counter()
-    if isinstance(references, str | Path):
-        references = [references]
-    _check_arguments(references, size, start, end)
+    begin, clock, output = time.perf_counter(), Clock(), Path(output)
+    _check_arguments(size, start, end, saturation)
+    files = _reference_files(references)
     with _reachable(output, OutputError):
         check_destination(output, source=film, codec=codec, overwrite=overwrite)
-    stills = [read_still(path) for path in references]
-    clock = Clock()
+    stills = [read_reference(file) for file in files]
     with _reachable(film, InputError):
         reader = VideoReader(film, rate=rate)
-    with reader:
-        info = reader.info
-        aspect = float(info.width * info.sample_aspect_ratio) / info.height
-        shape = network_size(aspect, 1, side=size)
-        runner = open_engine(engine, propagate=propagate) if isinstance(engine, str) else engine
-        bank = runner.start(
-            [to_reference(still, shape, info.coding.matrix, aspect=aspect, rotation=info.rotation) for still in stills]
-        )
-        settings: dict[str, Any] = {"chroma": chroma, "codec": codec, "crf": crf, "start": start, "end": end}
-        writer = VideoWriter(output, reader, overwrite=overwrite, strict=strict, **settings)
-        frames = in_background(_read(reader, start, end, clock))
-        answers = in_background(_network(frames, shape, runner, bank, clock))
-        total = expected_frames(info, start, end)
-        with writer, closing(answers):
-            done, confidence = 0, 0.0
-            for answer in answers:
-                _finish(answer, writer, quality, clock)
-                done += 1
-                confidence += answer.confidence
-                if progress:
-                    progress(done, total)
+    info = reader.info
+    aspect = float(info.width * info.sample_aspect_ratio) / info.height
+    shape = network_size(aspect, 1, side=size)
+    runner = open_engine(engine, propagate=propagate) if isinstance(engine, str) else engine
+    encoding = plan_output(output, info, chroma=chroma, codec=codec, crf=crf)
+    if image_target(output) is None:  # what cannot be kept is refused now, not after the work is done
+        rehearse(output, info, encoding, strict=strict)
+    known = [to_reference(one, shape, info.coding.matrix, aspect=aspect, rotation=info.rotation) for one in stills]
+    look = Look(shape, encoding, upsample, saturation)
+    told = {
+        "film": file_identity(Path(film)),
+        "references": [_told(file) for file in files],
+        "engine": dict(identity or {"name": runner.name, "block_size": runner.block_size, "propagate": propagate}),
+        "shots": _shots_told(shots),
+        "settings": {
+            **{"shape": shape, "encoding": [look.encoding.pixel_format, look.encoding.options], "codec": codec},
+            **{
+                "start": None if start is None else float(start),
+                "end": None if end is None else float(end),
+                "upsample": upsample,
+                "saturation": saturation,
+                "rate": str(rate),
+                "longest": longest,
+            },
+        },
+    }
+    with Job(output, told, restart=restart) as job:
+        found = job.survey()
+        if found is None:
+            found = look_at(reader, start, end, shots, clock, looking)
+            job.keep_survey(found)
+
+        def open_film() -> VideoReader:
+            return found.told(VideoReader(film, rate=rate))
+
+        with open_film() as sampled:
+            plan = _planned(job, sampled, runner, known, files, found, shape, longest)
+        work = Work(job, plan, look, runner, known, clock, open_film, progress)
+        resumed = work.done
+        work.colour()
+        confidence = np.concatenate([job.record(segment)["confidence"] for segment in plan.segments])
+        with clock.stage("join"):
+            paths = [job.path(segment) for segment in plan.segments]
+            options: dict[str, Any] = {"overwrite": overwrite, "strict": strict, "start": start, "end": end}
+            warnings = join_segments(output, reader, paths, look.encoding, **options)
+        job.remove()
     return Summary(
-        output=Path(output),
-        frames=done,
+        output=output,
+        frames=plan.frames,
+        resumed=resumed,
+        shots=len(plan.shots),
         size=(info.width, info.height),
         network_size=(shape[1], shape[0]),
         seconds=time.perf_counter() - begin,
         stage_seconds=dict(clock.seconds),
-        confidence=confidence / max(done, 1),
-        warnings=tuple(writer.warnings),
-        damage=reader.damage,
+        confidence=float(confidence.mean()),
+        warnings=tuple(warnings),
+        damage=found.damage,
     )
 
 
-def _check_arguments(
-    references: Sequence[str | Path], size: int | None, start: float | None, end: float | None
-) -> None:
-    if not references:
+# --- before the first segment --------------------
+
+
+def _reference_files(
+    references: str | Path | Sequence[str | Path | ReferenceFile],
+) -> tuple[ReferenceFile, ...]:
+    if isinstance(references, str | Path):
+        references = [references]
+    found: list[ReferenceFile] = []
+    for one in references:
+        found += [one] if isinstance(one, ReferenceFile) else reference_files([one])
+    if not found:
         raise UsageError("--reference", "no coloured still was given", "give at least one image")
+    return tuple(found)
+
+
+def _check_arguments(size: int | None, start: float | None, end: float | None, saturation: float) -> None:
     if size is not None and not 32 <= size <= 2160:
         raise UsageError("--size", f"{size} is not a short side in pixels", "give 32 to 2160")
     for option, seconds in (("--start", start), ("--end", end)):
         if seconds is not None and not math.isfinite(seconds):
             raise UsageError(option, f"{seconds} is not a time", "give seconds")
+    if not 0 <= saturation <= 4:
+        raise UsageError("--saturation", f"{saturation} is not a factor on colours", "give 0 to 4; 1 changes nothing")
 
 
 @contextmanager
@@ -185,6 +253,45 @@ def _reachable(path: str | Path, kind: type[InputError] | type[OutputError]) -> 
         raise kind(path, problem, "check its name and the permissions of its folder") from error
 
 
+def _told(file: ReferenceFile) -> dict[str, Any]:
+    place = {"frame": file.frame, "time": str(file.time), "shot": file.shot}
+    return {**file_identity(file.path), **place, "mask": file_identity(file.mask) if file.mask else None}
+
+
+def engine_identity(name: str, *, weights: str | Path | None = None, **options: Any) -> dict[str, Any]:
+    """What tells an engine from others: its name, the options of ``open_engine``, and what its weights are."""
+    files = [] if weights is None else [Path(weights)] if Path(weights).is_file() else sorted(Path(weights).iterdir())
+    told = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}
+    return {"name": name, "weights": told, **options, "version": __version__}
+
+
+def _shots_told(shots: Literal["auto", "none"] | Path | Sequence[Shot]) -> Any:
+    if isinstance(shots, str):
+        return shots
+    return file_identity(shots) if isinstance(shots, Path) else [[shot.start, shot.stop] for shot in shots]
+
+
+def look_at(
+    reader: VideoReader,
+    start: float | None,
+    end: float | None,
+    shots: Literal["auto", "none"] | Path | Sequence[Shot],
+    clock: Clock,
+    looking: Progress | None,
+) -> Survey:
+    """The first look, with the shots that were asked for."""
+    expected = expected_frames(reader.info, start, end)
+    report = (lambda seen: looking(seen, expected)) if looking else None
+    known = None if shots == "auto" else [Shot(0)] if isinstance(shots, str | Path) else shots
+    with clock.stage("look"):
+        found = survey(reader, start=start, end=end, shots=known, report=report)
+        if isinstance(shots, Path):
+            count = found.frames if found.whole else sum(1 for _ in reader.frames())
+            within_film = within(read_shots(shots, count, reader.info.rate), found.first, found.first + found.frames)
+            found = replace(found, shots=tuple(within_film))
+    return found
+
+
 def expected_frames(info: VideoInfo, start: float | None, end: float | None) -> int | None:
     """Frames between ``start`` and ``end`` (seconds), as far as the container tells."""
     if info.frames is None:
@@ -194,50 +301,35 @@ def expected_frames(info: VideoInfo, start: float | None, end: float | None) -> 
     return max(0, (info.frames if end is None else min(info.frames, last)) - first)
 
 
-def _read(reader: VideoReader, start: float | None, end: float | None, clock: Clock) -> Generator[Frame, None, None]:
-    frames = reader.frames(start=start, end=end)
-    while True:
-        with clock.stage("read"):
-            frame = next(frames, None)
-        if frame is None:
-            return
-        yield frame
+def _planned(
+    job: Job,
+    reader: VideoReader,
+    engine: Engine,
+    references: Sequence[Reference],
+    files: Sequence[ReferenceFile],
+    found: Survey,
+    shape: tuple[int, int],
+    longest: int,
+) -> Plan:
+    """References bound, chosen for each shot, and the film divided."""
+
+    def sample(index: int) -> FloatArray:
+        (frame,) = reader.frames(first=index, last=index + 1)
+        return network_lightness(frame, shape)
+
+    bindings = bindings_within(files, found, reader.info)
+    chosen = job.choice()
+    if chosen is None:
+        chosen = assign(engine, references, bindings, found.shots, sample)
+        job.keep_choice(chosen)
+    bound = {one.frame: number for number, one in enumerate(bindings) if one.frame is not None}
+    return make_plan(found.shots, bound, chosen, longest=longest)
 
 
-def _network(
-    frames: Generator[Frame, None, None], shape: tuple[int, int], engine: Engine, bank: Bank, clock: Clock
-) -> Generator[Answer, None, None]:
-    """Blocks of ``engine.block_size`` frames through the engine, memory handed from block to block."""
-    memory: Memory | None = None
-    with closing(frames):
-        for block in _blocks(frames, engine.block_size):
-            with clock.stage("network"):
-                step = engine.step(np.stack([network_lightness(frame, shape) for frame in block]), bank, memory)
-            memory = step.memory
-            for frame, ab, similarity in zip(block, step.ab, step.similarity, strict=True):
-                yield Answer(frame, ab, float(similarity.mean()))
-
-
-def _finish(answer: Answer, writer: VideoWriter, quality: Quality, clock: Clock) -> None:
-    """Full-resolution chroma, and the frame into the film."""
-    frame = answer.frame
-    with clock.stage("upsample"):
-        planes = chroma_planes(answer.ab, frame.luma, frame.coding, SUBSAMPLING[writer.chroma], quality=quality)
-    with clock.stage("write"):
-        writer.write(frame.with_chroma(*planes))
-
-
-def network_lightness(frame: Frame, shape: tuple[int, int]) -> FloatArray:
-    """L* (h, w) of a frame at network size: area means of its luma."""
-    return luma_to_grey_lightness(resize(codes_to_luma(frame.luma, frame.coding), shape))
-
-
-def _blocks(frames: Iterable[Frame], length: int) -> Iterator[list[Frame]]:
-    block: list[Frame] = []
-    for frame in frames:
-        block.append(frame)
-        if len(block) == length:
-            yield block
-            block = []
-    if block:
-        yield block
+def bindings_within(files: Sequence[ReferenceFile], found: Survey, info: VideoInfo) -> list[Binding]:
+    """Places in frames of the film, of which ``found`` may hold a part."""
+    first = found.first
+    numbers = range(first, first + found.frames)
+    shots = [Shot(shot.start - first, None if shot.stop is None else shot.stop - first) for shot in found.shots]
+    made = bind(files, found.times(info.first_time), shots, numbers=numbers)
+    return [Binding(one.file, None if one.frame is None else numbers[one.frame], one.shot) for one in made]

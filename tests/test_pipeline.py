@@ -17,14 +17,14 @@ import numpy as np
 import pytest
 
 import kinemacolor
-from kinemacolor import cli, pipeline
+from kinemacolor import cli, pipeline, work
 from kinemacolor.engine import Bank, Engine, Memory, Step, open_engine
 from kinemacolor.engine.protocol import cells
 from kinemacolor.errors import InputError, UsageError
 from kinemacolor.frames import Array, FloatArray, Frame, Reference
 from kinemacolor.pipeline import Summary, colorize, expected_frames
 from kinemacolor.stages import QUEUE, STAGE_THREAD, in_background
-from kinemacolor.video import VideoReader, VideoWriter
+from kinemacolor.video import SegmentWriter, VideoReader
 from tests.media import Film, make_film
 from tests.stills import grey, halves, write_still
 
@@ -56,7 +56,10 @@ class Fake:
 
     def start(self, references: Sequence[Reference]) -> Bank:
         self.references = tuple(references)
-        return Bank(np.zeros((1, 2), np.float32), np.zeros((1, 2), np.float32), np.ones(1, bool), self.references)
+        count = sum(int(np.prod(cells(*reference.size))) for reference in references)
+        return Bank(
+            np.ones((count, 2), np.float32), np.zeros((count, 2), np.float32), np.ones(count, bool), self.references
+        )
 
     def step(self, luma_block: FloatArray, bank: Bank, memory: Memory | None = None) -> Step:
         if len(self.blocks) == self.fail_at:
@@ -166,11 +169,10 @@ def write_images(folder: Path, images: Sequence[Array]) -> None:
 def test_blocks_and_memory(film: Path, still: Path, size: int, blocks: list[int]) -> None:
     engine = Fake(size)
     assert isinstance(engine, Engine)
-    summary = colorize(film, [still, still], film.with_name("out.mkv"), engine=engine, size=40, codec="ffv1")
+    summary = colorize(film, [still], film.with_name("out.mkv"), engine=engine, size=40, codec="ffv1")
     assert engine.blocks == blocks
     assert engine.memories == [None, *range(1, len(blocks))]
     assert engine.shapes == {(40, 53)}
-    assert len(engine.references) == 2
     assert (summary.frames, len(frames(summary.output))) == (7, 7)
 
 
@@ -235,7 +237,7 @@ def test_summary_and_progress(film: Path, still: Path) -> None:
     assert summary.network_size == (333, 249)
     assert summary.confidence == pytest.approx(0.25)
     assert (summary.warnings, summary.damage) == ((), None)
-    assert set(summary.stage_seconds) == {"read", "network", "upsample", "write"}
+    assert set(summary.stage_seconds) == {"look", "read", "network", "upsample", "write", "join"}
     assert 0 < max(summary.stage_seconds.values()) <= summary.seconds
     assert summary.frames_per_second == pytest.approx(7 / summary.seconds)
 
@@ -305,7 +307,7 @@ def break_upsampling(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ArithmeticError("upsampling fails")
 
-    monkeypatch.setattr(pipeline, "chroma_planes", broken)
+    monkeypatch.setattr(work, "chroma_planes", broken)
 
 
 def break_writing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,7 +315,7 @@ def break_writing(monkeypatch: pytest.MonkeyPatch) -> None:
         if frame.index == 3:
             raise ArithmeticError("writing fails")
 
-    monkeypatch.setattr(VideoWriter, "write", broken)
+    monkeypatch.setattr(SegmentWriter, "write", broken)
 
 
 @pytest.mark.parametrize("where", ["read", "network", "upsample", "write", "progress"])
@@ -406,15 +408,6 @@ def test_closing_a_chain_closes_every_stage() -> None:
     assert [next(chain) for _ in range(3)] == [0, 2, 4]
     chain.close()
     assert stage.closed_in is not None
-    assert stage_threads() == []
-
-
-def test_closing_the_network_closes_the_stage_before_it(film: Path) -> None:
-    engine, reading = Fake(), in_background(VideoReader(film).frames())  # type: ignore[arg-type]
-    network = pipeline._network(reading, (36, 48), engine, engine.start([]), pipeline.Clock())
-    next(network)
-    assert stage_threads()
-    network.close()
     assert stage_threads() == []
 
 

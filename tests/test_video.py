@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from kinemacolor.errors import InputError, OutputError, UsageError
 from kinemacolor.frames import Array, Frame
 from kinemacolor.video import VideoReader, VideoWriter, check_destination, output_chroma
-from kinemacolor.video.decode import entry_point
 from tests.media import SUBTITLES, Film, make_film, packets, plane
 
 TURN_CLOCKWISE = (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
@@ -180,24 +179,6 @@ def test_a_part_far_into_a_compressed_film_is_the_same_as_when_all_is_read(tmp_p
     for frame in part:
         assert frame.pts == everything[frame.index].pts
         np.testing.assert_array_equal(frame.luma, everything[frame.index].luma)
-
-
-@pytest.mark.parametrize(
-    ("name", "codec", "options"),
-    [
-        ("film.mkv", "libx264", {"g": "12", "bf": "3"}),
-        ("film.mp4", "libx264", {"g": "12", "bf": "3", "x264-params": "open-gop=1"}),
-        ("film.mkv", "ffv1", {"g": "12"}),
-    ],
-)
-def test_a_late_part_is_entered_at_a_keyframe(tmp_path: Path, name: str, codec: str, options: dict[str, str]) -> None:
-    make_film(tmp_path / name, Film(count=60, codec=codec, options=options, pts=[k * 40 for k in range(60)]))
-    everything = list(VideoReader(tmp_path / name).frames())
-    base = everything[0].time_base
-    for time in (Fraction(0), Fraction(1), Fraction(2)):
-        number, key = entry_point(tmp_path / name, everything[0].pts, int(time / base))
-        assert everything[number].pts == key
-        assert 0 <= time - key * base <= Fraction(12, 25)
 
 
 def test_times_of_avi_films_with_reordered_frames_are_even(tmp_path: Path) -> None:

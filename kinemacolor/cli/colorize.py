@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kinemacolor.cli.progress import progress_line
-from kinemacolor.errors import UsageError
+from kinemacolor.cli.progress import progress_lines
+from kinemacolor.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
+    from kinemacolor.engine import Engine
     from kinemacolor.pipeline import Summary
+    from kinemacolor.project import Project
 
 DAMAGED = 3
 """Exit code where the input broke off: the output is complete as far as it goes."""
@@ -52,25 +54,40 @@ class ChromaChoice(StrEnum):
     c444 = "444"
 
 
-class QualityChoice(StrEnum):
-    """Ways of ``--quality``."""
+class UpsampleChoice(StrEnum):
+    """Ways of ``--upsample``."""
 
     fast = "fast"
     best = "best"
 
 
 def colorize(
-    film: Annotated[str, typer.Argument(help="Film file, folder of images, or a pattern such as frame_%06d.png.")],
+    film: Annotated[
+        str | None,
+        typer.Argument(help="Film file, folder of images, or a pattern such as frame_%06d.png.", show_default=False),
+    ] = None,
     reference: Annotated[
-        list[str], typer.Option("--reference", "-r", help="Coloured still; give it again for more.", show_default=False)
-    ],
+        list[str] | None,
+        typer.Option(
+            "--reference", "-r", help="Coloured still, or a folder; give it again for more.", show_default=False
+        ),
+    ] = None,
     output: Annotated[
-        str, typer.Option("--output", "-o", help="*.mp4, *.mkv, *.mov, a folder or a pattern.", show_default=False)
-    ],
+        str | None,
+        typer.Option("--output", "-o", help="*.mp4, *.mkv, *.mov, a folder or a pattern.", show_default=False),
+    ] = None,
+    project: Annotated[
+        str | None, typer.Option(help="TOML file that says all this; options given here win.", show_default=False)
+    ] = None,
+    shots: Annotated[
+        str | None, typer.Option(help="Shot list (json, csv, edl), or none for one shot.", show_default="found")
+    ] = None,
     size: Annotated[
         int | None, typer.Option(help="Short side at which the network works.", show_default="about 384×216 in area")
     ] = None,
-    engine: Annotated[str, typer.Option(help="Colorization engine; see `kinemacolor info`.")] = "matching",
+    engine: Annotated[
+        str | None, typer.Option(help="Colorization engine; see `kinemacolor info`.", show_default="matching")
+    ] = None,
     weights: Annotated[
         str | None, typer.Option(help="Of a trained network: file for torch, folder for onnx.", show_default=False)
     ] = None,
@@ -80,9 +97,13 @@ def colorize(
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda or mps, for torch.", show_default="the best there is")
     ] = None,
-    propagate: Annotated[bool, typer.Option(help="Carry colours along the optical flow too.")] = True,
-    color_memory: Annotated[bool, typer.Option("--color-memory", help="Match with past frames too.")] = False,
-    codec: Annotated[CodecChoice, typer.Option(help="Encoder of the picture.")] = CodecChoice.h264,
+    propagate: Annotated[
+        bool | None, typer.Option(help="Carry colours along the optical flow too.", show_default="propagate")
+    ] = None,
+    color_memory: Annotated[
+        bool | None, typer.Option("--color-memory", help="Match with past frames too.", show_default=False)
+    ] = None,
+    codec: Annotated[CodecChoice | None, typer.Option(help="Encoder of the picture.", show_default="h264")] = None,
     crf: Annotated[
         int | None, typer.Option(help="Quality of h264 and h265, lower is better.", show_default="visually lossless")
     ] = None,
@@ -91,43 +112,74 @@ def colorize(
     chroma: Annotated[
         ChromaChoice | None, typer.Option(help="Chroma subsampling.", show_default="the film's; 420 for grey films")
     ] = None,
-    quality: Annotated[QualityChoice, typer.Option(help="Chroma upsampling.")] = QualityChoice.fast,
+    upsample: Annotated[UpsampleChoice | None, typer.Option(help="Chroma upsampling.", show_default="fast")] = None,
+    saturation: Annotated[float | None, typer.Option(help="Factor on the colours.", show_default="1.0")] = None,
     fps: Annotated[str | None, typer.Option(help="Rate of a folder of images, as 18 or 24000/1001.")] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Colour single frames, small, and write them as a sheet (.png, .jpg).")
+    ] = False,
+    every: Annotated[int, typer.Option(help="With --preview: of each shot, every so-manieth frame.")] = 48,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Fail where a stream cannot be kept.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Begin anew where a run broke off.")] = False,
+    strict: Annotated[bool | None, typer.Option("--strict", help="Fail where a stream cannot be kept.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Colour FILM from coloured stills; luma, sound, subtitles and timing stay as they are."""
+    """Colour FILM from coloured stills; luma, sound, subtitles and timing stay as they are.
+
+    A run that breaks off goes on where it was when the same command is given again.
+    """
     from kinemacolor import pipeline
     from kinemacolor.engine import open_engine
+    from kinemacolor.job import work_folder
+    from kinemacolor.project import Project, merge, read_project
 
-    colorizer = open_engine(
-        engine,
-        weights=weights,
-        propagate=propagate,
-        color_memory=color_memory or None,
-        block_size=block_size,
-        device=device,
-    )
-    with progress_line("colouring", hidden=quiet or as_json) as advance:
-        summary = pipeline.colorize(
-            film,
-            reference,
-            output,
-            size=size,
-            engine=colorizer,
-            codec=codec.value,
-            crf=crf,
-            start=start,
-            end=end,
-            chroma=chroma.value if chroma else None,
-            quality=quality.value,
-            rate=_rate(fps),
-            overwrite=overwrite,
-            strict=strict,
-            progress=advance,
-        )
+    said = {
+        "film": film,
+        "references": reference or None,
+        "output": output,
+        "shots": None if shots == "none" else shots,
+    }
+    options = {
+        **{"size": size, "engine": engine, "weights": weights, "block_size": block_size, "device": device},
+        **{"propagate": propagate, "color_memory": color_memory, "codec": codec and codec.value, "crf": crf},
+        **{"start": start, "end": end, "chroma": chroma and chroma.value, "upsample": upsample and upsample.value},
+        **{"saturation": saturation, "fps": _rate(fps), "strict": strict},
+    }
+    asked = merge(read_project(project) if project else Project(), {**said, **options})
+    if asked.film is None or asked.output is None:
+        missing = ("FILM", "the film") if asked.film is None else ("--output", "where to write it")
+        raise UsageError(missing[0], f"{missing[1]} is not said", "see kinemacolor colorize --help")
+    chosen = asked.settings.said()
+    opening = {name: chosen.pop(name, None) for name in ("weights", "color_memory", "block_size", "device")}
+    name, carries = chosen.pop("engine", "matching"), chosen.pop("propagate", True)
+    colorizer = open_engine(name, propagate=carries, **opening)
+    rate = chosen.pop("fps", None)
+    listed: Any = "none" if shots == "none" else asked.shots or "auto"
+    if preview:
+        _preview(asked, colorizer, listed, rate, every, overwrite=overwrite, hidden=quiet)
+        return
+    try:
+        with progress_lines("looking", "colouring", hidden=quiet or as_json) as (looking, advance):
+            summary = pipeline.colorize(
+                asked.film,
+                asked.references,
+                asked.output,
+                engine=colorizer,
+                identity=pipeline.engine_identity(name, propagate=carries, **opening),
+                shots=listed,
+                rate=rate,
+                overwrite=overwrite,
+                restart=restart,
+                looking=looking,
+                progress=advance,
+                **chosen,
+            )
+    except KeyboardInterrupt:
+        kept = work_folder(asked.output)
+        if kept.exists():
+            print(f"what is finished lies in {kept}; the same command goes on from there", file=sys.stderr)
+        raise
     for warning in summary.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if as_json:
@@ -135,8 +187,37 @@ def colorize(
     elif not quiet:
         print(summary_line(summary))
     if summary.damage:
-        print(f"{film}: {summary.damage}; what decodes was coloured", file=sys.stderr)
+        print(f"{asked.film}: {summary.damage}; what decodes was coloured", file=sys.stderr)
         raise typer.Exit(DAMAGED)
+
+
+def _preview(
+    asked: Project, engine: Engine, shots: Any, rate: Any, every: int, *, overwrite: bool, hidden: bool
+) -> None:
+    """Writes a sheet in place of a film."""
+    from kinemacolor.pipeline import look_at
+    from kinemacolor.preview import SIDE, preview, write_preview
+    from kinemacolor.stages import Clock
+    from kinemacolor.video import VideoReader
+
+    assert asked.film is not None
+    assert asked.output is not None
+    output, settings = asked.output, asked.settings
+    if output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise UsageError(output, "is no name for a sheet", "end it in .png or .jpg, or leave out --preview")
+    if output.exists() and not overwrite:
+        raise OutputError(output, "exists already", "give another name, or --overwrite")
+    if every < 1:
+        raise UsageError("--every", f"{every} is not a number of frames", "give 1 or more")
+    with VideoReader(asked.film, rate=rate) as reader, progress_lines("looking", "colouring", hidden=hidden) as lines:
+        begin, stop = (None if time is None else float(time) for time in (settings.start, settings.end))
+        found = look_at(reader, begin, stop, shots, Clock(), lines[0])
+        options: dict[str, Any] = {"every": every, "side": settings.size or SIDE, "progress": lines[1]}
+        samples = preview(reader, asked.references, engine, found, **options)
+    write_preview(output, samples)
+    if not hidden:
+        mean = sum(one.confidence for one in samples) / len(samples)
+        print(f"{output}: {len(samples)} frames of {len(found.shots)} shots, mean confidence {mean:.2f}")
 
 
 def _rate(text: str | None) -> Any:
@@ -158,6 +239,8 @@ def summary_record(summary: Summary) -> dict[str, Any]:
     return {
         "output": str(summary.output),
         "frames": summary.frames,
+        "resumed": summary.resumed,
+        "shots": summary.shots,
         "size": summary.size,
         "network_size": summary.network_size,
         "seconds": round(summary.seconds, 3),

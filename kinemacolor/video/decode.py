@@ -11,20 +11,23 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Discard, Stream
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from kinemacolor.errors import InputError
 
 _DECLARES_DURATION = ("matroska", "mov,mp4", "avi")
-_INDEXED = ("matroska", "mov,mp4")
+_REORDERING = 2  # seconds a picture may be decoded before it is shown
 ATTACHED_PICTURE = 0x400
 """The disposition bit of a cover picture."""
 
 
 @dataclass(slots=True)
 class Damage:
-    """What one pass through a film met with that was not as it should be."""
+    """What one pass through a film met with that was not as it should be.
+
+    ``skipped`` and ``skipped_time`` are added to the numbers and times it is told: frames before those of the pass.
+    """
 
     index: int = -1
     time: Fraction = Fraction(0)
@@ -34,10 +37,12 @@ class Damage:
     first: str | None = None
     broke_off: str | None = None
     remarks: list[str] = field(default_factory=list)
+    skipped: int = 0
+    skipped_time: Fraction = Fraction(0)
 
     def frame(self, index: int, time: Fraction, corrupt: bool) -> None:
         """A frame came out of the decoder, at ``time`` seconds from the first."""
-        self.index, self.time = index, time
+        self.index, self.time = index + self.skipped, time + self.skipped_time
         if corrupt:
             self.concealed += 1
             self._first()
@@ -52,6 +57,11 @@ class Damage:
         self.disordered += 1
         self._first()
 
+    def take(self, other: Damage) -> None:
+        """Takes over all that another pass met with."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(other, name))
+
     def _first(self) -> None:
         if self.first is None:
             self.first = f"near frame {max(self.index, 0)} ({float(self.time):.3f} s)"
@@ -60,6 +70,11 @@ class Damage:
     def any(self) -> bool:
         """Whether decoding met with damage (that a second look at the end might get more frames from)."""
         return bool(self.undecodable or self.concealed or self.broke_off)
+
+    @property
+    def hurt(self) -> bool:
+        """Whether frames are missing, damaged, or not at their own times."""
+        return bool(self.undecodable or self.concealed or self.disordered)
 
     def text(self) -> str | None:
         """One line for the user, or None."""
@@ -126,7 +141,9 @@ def film_pictures(path: Path, notes: Damage, start: int | None = None) -> Genera
     with open_film(path) as container:
         stream = video_stream(path, container)
         if start is not None:
-            container.seek(start, stream=stream)
+            # These are searched by decoding times, which lie before the pictures' own.
+            early = container.format.name.startswith("mpeg")
+            container.seek(start - (round(_REORDERING / (stream.time_base or 1)) if early else 0), stream=stream)
         for picture in _decoded(container, stream, notes, "AUTO"):
             if picture.pts is not None:
                 last = picture.pts
@@ -213,50 +230,3 @@ def _declared_end(container: InputContainer) -> Fraction | None:
     if container.duration is None or not container.format.name.startswith(_DECLARES_DURATION):
         return None
     return Fraction(container.duration, av.time_base)
-
-
-def entry_point(path: Path, first: int, target: int) -> tuple[int, int]:
-    """The last keyframe at or before time ``target``: its number in display order, and its time.
-
-    Found by counting packets, which is exact where each holds one frame with a time of its own; wherever that is in
-    doubt, and in formats without an index, the answer is the first frame, (0, ``first``).
-    """
-    beginning = (0, first)
-    times: list[int] = []
-    keys: list[int] = []
-    with open_film(path) as container:
-        stream = video_stream(path, container)
-        if not container.format.name.startswith(_INDEXED):
-            return beginning
-        for other in container.streams:
-            if other.index != stream.index:
-                other.discard = Discard.all
-        try:
-            for packet in container.demux(stream):
-                if not packet.size:
-                    break
-                if packet.pts is None or packet.is_discard or packet.is_corrupt:
-                    return beginning
-                times.append(packet.pts)
-                if packet.is_keyframe and packet.pts <= target:
-                    keys.append(packet.pts)
-                if packet.dts is not None and packet.dts > target:
-                    break
-        except av.FFmpegError:
-            return beginning
-    if not keys or min(times) != first or len(set(times)) != len(times):
-        return beginning
-    key = max(keys)
-    number = sum(time < key for time in times)
-    return (number, key) if _opens_with(path, key) else beginning
-
-
-def _opens_with(path: Path, key: int) -> bool:
-    """Whether decoding from a keyframe begins with that frame, unharmed."""
-    try:
-        pictures = film_pictures(path, Damage(), key)
-        picture = next(pictures, None)
-        pictures.close()
-    except av.FFmpegError:
-        return False
-    return picture is not None and picture.pts == key and not picture.is_corrupt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,10 +15,21 @@ from kinemacolor.video.output import ImageTarget, existing_images
 from kinemacolor.video.planes import ycbcr_as_rgb
 
 
+def encode_png(frame: Frame) -> bytes | None:
+    """A frame, whose U and V are at full resolution, as a PNG image; None where encoding fails.
+
+    R'G'B' comes straight from Y'CbCr in float32 and is rounded once; 8 bits a channel for 8 bit films, else 16.
+    """
+    if frame.chroma is None:
+        raise ValueError("frame.chroma: expected U and V, got None")
+    rgb = ycbcr_as_rgb(frame.luma, *frame.chroma, frame.coding)
+    good, png = cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))
+    return png.tobytes() if good else None
+
+
 class ImageWriter:
     """Writes frames as PNG images into a partial folder, which ``finish`` puts in its place.
 
-    R'G'B' comes straight from Y'CbCr in float32 and is rounded once; 8 bits a channel for 8 bit films, else 16.
     Images are numbered by their position in the output, from 0.
     """
 
@@ -31,14 +43,22 @@ class ImageWriter:
 
     def write(self, frame: Frame) -> None:
         """Writes one frame, whose U and V are at full resolution."""
-        if frame.chroma is None:
-            raise ValueError("frame.chroma: expected U and V, got None")
-        rgb = ycbcr_as_rgb(frame.luma, *frame.chroma, frame.coding)
-        good, png = cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))
-        if not good:
+        png = encode_png(frame)
+        if png is None:
             raise OutputError(self.target.folder, "an image could not be encoded", "write a film instead")
-        (self._partial / (self.target.pattern % self._count)).write_bytes(png.tobytes())
+        self._next().write_bytes(png)
+
+    def take(self, file: Path) -> None:
+        """Takes an image that is there already as the next, without a copy where the disk allows that."""
+        name = self._next()
+        try:
+            os.link(file, name)
+        except OSError:
+            shutil.copyfile(file, name)
+
+    def _next(self) -> Path:
         self._count += 1
+        return self._partial / (self.target.pattern % (self._count - 1))
 
     def finish(self, overwrite: bool) -> None:
         """Puts the images in their place; old ones of the same pattern go, other files stay."""

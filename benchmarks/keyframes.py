@@ -1,0 +1,197 @@
+"""Which frames to paint: those of ``keyframes.propose`` against the first of each shot and equal spacing.
+
+    python benchmarks/keyframes.py CLIPS [--only NAME,NAME] [--references 2,3] [--frames 120] [--longer-than 60]
+    python benchmarks/keyframes.py FILM --step 4
+
+CLIPS is a folder of colour clips, each taken for one shot; FILM a colour film with cuts, of which every fourth frame is
+used. Frames of the truth stand for painted ones. Inside a shot each reference colours forwards to the next and
+backwards to the one before it, and between two references both are blended by distance; a shot without a reference is
+coloured from those that ``coverage.choose`` gives it. Figures are PSNR in dB, mean over frames (each at most 50), then
+over clips. "from first" is frames 0, T/k, 2T/k …; "centred" the middles of k equal parts; "ends" spans first to last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kinemacolor.color import rgb_to_lab
+from kinemacolor.coverage import Look, choose, look
+from kinemacolor.engine import Engine, open_engine
+from kinemacolor.engine.protocol import Memory
+from kinemacolor.evaluation.clips import Clip, Truth, find_clips, load_clip
+from kinemacolor.evaluation.metrics import psnr
+from kinemacolor.evaluation.protocol import Protocol
+from kinemacolor.frames import FloatArray, Reference, Shot
+from kinemacolor.keyframes import propose
+from kinemacolor.shots import find_shots
+
+BEST = 50.0
+"""PSNR above which colours count as right, dB: frames that are references themselves must not decide the mean."""
+
+
+class Harness:
+    """A clip that is coloured from some of its own frames."""
+
+    def __init__(self, truth: Truth, engine: Engine, shots: Sequence[Shot]) -> None:
+        self.truth, self.engine, self.shots = truth, engine, shots
+        self._looks: dict[int, Look] = {}
+        self._passes: dict[tuple[tuple[int, ...], int, int], FloatArray] = {}
+
+    def look(self, index: int) -> Look:
+        """Of a frame."""
+        if index not in self._looks:
+            self._looks[index] = look(self.engine, self.truth.lightness[index])
+        return self._looks[index]
+
+    def score(self, picks: Sequence[int]) -> float:
+        """Mean PSNR with these frames as references."""
+        frames = np.concatenate([self._shot(shot, sorted(picks)) for shot in self.shots])
+        return float(np.minimum(psnr(frames, self.truth.rgb), BEST).mean())
+
+    def _shot(self, shot: Shot, picks: list[int]) -> np.ndarray:
+        """Coloured frames of a shot, uint8."""
+        assert shot.stop
+        inside = [pick for pick in picks if pick in shot]
+        indices = range(shot.start, shot.stop)
+        if not inside:
+            queries = [self.look(index) for index in indices[:: max(1, len(indices) // 4)]]
+            chosen = choose(queries, [self.look(pick) for pick in picks])
+            ab = self._run(tuple(picks[k] for k in chosen), shot.start, shot.stop - 1)
+            return np.stack([self.truth.coloured(index, ab[index - shot.start]) for index in indices])
+        frames = []
+        for index in indices:
+            left = max((pick for pick in inside if pick <= index), default=None)
+            right = min((pick for pick in inside if pick >= index), default=None)
+            parts = []
+            if left is not None:
+                last = min((pick for pick in inside if pick > left), default=shot.stop - 1)
+                parts.append((self._run((left,), left, last)[index - left], index - left))
+            if right is not None and right != left:
+                first = max((pick for pick in inside if pick < right), default=shot.start)
+                parts.append((self._run((right,), right, first)[right - index], right - index))
+            total = sum(distance for _, distance in parts)
+            weights = [1.0 if len(parts) == 1 else 1 - distance / total for _, distance in parts]
+            ab = sum(np.float32(weight) * part for weight, (part, _) in zip(weights, parts, strict=True))
+            frames.append(self.truth.coloured(index, np.asarray(ab)))
+        return np.stack(frames)
+
+    def _run(self, sources: tuple[int, ...], begin: int, end: int) -> FloatArray:
+        """ab of the frames from ``begin`` to ``end``, in the order of colouring (backwards where end < begin)."""
+        key = (sources, begin, end)
+        if key not in self._passes:
+            bank = self.engine.start([self._reference(index) for index in sources])
+            memory: Memory | None = None
+            given = []
+            for index in range(begin, end + 1) if end >= begin else range(begin, end - 1, -1):
+                step = self.engine.step(self.truth.lightness[index][None], bank, memory)
+                memory = step.memory
+                given.append(step.ab[0])
+            self._passes[key] = np.stack(given)
+        return self._passes[key]
+
+    def _reference(self, index: int) -> Reference:
+        ab = np.ascontiguousarray(rgb_to_lab(self.truth.rgb[index].astype(np.float32) / np.float32(255))[..., 1:])
+        return Reference(self.truth.lightness[index], ab, np.ones(self.truth.shape, np.bool_), f"frame {index}")
+
+
+def proposed(harness: Harness, count: int, every: int) -> list[int]:
+    """The frames that ``propose`` gives."""
+    frames: list[int] = []
+    for shot in harness.shots:
+        assert shot.stop
+        pieces = -(-(shot.stop - shot.start) // every)
+        length = shot.stop - shot.start
+        frames += [shot.start + (2 * piece + 1) * length // (2 * pieces) for piece in range(pieces)]
+    proposal = propose([harness.look(index) for index in frames], frames, harness.shots, budget=count)
+    return [pick.frame for pick in proposal.picks]
+
+
+def spaced(length: int, count: int) -> dict[str, list[int]]:
+    """Equal spacing, of three kinds."""
+    ends = np.linspace(0, length - 1, count) if count > 1 else np.zeros(1)
+    return {
+        "from first": [length * k // count for k in range(count)],
+        "centred": [length * (2 * k + 1) // (2 * count) for k in range(count)],
+        "ends": [int(k) for k in ends.round()],
+    }
+
+
+def row(*cells: object) -> None:
+    print("| " + " | ".join(f"{c:.2f}" if isinstance(c, float) else str(c) for c in cells) + " |", flush=True)
+
+
+def compare_clips(clips: Sequence[Clip], protocol: Protocol, engine: Engine, options: argparse.Namespace) -> None:
+    """A row a clip and a number of references, and the means."""
+    counts = [int(part) for part in options.references.split(",")]
+    names = ["from first", "centred", "ends", "proposed"]
+    means: dict[int, list[list[float]]] = {count: [] for count in counts}
+    row("clip", "frames", "references", *names, "frames proposed", "seconds")
+    row("---", "---:", "---:", *["---:"] * len(names), "---", "---:")
+    for clip in clips:
+        truth = load_clip(clip, protocol)
+        if len(truth) <= options.longer_than:
+            continue
+        harness = Harness(truth, engine, [Shot(0, len(truth))])
+        for count in counts:
+            begin = time.perf_counter()
+            picks = proposed(harness, count, options.every)
+            selections = [*spaced(len(truth), count).values(), picks]
+            scores = [harness.score(selection) for selection in selections]
+            means[count].append(scores)
+            taken = round(time.perf_counter() - begin)
+            row(clip.name, len(truth), count, *scores, ", ".join(map(str, sorted(picks))), taken)
+    for count, scores_of in means.items():
+        row(f"mean of {len(scores_of)}", "", count, *(float(m) for m in np.mean(scores_of, axis=0)), "", "")
+
+
+def compare_film(path: Path, protocol: Protocol, engine: Engine, options: argparse.Namespace) -> None:
+    """As many references as there are shots, and half as many."""
+    truth = load_clip(Clip(path.stem, path), protocol.model_copy(update={"frames": options.frames * options.step}))
+    truth.rgb, truth.lightness = truth.rgb[:: options.step], truth.lightness[:: options.step]
+    shots = find_shots([(light / np.float32(100)) for light in truth.lightness])
+    harness = Harness(truth, engine, shots)
+    print(f"\n{path.name}: {len(truth)} frames (every {options.step}th), {len(shots)} shots\n")
+    row("references", "first of shot", "middle of shot", "from first", "centred", "proposed", "shots with one")
+    row(*["---:"] * 7)
+    for count in (len(shots), len(shots) // 2):
+        every_shot = count == len(shots)
+        first = harness.score([shot.start for shot in shots]) if every_shot else "–"
+        middles = [(shot.start + (shot.stop or 0)) // 2 for shot in shots]
+        middle = harness.score(middles) if every_shot else "–"
+        even = spaced(len(truth), count)
+        picks = proposed(harness, count, options.every)
+        own = sum(any(pick in shot for pick in picks) for shot in shots)
+        row(count, first, middle, *(harness.score(even[name]) for name in ("from first", "centred")),
+            harness.score(picks), own)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--references", default="2,3")
+    parser.add_argument("--frames", type=int, default=120)
+    parser.add_argument("--longer-than", type=int, default=60)
+    parser.add_argument("--every", type=int, default=4, help="frames between two that may be proposed")
+    parser.add_argument("--step", type=int, default=4, help="of a film, use every so-manieth frame")
+    parser.add_argument("--area", default="192x108", help="network size")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    width, height = map(int, options.area.split("x"))
+    protocol = Protocol(name="keyframes", title="", size="area", width=width, height=height, frames=options.frames)
+    engine = open_engine("matching", threads=options.threads)
+    if options.data.is_dir():
+        names = set(filter(None, options.only.split(",")))
+        clips = [clip for clip in find_clips(options.data) if not names or clip.name in names]
+        compare_clips(clips, protocol, engine, options)
+    else:
+        compare_film(options.data, protocol, engine, options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,272 @@
+"""Shimmer of the colours on areas that stand still, before and after ``kinemacolor.steady``, and what steadying costs.
+
+    python benchmarks/shimmer.py films FOLDER [--frames N] [--along-flow]
+    python benchmarks/shimmer.py clips FOLDER [--frames N] [--along-flow] [--worn]
+    python benchmarks/shimmer.py guide FOLDER [--frames N]
+
+``films``: stretches of three black-and-white films, coloured by the engine ``matching`` from a painting of the first
+frame: the one of ``examples/painted_still.py``, else a seeded random one. Still areas are found by their lightness.
+``clips``: colour clips from their first frame; PSNR of RGB against the truth, of all pixels and of those that move.
+``guide``: the same clips worn (grain σ 8 of 255, flicker, scratches), with and without ``kinemacolor.guide``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from kinemacolor.color import lab_to_rgb, rgb_to_lab, still_lightness, yuv_to_rgb
+from kinemacolor.engine import Memory
+from kinemacolor.engine.matching import MatchingEngine
+from kinemacolor.frames import BoolArray, FloatArray, Reference
+from kinemacolor.guide import denoised, level
+from kinemacolor.pipeline import network_lightness
+from kinemacolor.references import network_size
+from kinemacolor.steady import Steadier, Steady
+from kinemacolor.upsample import resize
+from kinemacolor.video import VideoReader
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+from painted_still import AREAS  # noqa: E402
+
+FILMS = {"his_girl_friday": 90, "abomb": 52, "chaplin": 100}
+"""First frame of a stretch within one shot."""
+CLIPS = (
+    "sam2_bedroom", "opencv_vtest", "intel_asl_book", "pexels_koolshooters",
+    "tuneav_rabbit-watermelon", "sports2d_walk", "tokenflow_woman-running", "udacity_vehicle",
+)  # fmt: skip
+STILL_LEVEL = 1.2
+"""Standard deviation over time, in L* without grain and flicker, below which an area stands still."""
+MATRIX = "bt709"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Coloured:
+    """A stretch at network size: L* (T, h, w), ab (T, h, w, 2), similarity (T, h, w)."""
+
+    lightness: FloatArray
+    ab: FloatArray
+    similarity: FloatArray
+
+
+def colour(lightness: FloatArray, reference: Reference) -> Coloured:
+    engine = MatchingEngine()
+    bank, memory = engine.start([reference]), None
+    answers: list[tuple[FloatArray, FloatArray]] = []
+    for image in lightness:
+        step = engine.step(image[None], bank, memory)
+        memory = step.memory
+        answers.append((step.ab[0], step.similarity[0]))
+    ab, similarity = (np.stack(part) for part in zip(*answers, strict=True))
+    return Coloured(lightness, ab, similarity)
+
+
+def steadied(stretch: Coloured, along_flow: bool) -> tuple[FloatArray, float]:
+    """Colours (T, h, w, 2), and milliseconds a frame."""
+    steadier, state = Steadier(along_flow=along_flow), None
+    found, times = [], []
+    for lightness, ab, similarity in zip(stretch.lightness, stretch.ab, stretch.similarity, strict=True):
+        start = time.perf_counter()
+        steady, state = steadier(lightness, ab, similarity, state)
+        times.append(time.perf_counter() - start)
+        found.append(steady)
+    return np.stack(found), 1e3 * statistics.median(times[1:])
+
+
+# --- films --------------------
+
+
+def hand_painted(lightness: FloatArray) -> FloatArray:
+    """ab (h, w, 2) of ``examples/painted_still.py`` at this size."""
+    height, width = lightness.shape
+    scale, ab = np.array([width / 640, height / 480]), np.zeros((height, width, 2), np.float32)
+    for shade, polygon in AREAS:
+        corners = np.rint(np.array(polygon) * scale).astype(np.int32)
+        cover = cv2.GaussianBlur(cv2.fillPoly(np.zeros(lightness.shape, np.float32), [corners], 1.0), (0, 0), 1)
+        ab += cover[..., None] * (np.array(shade, np.float32) - ab)
+    return in_shade(ab, lightness)
+
+
+def randomly_painted(lightness: FloatArray, seed: int = 7, areas: int = 28) -> FloatArray:
+    """ab (h, w, 2) with a colour of its own for each area: the pixels nearest to a random one in place and lightness."""
+    height, width = lightness.shape
+    random, seen = np.random.default_rng(seed), cv2.GaussianBlur(lightness, (0, 0), 2)
+    places = np.stack([random.uniform(0, height, areas), random.uniform(0, width, areas)], axis=1)
+    shades = random.uniform(-28, 28, (areas, 2)).astype(np.float32)
+    y, x = np.mgrid[0:height, 0:width]
+    far = [
+        (np.square(y - row) + np.square(x - column)) / (0.25 * min(height, width)) ** 2
+        + np.square((seen - seen[int(row), int(column)]) / 12)
+        for row, column in places
+    ]
+    ab = cv2.GaussianBlur(shades[np.argmin(far, axis=0)], (0, 0), 1.5)
+    return in_shade(ab, lightness)
+
+
+def in_shade(ab: FloatArray, lightness: FloatArray) -> FloatArray:
+    """Shadows hold little colour."""
+    return np.asarray(ab * np.clip(lightness / 40, 0, 1)[..., None], dtype=np.float32)
+
+
+def still_areas(lightness: FloatArray) -> BoolArray:
+    """(h, w): where lightness without grain keeps still, flicker levelled to the middle frame, 4 pixels around too."""
+    seen = [cv2.GaussianBlur(image, (0, 0), 2) for image in lightness]
+    middle = seen[len(seen) // 2]
+    level_each = [np.float32(gain) * image + np.float32(lift) for image in seen for gain, lift in [level(image, middle)]]
+    moves = np.stack(level_each).std(axis=0)
+    return np.asarray(cv2.dilate(moves, np.ones((9, 9), np.uint8)) < STILL_LEVEL)
+
+
+def shimmer(ab: FloatArray, where: BoolArray) -> tuple[float, float, float]:
+    """Mean σ over time of a* and of b*, and root mean square step from frame to frame, in ab units."""
+    a, b = ab.std(axis=0)[where].mean(axis=0)
+    step = np.sqrt(np.square(np.diff(ab, axis=0)).sum(axis=3)[:, where].mean())
+    return float(a), float(b), float(step)
+
+
+def film_stretch(path: Path, start: int, count: int) -> FloatArray:
+    with VideoReader(path) as reader:
+        info = reader.info
+        size = network_size(float(info.width * info.sample_aspect_ratio) / info.height, 1)
+        return np.stack([network_lightness(frame, size) for frame in islice(reader.frames(), start, start + count)])
+
+
+def films(folder: Path, count: int, along_flow: bool) -> None:
+    row("film", "still area, %", "σ a*", "σ b*", "step", "σ a* steadied", "σ b* steadied", "step steadied", "ms")
+    row("---", *["---:"] * 8)
+    for name, start in FILMS.items():
+        lightness = film_stretch(folder / f"{name}.mp4", start, count)
+        paint = hand_painted if name == "his_girl_friday" else randomly_painted
+        opaque = np.ones(lightness.shape[1:], np.bool_)
+        stretch = colour(lightness, Reference(lightness[0], paint(lightness[0]), opaque))
+        steady, spent = steadied(stretch, along_flow)
+        where = still_areas(lightness)
+        row(name, 100 * where.mean(), *shimmer(stretch.ab, where), *shimmer(steady, where), spent)
+
+
+# --- clips with truth --------------------
+
+
+def clip(path: Path, count: int) -> FloatArray:
+    """R'G'B' (T, h, w, 3) at network size."""
+    with VideoReader(path) as reader:
+        info = reader.info
+        size = network_size(float(info.width * info.sample_aspect_ratio) / info.height, 1)
+        images = []
+        for frame in islice(reader.frames(), count):
+            assert frame.chroma is not None
+            images.append(resize(yuv_to_rgb(frame.luma, *frame.chroma, frame.coding), size))
+    return np.stack(images)
+
+
+def moving(lightness: FloatArray) -> BoolArray:
+    """(T − 1, h, w): where lightness changed since the frame before."""
+    seen = np.stack([cv2.GaussianBlur(image, (0, 0), 1.5) for image in lightness])
+    return np.asarray(np.abs(np.diff(seen, axis=0)) > 1.5)
+
+
+def psnr(rgb: FloatArray, ab: FloatArray, where: BoolArray | None = None) -> float:
+    """Mean over frames but the first; the truth's own L* with the colours ``ab``; dB of R'G'B' as 8-bit values."""
+    scores = []
+    for number in range(1, len(rgb)):
+        lab = np.concatenate([rgb_to_lab(rgb[number])[..., :1], ab[number]], axis=2)
+        found, truth = (np.rint(np.clip(image, 0, 1) * 255.0) for image in (lab_to_rgb(lab), rgb[number]))
+        error = np.square(found - truth)
+        part = error if where is None else error[where[number - 1]]
+        if part.size > 300:
+            scores.append(10 * np.log10(255**2 / max(float(part.mean()), 1e-3)))
+    return statistics.fmean(scores) if scores else float("nan")
+
+
+def worn(lightness: FloatArray, seed: int = 3) -> FloatArray:
+    """Grain of σ 8/255 of white, flicker (gain σ 4 %), two scratches and dust."""
+    random = np.random.default_rng(seed)
+    film = lightness * random.normal(1, 0.04, (len(lightness), 1, 1)).astype(np.float32)
+    film += random.normal(0, 800 / 255, film.shape).astype(np.float32)
+    for column in random.integers(0, film.shape[2], 2):
+        for image in film:
+            image[:, (column + random.integers(-1, 2)) % film.shape[2]] += 35
+    for image in film:
+        for _ in range(4):
+            centre = (int(random.integers(film.shape[2])), int(random.integers(film.shape[1])))
+            cv2.circle(image, centre, int(random.integers(1, 4)), float(random.choice([5, 95])), -1)
+    return np.clip(film, 0, 100)
+
+
+def truths(folder: Path, count: int) -> Iterator[tuple[str, FloatArray, FloatArray, Reference]]:
+    """Name, R'G'B', L* as film shows it, and the first frame as reference."""
+    for name in CLIPS:
+        rgb = clip(folder / f"{name}.mp4", count)
+        lightness = np.stack([still_lightness(image, MATRIX) for image in rgb])
+        opaque = np.ones(lightness.shape[1:], np.bool_)
+        ab = np.ascontiguousarray(rgb_to_lab(rgb[0])[..., 1:])
+        yield name, rgb, lightness, Reference(lightness[0], ab, opaque)
+
+
+def clips(folder: Path, count: int, along_flow: bool, wear: bool) -> None:
+    row("clip", "PSNR, dB", "steadied", "moving areas", "steadied", "step", "steadied", "ms")
+    row("---", *["---:"] * 7)
+    table = []
+    for name, rgb, clean, reference in truths(folder, count):
+        stretch = colour(worn(clean) if wear else clean, reference)
+        steady, spent = steadied(stretch, along_flow)
+        moves, everywhere = moving(clean), np.ones(clean.shape[1:], np.bool_)
+        values = [psnr(rgb, ab, where) for where in (None, moves) for ab in (stretch.ab, steady)]
+        table.append([*values, *(shimmer(ab, everywhere)[2] for ab in (stretch.ab, steady)), spent])
+        row(name, *table[-1])
+    row("**mean**", *(float(np.nanmean(column)) for column in zip(*table, strict=True)))
+
+
+def guided(lightness: FloatArray) -> FloatArray:
+    images, state = [], None
+    for image in lightness:
+        shown, state = denoised(image, state)
+        images.append(shown)
+    return np.stack(images)
+
+
+def guide(folder: Path, count: int) -> None:
+    row("clip", "clean, dB", "clean, guide", "worn", "worn, guide", "σ of L* error", "with guide")
+    row("---", *["---:"] * 6)
+    table = []
+    for name, rgb, clean, reference in truths(folder, count):
+        spoilt = worn(clean)
+        shown = [clean, guided(clean), spoilt, guided(spoilt)]
+        values = [psnr(rgb, colour(lightness, reference).ab) for lightness in shown]
+        table.append([*values, float((spoilt - clean).std()), float((shown[3] - clean).std())])
+        row(name, *table[-1])
+    row("**mean**", *(statistics.fmean(column) for column in zip(*table, strict=True)))
+
+
+def row(*cells: object) -> None:
+    print("| " + " | ".join(f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in cells) + " |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("films", "clips", "guide"))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--frames", type=int, default=56)
+    parser.add_argument("--along-flow", action="store_true")
+    parser.add_argument("--worn", action="store_true", help="clips: the engine sees worn lightness")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    run: dict[str, Callable[[], None]] = {
+        "films": lambda: films(options.folder, options.frames, options.along_flow),
+        "clips": lambda: clips(options.folder, options.frames, options.along_flow, options.worn),
+        "guide": lambda: guide(options.folder, options.frames),
+    }
+    run[options.what]()
+
+
+if __name__ == "__main__":
+    main()

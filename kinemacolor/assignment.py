@@ -1,0 +1,74 @@
+"""Which references colour which shot: those bound to it, else those that its frames resemble most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from kinemacolor.binding import Binding
+from kinemacolor.coverage import Look, choose, look
+from kinemacolor.engine.protocol import Engine
+from kinemacolor.frames import FloatArray, Reference, Shot
+
+SHORT = 24
+"""Frames of a shot up to which one frame stands for it; of longer ones three are looked at."""
+
+
+def assign(
+    engine: Engine,
+    references: Sequence[Reference],
+    bindings: Sequence[Binding],
+    shots: Sequence[Shot],
+    sample: Callable[[int], FloatArray],
+    *,
+    most: int = 3,
+) -> list[tuple[int, ...]]:
+    """For each shot the references that colour it beside those bound to its frames, best first.
+
+    A shot may choose among references bound to it as a whole and those bound to nothing. Where there is neither, and
+    none is bound to one of its frames, it chooses among all. It takes several where they complement each other.
+
+    Args:
+        engine: judges by its features.
+        references: at network size.
+        bindings: of each.
+        shots: of the film.
+        sample: L* (h, w) of a frame at network size, by index.
+        most: references a shot chooses, at most.
+
+    Returns:
+        Numbers of references, for each shot; empty where its own frames' references are all it may take.
+    """
+    views: dict[int, Look] = {}
+
+    def view(number: int) -> Look:
+        if number not in views:
+            reference = references[number]
+            views[number] = look(engine, reference.lightness, reference.mask)
+        return views[number]
+
+    found: list[tuple[int, ...]] = []
+    for number, shot in enumerate(shots):
+        offers = offered(bindings, number, shot)
+        if len(offers) > 1:
+            queries = [look(engine, sample(frame)) for frame in samples(shot)]
+            chosen = choose(queries, [view(offer) for offer in offers], most)
+            found.append(tuple(offers[index] for index in chosen))
+        else:
+            found.append(tuple(offers))
+    return found
+
+
+def offered(bindings: Sequence[Binding], number: int, shot: Shot) -> list[int]:
+    """Numbers of the references that shot ``number`` may choose among."""
+    own = [k for k, one in enumerate(bindings) if one.frame is None and one.shot in (None, number)]
+    if own or any(one.frame is not None and one.frame in shot for one in bindings):
+        return own
+    return list(range(len(bindings)))
+
+
+def samples(shot: Shot) -> list[int]:
+    """Frames that stand for a shot."""
+    assert shot.stop is not None
+    length = shot.stop - shot.start
+    shares = (1 / 2,) if length <= SHORT else (1 / 6, 1 / 2, 5 / 6)
+    return [shot.start + int(length * share) for share in shares]

@@ -1,0 +1,139 @@
+"""What the network is shown of a worn film: lightness with less grain and flicker, edges kept.
+
+Only the network looks at it; the film's own luma is written untouched. How much is taken off follows the noise that is
+found, so that a clean film passes as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from kinemacolor.engine.protocol import Memory
+from kinemacolor.frames import FloatArray
+
+SHARE = 0.25
+"""Least share of the newest frame where the picture stands still."""
+TONE = 0.1
+"""Share of a frame in the tone to which flicker is levelled: a fade passes within ten frames."""
+EDGE = 2.5
+"""Differences of lightness that are kept by the spatial filter, in units of the noise."""
+CLEAN = 0.5
+"""σ of noise, in L*, below which nothing is taken off."""
+GRAIN = 2.0
+"""σ in pixels of the Gaussian through which frames are compared."""
+REACH = 7
+"""Side in pixels of the neighbourhood over which a difference is taken (its root mean square)."""
+NOISE = 2.0
+"""How many times the median difference of a frame one must be to count as motion rather than noise."""
+STILL = (1.0, 2.5)
+"""Bounds of that, in L*: how much cleaner films may be judged, and how much noisier ones."""
+_NOISE_SHARE = 0.2
+_STEP = 4  # of the grid on which flicker is measured
+_ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Guide(Memory):
+    """What is held of the frames of a shot so far.
+
+    Attributes:
+        lightness: (h, w) float32, the last frame denoised, in the shot's tone.
+        weight: (h, w) float32 ≥ 1, frames' worth of it.
+        noise: σ of the grain in L*, running mean.
+    """
+
+    lightness: FloatArray
+    weight: FloatArray
+    noise: float
+
+
+def denoised(lightness: FloatArray, state: Guide | None = None) -> tuple[FloatArray, Guide]:
+    """The frame as the network should see it.
+
+    A bilateral filter as wide as the noise; flicker, a gain and a lift of the whole frame, levelled to the tone of the
+    frames before; where the picture stands still, the mean over time.
+
+    Args:
+        lightness: (h, w) float32, L* in [0, 100].
+        state: after the frame before, or None at the start of a shot.
+
+    Returns:
+        (h, w) float32, L* in [0, 100], and the state for the next frame.
+    """
+    noise = noise_level(lightness)
+    if state is None:
+        image = _smooth(lightness, noise)
+        return image, Guide(image, np.ones_like(image), noise)
+    noise = state.noise + _NOISE_SHARE * (noise - state.noise)
+    image = _smooth(lightness, noise)
+    gain, lift = level(image, state.lightness)
+    image = np.float32(gain) * image + np.float32(lift)
+    if noise >= CLEAN:
+        still = stillness(seen(image) - seen(state.lightness))
+        kept = np.minimum((1 - SHARE) * state.weight, still / np.maximum(1 - still, np.float32(1e-3)))
+    else:
+        kept = np.zeros_like(image)
+    weight = np.asarray(kept + 1, dtype=np.float32)
+    mean = state.lightness + (image - state.lightness) / weight
+    own = (mean - np.float32(lift)) * np.float32(1 / gain)  # in the frame's own tone
+    mean = np.clip(mean + np.float32(TONE) * (own - mean), 0, 100)
+    return mean, Guide(mean, weight, noise)
+
+
+def seen(lightness: FloatArray) -> FloatArray:
+    """Lightness as frames are compared: without grain."""
+    return np.asarray(cv2.GaussianBlur(lightness, (0, 0), GRAIN), dtype=np.float32)
+
+
+def _smooth(lightness: FloatArray, noise: float) -> FloatArray:
+    if noise < CLEAN:
+        return lightness
+    return np.asarray(cv2.bilateralFilter(lightness, 5, EDGE * noise, 1.5), dtype=np.float32)
+
+
+def noise_level(lightness: FloatArray) -> float:
+    """σ of white noise in an image, by the median of what two second differences leave (Immerkær 1996, robust).
+
+    Args:
+        lightness: (h, w), h and w ≥ 3.
+    """
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+    left = np.abs(cv2.filter2D(lightness, -1, kernel)[1:-1, 1:-1])
+    return 1.4826 * float(np.median(left)) / 6
+
+
+def level(earlier: FloatArray, later: FloatArray) -> tuple[float, float]:
+    """Gain and lift that bring ``earlier`` to the tone of ``later``, whatever moves between them.
+
+    Robust (Cauchy weights) on every 4th pixel; the gain is the ratio of their standard deviations, since a regression's
+    slope would take contrast away wherever pictures differ. It is held towards 1 in frames without contrast, and
+    within [1/2, 2].
+    """
+    x, y = (image[::_STEP, ::_STEP].astype(np.float64).ravel() for image in (earlier, later))
+    gain, lift = 1.0, float(np.median(y - x))
+    for _ in range(_ROUNDS):
+        weight = 1 / (1 + np.square((gain * x + lift - y) / 2))
+        weight /= weight.sum()
+        mean_x, mean_y = float(weight @ x), float(weight @ y)
+        ratio = (float(weight @ np.square(y - mean_y)) + 1) / (float(weight @ np.square(x - mean_x)) + 1)
+        gain = min(max(ratio**0.5, 0.5), 2.0)
+        lift = mean_y - gain * mean_x
+    return gain, lift
+
+
+def stillness(difference: FloatArray) -> FloatArray:
+    """(h, w) in [0, 1]: whether a pixel and those around it are as light as before, but for noise.
+
+    It is the largest share that what is known from before may have: 1/2 where the difference is ``NOISE`` times the
+    median one of the frame (within ``STILL``), and falling with its fourth power.
+
+    Args:
+        difference: (h, w), of the lightness of two frames of one tone, seen through a Gaussian of ``GRAIN``.
+    """
+    power = cv2.blur(np.square(difference), (REACH, REACH))
+    moved = np.sqrt(np.maximum(power, 0))  # running sums leave -0.0001 beside great differences
+    scale = min(max(NOISE * float(np.median(moved[::_STEP, ::_STEP])), STILL[0]), STILL[1])
+    return 1 / (1 + np.square(np.square(moved / np.float32(scale))))

@@ -1,0 +1,278 @@
+"""A film's work in progress, in a folder beside its output, so that a run killed at any moment can go on.
+
+film-colour.mp4.work/
+    job.json          what the film, references and settings are
+    survey.npz        frame times and shots
+    000012.segment    encoded frames of a segment (for images a folder of them)
+    000012.npz        its record; a segment that has one is finished
+    000012.forward.npz, 000012.backward.npz    memories that a neighbour begins with
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from kinemacolor.engine.protocol import Memory
+from kinemacolor.engine.state import load_memory, save_memory
+from kinemacolor.errors import InputError, OutputError, UsageError
+from kinemacolor.files import written_aside
+from kinemacolor.frames import Array, Shot
+from kinemacolor.plan import Plan, Segment
+from kinemacolor.survey import Survey
+from kinemacolor.video.film_sink import write_error
+
+FORMAT = 1
+"""Of the folder; another one is not gone on with."""
+_EDGE = 1 << 20
+
+
+def work_folder(output: Path) -> Path:
+    """Where an output's work in progress lies."""
+    return output.with_name(f"{output.name}.work")
+
+
+def file_identity(path: Path) -> dict[str, Any]:
+    """What tells a file, or a folder of images, from another: size, time of change, sha256 of its two ends."""
+    if path.is_dir() or not path.exists():  # a folder, or a pattern of image names
+        folder = path if path.is_dir() else path.parent
+        files = sorted(file for file in folder.iterdir() if file.is_file() and (path.is_dir() or file.suffix))
+        told = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+        return {"name": path.name, "sha256": hashlib.sha256(json.dumps(told).encode()).hexdigest()}
+    facts, digest = path.stat(), hashlib.sha256()
+    with path.open("rb") as file:
+        digest.update(file.read(_EDGE))
+        file.seek(max(0, facts.st_size - _EDGE))
+        digest.update(file.read(_EDGE))
+    return {"name": path.name, "bytes": facts.st_size, "changed": facts.st_mtime_ns, "sha256": digest.hexdigest()}
+
+
+class Job:
+    """The folder. Used in a ``with`` block, which keeps other runs out. An exception that leaves the block leaves the
+    folder, unless no segment is finished yet.
+
+    Args:
+        output: the film to be made.
+        identity: everything that decides the result, JSON-ready: nested records of values.
+        restart: whether to throw away what is there, instead of refusing to go on with something else.
+
+    Raises:
+        UsageError: the folder is of another film, reference or setting, or another run is at work in it.
+        OutputError: it cannot be made.
+    """
+
+    def __init__(self, output: Path, identity: Mapping[str, Any], *, restart: bool = False) -> None:
+        self.output, self.folder = output, work_folder(output)
+        self._identity = json.loads(json.dumps({"format": FORMAT, **identity}))
+        self._restart = restart
+        self._lock: Any = None
+
+    def __enter__(self) -> Self:
+        try:
+            with self._writing():
+                self.folder.mkdir(exist_ok=True)
+                self._lock = _locked(self.folder / "lock")
+                if self._restart:
+                    self._empty()
+                self._recognise()
+        except BaseException:
+            self._unlock()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._unlock()
+        if kind is not None and not self.worth_keeping:
+            self.remove()
+
+    @property
+    def worth_keeping(self) -> bool:
+        """Whether a segment is finished."""
+        return any(path.stem.isdigit() for path in self.folder.glob("*.npz"))
+
+    def _recognise(self) -> None:
+        """Goes on with a folder that is of this very work; makes a new one of an empty one."""
+        record = self.folder / "job.json"
+        if not record.exists():
+            self._empty()
+            with written_aside(record) as part:
+                part.write_text(json.dumps(self._identity, indent=1), "utf-8")
+            return
+        try:
+            known = json.loads(record.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(record, "cannot be read", "begin anew with --restart") from error
+        changed = differences(known, self._identity)
+        if changed:
+            problem = f"was begun otherwise: {'; '.join(changed[:4])}"
+            remedy = "give the same again to go on, or --restart to begin anew"
+            raise UsageError(self.folder, problem, remedy)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise write_error(self.folder, error) from error
+
+    # --- survey --------------------
+
+    def survey(self) -> Survey | None:
+        """What the first look found, where there was one."""
+        path = self.folder / "survey.npz"
+        if not path.exists():
+            return None
+        stored = _arrays(path)
+        told = json.loads(stored["told"].tobytes())
+        shots = tuple(Shot(int(start), int(stop)) for start, stop in stored["shots"])
+        return Survey(told["first"], stored["pts"], Fraction(*told["time_base"]), shots, told["whole"], told["damage"])
+
+    def keep_survey(self, found: Survey) -> None:
+        """Keeps it."""
+        base = found.time_base
+        told = {
+            "first": found.first,
+            "time_base": [base.numerator, base.denominator],
+            "damage": found.damage,
+            "whole": found.whole,
+        }
+        shots = np.array([(shot.start, shot.stop) for shot in found.shots], np.int64)
+        self._save(
+            self.folder / "survey.npz",
+            {"pts": found.pts, "shots": shots, "told": np.frombuffer(json.dumps(told).encode(), np.uint8)},
+        )
+
+    def choice(self) -> list[tuple[int, ...]] | None:
+        """The references that each shot chose, where that was settled."""
+        path = self.folder / "choice.json"
+        return [tuple(one) for one in json.loads(path.read_text("utf-8"))] if path.exists() else None
+
+    def keep_choice(self, chosen: Sequence[Sequence[int]]) -> None:
+        """Keeps it."""
+        with self._writing(), written_aside(self.folder / "choice.json") as part:
+            part.write_text(json.dumps([list(one) for one in chosen]), "utf-8")
+
+    # --- segments --------------------
+
+    def path(self, segment: Segment) -> Path:
+        """Of its encoded frames."""
+        return self.folder / f"{segment.number:06d}.segment"
+
+    def _record(self, segment: Segment) -> Path:
+        return self.folder / f"{segment.number:06d}.npz"
+
+    def finished(self, segment: Segment) -> bool:
+        """Whether it is."""
+        return self._record(segment).exists() and self.path(segment).exists()
+
+    def finish(self, plan: Plan, segment: Segment, record: Mapping[str, Array]) -> None:
+        """Notes that a segment is finished; memories that nobody begins with any more are removed."""
+        self._save(self._record(segment), record)
+        if segment.goes_on:
+            self._forget(plan.segments[segment.number - 1], "forward")
+        if segment.goes_back:
+            self._forget(plan.segments[segment.number + 1], "backward")
+
+    def record(self, segment: Segment) -> dict[str, Array]:
+        """What was noted of a finished segment."""
+        return _arrays(self._record(segment))
+
+    # --- memories --------------------
+
+    def _memory(self, segment: Segment, direction: str) -> Path:
+        return self.folder / f"{segment.number:06d}.{direction}.npz"
+
+    def keep_memory(self, segment: Segment, direction: str, memory: Memory) -> None:
+        """Keeps the memory after a pass (``forward`` or ``backward``) through a segment."""
+        with self._writing():
+            save_memory(self._memory(segment, direction), memory)
+
+    def memory(self, segment: Segment, direction: str) -> Memory:
+        """That memory. Raises InputError where it cannot be read."""
+        return load_memory(self._memory(segment, direction))
+
+    def _forget(self, segment: Segment, direction: str) -> None:
+        with contextlib.suppress(OSError):
+            self._memory(segment, direction).unlink()
+
+    # --- the folder --------------------
+
+    def remove(self) -> None:
+        """Removes the folder, after the film was made."""
+        self._unlock()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _save(self, path: Path, arrays: Mapping[str, Array]) -> None:
+        with self._writing(), written_aside(path) as part, part.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+
+    def _empty(self) -> None:
+        for entry in self.folder.iterdir():
+            if entry.name == "lock":
+                continue
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+
+def _arrays(path: Path) -> dict[str, Array]:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(path, "is torn", "begin anew with --restart") from error
+
+
+def _locked(path: Path) -> Any:
+    """An open file that no other process can lock while this one has it."""
+    file = path.open("a")
+    try:
+        if os.name == "nt":  # pragma: no cover
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise OutputError(path.parent, "another run is at work there", "wait for it, or give another output") from error
+    return file
+
+
+def differences(before: Any, now: Any, inside: str = "") -> list[str]:
+    """What differs between two nested records: ``film.name: "a.mp4" → "b.mp4"``."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        found = []
+        for key in sorted({*before, *now}):
+            found += differences(before.get(key), now.get(key), f"{inside}.{key}" if inside else key)
+        return found
+    if before == now:
+        return []
+    return [f"{inside}: {_short(before)} → {_short(now)}"]
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -1,0 +1,127 @@
+"""Colours held still over time: grain and flicker of the luma must not come back as a shimmer of the chroma.
+
+A recursive filter of a*, b* at network size. Each pixel holds its colour with a weight, as a Kalman filter does, and
+takes in the newest one by its share of the weight. Weight is lost where the picture moves, which is told by lightness
+once flicker and grain are taken off it, and where newest colours keep to one side of those held: a true change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from kinemacolor.engine.protocol import Memory
+from kinemacolor.flow import DisFlow, positions
+from kinemacolor.frames import FloatArray
+from kinemacolor.guide import level, seen, stillness
+
+SHARE = 0.1
+"""Least share of the newest colour: the mean over about ten frames where the picture stands still."""
+CERTAINTY = 4.0
+"""How much similarity counts: a tenth more of cosine weighs e^0.4 times as much."""
+FOLLOW = 0.25
+"""Share of the newest frame in the means that tell a true change of colour from noise."""
+UNNOTICED = 1.0
+"""Change of a*, b* that is left to ``SHARE`` alone."""
+SURPLUS = 2.0
+"""How many times what noise would make it the mean change may be before weight is lost."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Steady(Memory):
+    """What the filter holds after a frame, at network size.
+
+    Attributes:
+        lightness: (h, w) float32, L* seen through a Gaussian, that the colours belong to, in the last frame's tone.
+        ab: (h, w, 2) float32, the colours.
+        weight: (h, w) float32 > 0, of the colours; that of a frame is e^(``CERTAINTY`` · similarity).
+        drift: (h, w, 2) float32, running mean of newest minus held colours.
+        spread: (h, w) float32, running mean of their squared distance.
+    """
+
+    lightness: FloatArray
+    ab: FloatArray
+    weight: FloatArray
+    drift: FloatArray
+    spread: FloatArray
+
+
+class Steadier:
+    """The filter; holds settings and work space only.
+
+    Args:
+        share: least share of the newest colour, in (0, 1]; 1 leaves colours as they are.
+        along_flow: carry what is held along the optical flow, so that what moves is steadied too.
+    """
+
+    def __init__(self, share: float = SHARE, *, along_flow: bool = False) -> None:
+        if not 0 < share <= 1:
+            raise ValueError(f"share: expected a number in (0, 1], got {share}")
+        self._share = np.float32(share)
+        self._flow = DisFlow() if along_flow else None
+
+    def __call__(
+        self, lightness: FloatArray, ab: FloatArray, similarity: FloatArray, state: Steady | None
+    ) -> tuple[FloatArray, Steady]:
+        """The next frame's colours.
+
+        Args:
+            lightness: (h, w) float32, L* in [0, 100] of the frame.
+            ab: (h, w, 2) float32, its colours as the engine gave them.
+            similarity: (h, w) float32 in [-1, 1], how well a reference supports them.
+            state: after the frame before, or None at the start of a shot, whose colours stay as they are.
+
+        Returns:
+            (h, w, 2) float32, a new array, and the state for the next frame.
+
+        Raises:
+            ValueError: sizes differ.
+        """
+        shape = lightness.shape
+        if ab.shape != (*shape, 2) or similarity.shape != shape:
+            raise ValueError(f"ab, similarity: expected {(*shape, 2)} and {shape}, got {ab.shape}, {similarity.shape}")
+        if state is not None and state.lightness.shape != shape:
+            raise ValueError(f"state: expected one of frames {state.lightness.shape}, got a frame {shape}")
+        now = seen(lightness)
+        trust = np.exp(np.float32(CERTAINTY) * similarity)
+        if state is None:
+            none = np.zeros_like(ab)
+            return ab.copy(), Steady(now, ab.copy(), trust, none, none[..., 0])
+        if self._flow is not None:
+            state = _carried(state, self._flow(now, state.lightness))
+        gain, lift = level(state.lightness, now)
+        held = np.float32(gain) * state.lightness + np.float32(lift)
+        still = stillness(now - held)
+        change = ab - state.ab
+        drift = _toward(state.drift * still[..., None], change)
+        spread = _toward(state.spread * still, np.square(change).sum(axis=2))
+        kept = (1 - self._share) * state.weight / (1 + _surplus(drift, spread))
+        kept = np.minimum(kept, trust * still / np.maximum(1 - still, np.float32(1e-3)))
+        weight = kept + trust
+        part = trust / weight
+        steady = state.ab + part[..., None] * change
+        rest = drift * (1 - part)[..., None]  # what is taken in now is no difference any more
+        return steady, Steady(held + part * (now - held), steady, weight, rest, spread)
+
+
+def _toward(mean: FloatArray, value: FloatArray) -> FloatArray:
+    return mean + np.float32(FOLLOW) * (value - mean)
+
+
+def _surplus(drift: FloatArray, spread: FloatArray) -> FloatArray:
+    """By how much the mean change squared exceeds ``SURPLUS`` times that of noise of this spread; 0 for noise."""
+    one_sided = cv2.blur(np.square(drift).sum(axis=2), (5, 5))
+    usual = cv2.blur(spread, (5, 5)) * np.float32(FOLLOW / (2 - FOLLOW)) + np.float32(UNNOTICED**2)
+    return np.maximum(one_sided / usual - np.float32(SURPLUS), 0)
+
+
+def _carried(state: Steady, flow: FloatArray) -> Steady:
+    """The state moved to the newest frame's pixels along the flow back from it (h, w, 2)."""
+    places = positions(*flow.shape[:2]) + flow
+    sharp = cv2.merge([state.lightness, *cv2.split(state.ab)])
+    sharp = cv2.remap(sharp, places, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    rest = cv2.merge([state.weight, state.spread, *cv2.split(state.drift)])
+    rest = cv2.remap(rest, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return Steady(sharp[..., 0], sharp[..., 1:], rest[..., 0], rest[..., 2:], rest[..., 1])

@@ -1,0 +1,144 @@
+"""How frames become pictures for an encoder, and how an encoder is set: one place for films and segments of films."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import av
+import av.filter
+
+from kinemacolor.frames import Frame
+from kinemacolor.video.info import VideoInfo
+from kinemacolor.video.output import CODECS, Encoding
+from kinemacolor.video.planes import ChromaFormat, at_depth, picture_from_planes
+
+_FRAME_DURATION = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION
+_ROWS_A_THREAD = 128
+_THREADS = {"h264": 8, "h265": 3}
+
+
+def film_ticks(info: VideoInfo) -> Fraction:
+    """Seconds in a unit of time of the output: times of the film are whole numbers of it."""
+    return 1 / Fraction(info.time_base.denominator)
+
+
+def set_encoder(context: Any, info: VideoInfo, encoding: Encoding) -> None:
+    """Sets a codec context that is not open yet, its options and frame rate aside, to write a film of ``info``."""
+    context.width, context.height, context.pix_fmt = info.width, info.height, encoding.pixel_format
+    context.time_base = film_ticks(info)
+    context.sample_aspect_ratio = info.sample_aspect_ratio
+    tags = info.tags.for_output(info.coding)
+    context.color_primaries, context.color_trc = tags.primaries, tags.transfer
+    context.colorspace, context.color_range = tags.matrix, tags.range
+    context.flags |= _FRAME_DURATION
+    context.thread_count = encoder_threads(encoding.codec, info.height)
+
+
+def encoder_threads(codec: str, height: int) -> int:
+    """Threads of an encoder; 0 leaves it to FFmpeg.
+
+    x264 and x265 write other bytes with another number of threads, and left alone take it from the machine: a film
+    that is begun on one computer and finished on another would not be the same.
+    """
+    most = _THREADS.get(codec, 0)
+    return max(1, min(most, height // _ROWS_A_THREAD)) if most else 0
+
+
+class Pictures:
+    """Makes a film's frames into pictures for its encoder."""
+
+    def __init__(self, info: VideoInfo, encoding: Encoding) -> None:
+        self._info, self._encoding = info, encoding
+        self._ticks = film_ticks(info)
+        self._shape = self._shape_filter() if shape_in_frames(info, encoding) else None
+
+    def picture(self, frame: Frame, shift: Fraction = Fraction(0)) -> av.VideoFrame:
+        """The picture of a frame with U and V, ``shift`` seconds earlier than the frame."""
+        if frame.chroma is None:
+            raise ValueError("frame.chroma: expected U and V, got None")
+        depth, coding = self._encoding.bit_depth, frame.coding
+        u, v = frame.chroma
+        planes = (
+            at_depth(frame.luma, coding, depth, chroma=False),
+            at_depth(u, coding, depth, chroma=True),
+            at_depth(v, coding, depth, chroma=True),
+        )
+        picture = picture_from_planes(planes, self._encoding.pixel_format)
+        picture.pts = round(frame.time / self._ticks) - round(shift / self._ticks)
+        picture.time_base = self._ticks
+        picture.duration = round(frame.duration * frame.time_base / self._ticks)
+        tags = self._info.tags.for_output(coding)
+        picture.color_primaries, picture.color_trc = tags.primaries, tags.transfer
+        picture.colorspace, picture.color_range = tags.matrix, tags.range
+        if self._shape is None:
+            return picture
+        self._shape.push(picture)
+        shaped: Any = self._shape.pull()
+        result: av.VideoFrame = shaped
+        return result
+
+    def _shape_filter(self) -> av.filter.Graph:
+        """Puts the pixel shape on frames, where the FFV1 encoder takes it from; PyAV sets it on no MKV track."""
+        info, shape = self._info, self._info.sample_aspect_ratio
+        pixels = av.VideoFormat(self._encoding.pixel_format, info.width, info.height)
+        graph = av.filter.Graph()
+        source = graph.add_buffer(width=info.width, height=info.height, format=pixels, time_base=self._ticks)
+        steps = graph.add("setsar", f"{shape.numerator}/{shape.denominator}"), graph.add("buffersink")
+        source.link_to(steps[0])
+        steps[0].link_to(steps[1])
+        graph.configure()
+        return graph
+
+
+def shape_in_frames(info: VideoInfo, encoding: Encoding) -> bool:
+    """Whether the pixel shape must stand in the frames themselves."""
+    return info.sample_aspect_ratio != 1 and encoding.codec == "ffv1"
+
+
+class SegmentEncoder:
+    """An encoder by itself, set as that of a whole film.
+
+    Attributes:
+        extradata: what it says once for all frames (parameter sets), known from the start.
+    """
+
+    def __init__(self, info: VideoInfo, encoding: Encoding) -> None:
+        plan = CODECS[encoding.codec]  # type: ignore[index]
+        context: Any = av.CodecContext.create(plan.encoder, "w")
+        set_encoder(context, info, encoding)
+        context.framerate = info.rate
+        context.bit_rate = 0
+        context.options = dict(encoding.options)
+        context.flags |= av.codec.context.Flags.global_header
+        context.open()
+        self._context, self._pictures = context, Pictures(info, encoding)
+        self.extradata = bytes(context.extradata or b"")
+
+    def encode(self, frame: Frame | None) -> list[Any]:
+        """The packets that are ready after a frame, or after the last (None)."""
+        picture = None if frame is None else self._pictures.picture(frame)
+        packets: list[Any] = self._context.encode(picture)
+        return packets
+
+
+class FrameCheck:
+    """Refuses frames that do not fit a film or do not follow one another."""
+
+    def __init__(self, info: VideoInfo, chroma: ChromaFormat) -> None:
+        self._info, self._chroma = info, chroma
+        self.last: Fraction | None = None
+
+    def __call__(self, frame: Frame) -> None:
+        """Raises ValueError where the frame's size, coding, U and V or time are wrong."""
+        height, width = self._info.height, self._info.width
+        if frame.luma.shape != (height, width) or frame.coding != self._info.coding:
+            raise ValueError(f"frame {frame.index}: expected {width}x{height} in {self._info.coding}")
+        step_y, step_x = {"420": (2, 2), "422": (1, 2), "444": (1, 1)}[self._chroma]
+        shape = (-(-height // step_y), -(-width // step_x))
+        if frame.chroma is None or frame.chroma[0].shape != shape:
+            got = None if frame.chroma is None else frame.chroma[0].shape
+            raise ValueError(f"frame {frame.index}: expected U and V of {shape} ({self._chroma}), got {got}")
+        if self.last is not None and frame.time <= self.last:
+            raise ValueError(f"frame {frame.index}: expected a time after {self.last} s, got {frame.time} s")
+        self.last = frame.time

@@ -1,0 +1,113 @@
+"""A finished segment of a film that becomes images: a folder of them, and a file that says what they must be."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from kinemacolor.errors import InputError, OutputError
+from kinemacolor.frames import Frame
+from kinemacolor.video.image_writer import encode_png
+from kinemacolor.video.packets import FOREIGN, RESTART, VERSION, partial_name, sync_folder
+
+_DESCRIPTION = "segment.json"
+_FORMAT = "kinemacolor images"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSegment:
+    """A finished segment of a film that becomes images: a folder of them and ``segment.json``.
+
+    Attributes:
+        path: the folder.
+        index: size in bytes and CRC-32 of each image.
+    """
+
+    path: Path
+    index: tuple[tuple[int, int], ...]
+
+    @property
+    def frames(self) -> int:
+        """How many there are."""
+        return len(self.index)
+
+    def files(self) -> list[Path]:
+        """The images in order."""
+        return [self.path / _image_name(number) for number in range(self.frames)]
+
+    def check(self, number: int) -> None:
+        """Reads an image whole. Raises InputError where it is not as it was written."""
+        file = self.path / _image_name(number)
+        if zlib.crc32(file.read_bytes()) != self.index[number][1]:
+            raise InputError(file, "this finished image is damaged", RESTART)
+
+
+class ImageFolder:
+    """A segment of images being written, under its name with ``.partial`` until it is complete."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._partial = path, partial_name(path)
+        self._index: list[tuple[int, int]] = []
+        shutil.rmtree(self._partial, ignore_errors=True)
+        self._partial.mkdir()
+
+    def write(self, frame: Frame) -> None:
+        """Writes one frame, whose U and V are at full resolution."""
+        png = encode_png(frame)
+        if png is None:
+            raise OutputError(self._path, "an image could not be encoded", "write a film instead")
+        (self._partial / _image_name(len(self._index))).write_bytes(png)
+        self._index.append((len(png), zlib.crc32(png)))
+
+    def finish(self) -> None:
+        """Writes the description, sees all to the disk and gives the folder its name."""
+        record = {"format": _FORMAT, "version": VERSION, "images": self._index}
+        (self._partial / _DESCRIPTION).write_text(json.dumps(record))
+        for file in self._partial.iterdir():
+            with file.open("rb") as written:
+                os.fsync(written.fileno())
+        sync_folder(self._partial)
+        if self._path.exists():
+            shutil.rmtree(self._path)
+        os.replace(self._partial, self._path)
+        sync_folder(self._path.parent)
+
+    def abandon(self) -> None:
+        """Removes what was written."""
+        shutil.rmtree(self._partial, ignore_errors=True)
+
+
+def read_image_folder(path: Path) -> ImageSegment:
+    """A finished segment of images; their bytes are not read.
+
+    Raises:
+        InputError: the folder is no segment, of another version, or lacks images.
+    """
+    foreign = InputError(path, *FOREIGN)
+    try:
+        record = json.loads((path / _DESCRIPTION).read_bytes())
+    except FileNotFoundError:
+        raise foreign from None
+    except ValueError:
+        raise InputError(path, "the description of this finished segment is damaged", RESTART) from None
+    except OSError as error:
+        raise InputError(path, f"this finished segment cannot be read ({error.strerror})", RESTART) from error
+    if not isinstance(record, dict) or record.get("format") != _FORMAT:
+        raise foreign
+    if record.get("version") != VERSION:
+        raise InputError(
+            path, f"is a segment of version {record.get('version')}, this program makes {VERSION}", RESTART
+        )
+    segment = ImageSegment(path, tuple((size, crc) for size, crc in record["images"]))
+    for file, (size, _) in zip(segment.files(), segment.index, strict=True):
+        if not file.is_file() or file.stat().st_size != size:
+            raise InputError(file, "this finished image is missing or torn", RESTART)
+    return segment
+
+
+def _image_name(number: int) -> str:
+    return f"{number:06d}.png"

@@ -1,0 +1,206 @@
+"""A film's segments, one by one: read → network → full-resolution chroma → encode.
+
+Stages are generators, each in a thread behind a short queue, so that decoding, network and encoding overlap while
+memory stays the same however long the film is. The film is decoded twice side by side, small for the network and whole
+for the result: that costs little, and no frame has to wait while later ones are coloured first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+
+from kinemacolor.color import codes_to_luma, luma_to_grey_lightness
+from kinemacolor.colouring import Colours, Passes, colour_segment
+from kinemacolor.engine import Bank, Engine, Memory, Step
+from kinemacolor.errors import InputError
+from kinemacolor.frames import Array, FloatArray, Frame, Reference
+from kinemacolor.job import Job
+from kinemacolor.plan import Plan, Segment
+from kinemacolor.stages import Clock, in_background
+from kinemacolor.upsample import Quality, chroma_planes, resize
+from kinemacolor.video import ChromaFormat, Encoding, SegmentWriter, VideoInfo, VideoReader
+
+SUBSAMPLING: dict[ChromaFormat, tuple[int, int]] = {"420": (2, 2), "422": (1, 2), "444": (1, 1)}
+REGIONS = (6, 10)
+"""Rows and columns of a frame whose confidence is noted."""
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How frames look to the network and how chroma looks in the film.
+
+    Attributes:
+        shape: (h, w) at which the network sees frames.
+        encoding: of the output.
+        quality: of chroma upsampling.
+        saturation: factor on the colours.
+    """
+
+    shape: tuple[int, int]
+    encoding: Encoding
+    quality: Quality = "fast"
+    saturation: float = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """The segments of a film, and what their stages share.
+
+    Attributes:
+        job: keeps what is finished.
+        plan: the segments.
+        look: how frames look to the network, and chroma in the film.
+        engine: colours them.
+        references: all of the film's, at network size.
+        clock: told how long each stage is busy.
+        open_film: gives a reader of its own to each stage that reads.
+        progress: told of each frame that is done.
+        banks: of the references of the newest segment.
+        todo: segments that were not finished when this was made, in the order in which they are coloured.
+        done: frames that are finished.
+    """
+
+    job: Job
+    plan: Plan
+    look: Look
+    engine: Engine
+    references: Sequence[Reference]
+    clock: Clock
+    open_film: Callable[[], VideoReader]
+    progress: Progress | None
+    banks: dict[tuple[int, ...], Bank] = field(default_factory=dict)
+    todo: list[Segment] = field(init=False)
+    done: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.todo = [segment for segment in self.plan.order() if not self.job.finished(segment)]
+        self.done = self.plan.frames - sum(segment.frames for segment in self.todo)
+
+    def colour(self) -> None:
+        """Colours what is not finished yet."""
+        with ExitStack() as stack:
+            seen, written = (stack.enter_context(self.open_film()) for _ in range(2))
+            lightness = in_background(self._lightness(seen))
+            answers = stack.enter_context(closing(in_background(self._answers(lightness))))
+            frames = stack.enter_context(closing(in_background(self._frames(written))))
+            for segment in self.todo:
+                self._finish(segment, answers, frames, written.info)
+
+    def _lightness(self, reader: VideoReader) -> Generator[FloatArray, None, None]:
+        """L* (h, w) of all frames that passes take, in their order: a segment's, then that at an anchored stop."""
+        for frame in _reading(reader, self.todo, self.clock, anchors=True):
+            yield network_lightness(frame, self.look.shape)
+
+    def _frames(self, reader: VideoReader) -> Generator[Frame, None, None]:
+        yield from _reading(reader, self.todo, self.clock)
+
+    def _answers(self, lightness: Generator[FloatArray, None, None]) -> Generator[Colours | None, None, None]:
+        """The segments' frames in order, and after each segment None: by then its memories are kept."""
+        kept: dict[tuple[int, str], Memory] = {}
+        engine = _Timed(self.engine, self.clock)
+        with closing(lightness):
+            for segment in self.todo:
+                images: Any = (next(lightness) for _ in range(segment.frames))
+                passes = Passes()
+                if segment.goes_on:
+                    passes.forward = self._memory(kept, segment.number - 1, "forward")
+                if segment.goes_back:
+                    passes.backward = self._memory(kept, segment.number + 1, "backward")
+                if segment.anchored:
+                    images = list(images)
+                    passes.anchor = next(lightness)
+                yield from colour_segment(engine, self._bank(segment), images, segment, passes)
+                if self.plan.hands_on(segment) and passes.forward is not None:
+                    kept[segment.number, "forward"] = passes.forward
+                    self.job.keep_memory(segment, "forward", passes.forward)
+                if self.plan.hands_back(segment) and passes.backward is not None:
+                    kept[segment.number, "backward"] = passes.backward
+                    self.job.keep_memory(segment, "backward", passes.backward)
+                yield None
+
+    def _memory(self, kept: dict[tuple[int, str], Memory], number: int, direction: str) -> Memory:
+        memory = kept.pop((number, direction), None)
+        return memory if memory is not None else self.job.memory(self.plan.segments[number], direction)
+
+    def _bank(self, segment: Segment) -> Bank:
+        """Of the segment's references; only the newest is kept."""
+        if segment.stills not in self.banks:
+            self.banks.clear()
+            self.banks[segment.stills] = self.engine.start([self.references[number] for number in segment.stills])
+        return self.banks[segment.stills]
+
+    def _finish(
+        self,
+        segment: Segment,
+        answers: Iterator[Colours | None],
+        frames: Iterator[Frame],
+        info: VideoInfo,
+    ) -> None:
+        """Full-resolution chroma, the frames encoded, and the record that says so."""
+        confidence: list[float] = []
+        regions: list[Array] = []
+        with SegmentWriter(self.job.path(segment), info, self.look.encoding) as writer:
+            for _ in range(segment.frames):
+                colours, frame = next(answers), next(frames)
+                if colours is None or colours.index != frame.index:
+                    raise InputError(info.path, "gives other frames than at the first look", "check the disk it is on")
+                with self.clock.stage("upsample"):
+                    planes = self._planes(colours, frame)
+                with self.clock.stage("write"):
+                    writer.write(frame.with_chroma(*planes))
+                confidence.append(float(colours.similarity.mean()))
+                regions.append(cv2.resize(colours.similarity, REGIONS[::-1], interpolation=cv2.INTER_AREA))
+                self.done += 1
+                if self.progress:
+                    self.progress(self.done, self.plan.frames)
+        next(answers)
+        record = {"confidence": np.array(confidence, np.float32), "regions": np.stack(regions).astype(np.float16)}
+        self.job.finish(self.plan, segment, record)
+
+    def _planes(self, colours: Colours, frame: Frame) -> tuple[Array, Array]:
+        ab = colours.ab if self.look.saturation == 1 else colours.ab * np.float32(self.look.saturation)
+        sampling = SUBSAMPLING[self.look.encoding.chroma]
+        return chroma_planes(ab, frame.luma, frame.coding, sampling, quality=self.look.quality)
+
+
+class _Timed:
+    """An engine whose steps are timed."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine, self._clock = engine, clock
+        self.name, self.block_size = engine.name, engine.block_size
+
+    def start(self, references: Sequence[Reference]) -> Bank:
+        return self._engine.start(references)
+
+    def step(self, luma_block: FloatArray, bank: Bank, memory: Memory | None = None) -> Step:
+        with self._clock.stage("network"):
+            return self._engine.step(luma_block, bank, memory)
+
+
+def _reading(
+    reader: VideoReader, segments: Sequence[Segment], clock: Clock, *, anchors: bool = False
+) -> Generator[Frame, None, None]:
+    """Frames of segments in the order given; neighbours are read in one go."""
+    at, source = -1, iter(())
+    for segment in segments:
+        stop = segment.stop + int(anchors and segment.anchored)
+        if at != segment.start:
+            source = reader.frames(first=segment.start)
+        for _ in range(segment.start, stop):
+            with clock.stage("read"):
+                frame = next(source)
+            yield frame
+        at = stop
+
+
+def network_lightness(frame: Frame, shape: tuple[int, int]) -> FloatArray:
+    """L* (h, w) of a frame at network size: area means of its luma."""
+    return luma_to_grey_lightness(resize(codes_to_luma(frame.luma, frame.coding), shape))

@@ -76,7 +76,8 @@ def dissolves(length: int) -> Callable[[Pieces], Joined]:
     def join(pieces: Pieces) -> Joined:
         long = [piece[: 2 * length + 16] for piece in pieces if len(piece) >= 2 * length + 8]
         share = (np.arange(length, dtype=np.float32)[:, None, None] + 0.5) / length
-        film, truth = [long[0][:-length].astype(np.float32)], []
+        film: list[Array] = [long[0][:-length].astype(np.float32)]
+        truth = []
         place = len(long[0]) - length
         for old, new in pairwise(long):
             film += [old[-length:] * (1 - share) + new[:length] * share, new[length:-length].astype(np.float32)]

@@ -6,6 +6,7 @@ shot list, from 1, as people count. ``Binding`` alone is in the indices that the
 
 from __future__ import annotations
 
+import math
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -211,6 +212,7 @@ def bind(
     shots: Sequence[Shot],
     *,
     numbers: Sequence[int] | None = None,
+    partial: bool = False,
 ) -> tuple[Binding, ...]:
     """Where the stills belong in a film.
 
@@ -223,7 +225,9 @@ def bind(
         times: of the film's frames, seconds from the first, ascending.
         shots: of the film, ascending, without overlap.
         numbers: by which files call the frames, ascending, where these are not 0, 1, 2 …: those in the names of a
-            film's images.
+            film's images, or those of the film where ``times`` are a part of it.
+        partial: ``times`` are a part of a film. A still that belongs to a frame before or after it gets an index below
+            0 or from F on (reckoned with the median distance for a time) and no shot, instead of an error.
 
     Returns:
         A ``Binding`` a file, in their order.
@@ -240,8 +244,11 @@ def bind(
     bound: dict[int, ReferenceFile] = {}
     bindings = []
     for file in files:
-        frame = _frame(file, numbers or range(len(times)), clock)
+        frame = _frame(file, numbers or range(len(times)), clock, partial)
         if frame is not None:
+            if not 0 <= frame < len(times):
+                bindings.append(Binding(file, frame, None))
+                continue
             if frame in bound:
                 what = numbers[frame] if numbers else frame
                 problem = f"belongs to frame {what}, and so does {bound[frame].path}"
@@ -251,11 +258,14 @@ def bind(
     return tuple(bindings)
 
 
-def _frame(file: ReferenceFile, numbers: Sequence[int], clock: _Clock | None) -> int | None:
-    """Index of the frame that a file means."""
+def _frame(file: ReferenceFile, numbers: Sequence[int], clock: _Clock | None, partial: bool) -> int | None:
+    """Index of the frame that a file means; outside of the frames there are only where these are a part."""
     if file.frame is not None and file.time is not None:
         raise UsageError(file.path, "is given a frame and a time", "leave one of the two")
     if file.frame is not None:
+        if partial and not numbers[0] <= file.frame <= numbers[-1]:
+            beyond = file.frame - numbers[-1]
+            return len(numbers) - 1 + beyond if beyond > 0 else file.frame - numbers[0]
         index = bisect_left(numbers, file.frame)
         if index == len(numbers) or numbers[index] != file.frame:
             span = f"{numbers[0]} to {numbers[-1]}"
@@ -265,8 +275,9 @@ def _frame(file: ReferenceFile, numbers: Sequence[int], clock: _Clock | None) ->
         return index
     if file.time is not None and clock is not None:
         index = clock.shown(file.time)
-        if index < 0:
-            problem = f"belongs to {clock_text(file.time)}, but the film ends at {clock_text(clock.stop)}"
+        if not partial and not 0 <= index < len(numbers):
+            span = f"{clock_text(clock.times[0])} to {clock_text(clock.stop)}"
+            problem = f"belongs to {clock_text(file.time)}, but the film runs from {span}"
             raise InputError(file.path, problem, "name a time within the film")
         return index
     return None
@@ -281,10 +292,12 @@ class _Clock:
         self.stop = times[-1] + self.usual
 
     def shown(self, time: Fraction) -> int:
-        """Index of the frame, or -1 where the film shows none."""
-        if not 0 <= time < self.stop:
-            return -1
-        index = max(0, bisect_right(self.times, time) - 1)
+        """Index of the frame; reckoned, below 0 or from F on, where there is none."""
+        if time >= self.stop:
+            return len(self.times) - 1 + math.floor((time - self.times[-1]) / (self.usual or ONE_FRAME))
+        index = bisect_right(self.times, time) - 1
+        if index < 0:
+            return math.floor((time - self.times[0]) / (self.usual or ONE_FRAME) + Fraction(1, 2))
         if index + 1 < len(self.times):
             now, after = self.times[index], self.times[index + 1]
             index += after - time <= min(self.usual, after - now) / 2

@@ -5,7 +5,7 @@ film-colour.mp4.work/
     survey.npz        frame times and shots
     000012.segment    encoded frames of a segment (for images a folder of them)
     000012.npz        its record; a segment that has one is finished
-    000012.forward.npz, 000012.backward.npz    memories that a neighbour begins with
+    000012.forward.npz …    memories that a neighbour begins with, by kind
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from typing import Any, Self
 import numpy as np
 
 from kinemacolor.engine.protocol import Memory
-from kinemacolor.engine.state import load_memory, save_memory
 from kinemacolor.errors import InputError, OutputError, UsageError
 from kinemacolor.files import written_aside
 from kinemacolor.frames import Array, Shot
+from kinemacolor.memories import load_memory, save_memory
 from kinemacolor.plan import Plan, Segment
 from kinemacolor.survey import Survey
 from kinemacolor.video.film_sink import write_error
@@ -183,7 +183,8 @@ class Job:
         """Notes that a segment is finished; memories that nobody begins with any more are removed."""
         self._save(self._record(segment), record)
         if segment.goes_on:
-            self._forget(plan.segments[segment.number - 1], "forward")
+            for kind in ("forward", "guide", "steady"):
+                self._forget(plan.segments[segment.number - 1], kind)
         if segment.goes_back:
             self._forget(plan.segments[segment.number + 1], "backward")
 
@@ -193,21 +194,21 @@ class Job:
 
     # --- memories --------------------
 
-    def _memory(self, segment: Segment, direction: str) -> Path:
-        return self.folder / f"{segment.number:06d}.{direction}.npz"
+    def _memory(self, segment: Segment, kind: str) -> Path:
+        return self.folder / f"{segment.number:06d}.{kind}.npz"
 
-    def keep_memory(self, segment: Segment, direction: str, memory: Memory) -> None:
-        """Keeps the memory after a pass (``forward`` or ``backward``) through a segment."""
+    def keep_memory(self, segment: Segment, kind: str, memory: Memory) -> None:
+        """Keeps what a pass through a segment left, by its kind."""
         with self._writing():
-            save_memory(self._memory(segment, direction), memory)
+            save_memory(self._memory(segment, kind), memory)
 
-    def memory(self, segment: Segment, direction: str) -> Memory:
+    def memory(self, segment: Segment, kind: str) -> Memory:
         """That memory. Raises InputError where it cannot be read."""
-        return load_memory(self._memory(segment, direction))
+        return load_memory(self._memory(segment, kind))
 
-    def _forget(self, segment: Segment, direction: str) -> None:
+    def _forget(self, segment: Segment, kind: str) -> None:
         with contextlib.suppress(OSError):
-            self._memory(segment, direction).unlink()
+            self._memory(segment, kind).unlink()
 
     # --- the folder --------------------
 

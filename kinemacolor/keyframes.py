@@ -22,8 +22,8 @@ ROUNDS = 4
 """Times that every pick may be exchanged."""
 FLOOR = 0.005
 """Lack of support that counts as none where quality is guessed."""
-PRIORITY = 1000.0
-"""Weight of a frame's support up to the threshold beside its quality."""
+PRIORITY = 1e7
+"""Weight of a frame's support up to the threshold beside its quality: whatever quality is gained, none may be lost."""
 ENOUGH = 1e-6
 """Differences of support below this are none."""
 

@@ -33,6 +33,7 @@ from kinemacolor.plan import LONGEST, Plan, make_plan
 from kinemacolor.references import network_size, to_reference
 from kinemacolor.shot_lists import read_shots
 from kinemacolor.stages import Clock
+from kinemacolor.steady import Steadier
 from kinemacolor.survey import Survey, survey, within
 from kinemacolor.upsample import Quality
 from kinemacolor.video import (
@@ -102,6 +103,8 @@ def colorize(
     chroma: ChromaFormat | None = None,
     upsample: Quality = "fast",
     saturation: float = 1.0,
+    steady: bool = True,
+    denoise_guide: bool = False,
     rate: Fraction | None = None,
     overwrite: bool = False,
     restart: bool = False,
@@ -134,6 +137,8 @@ def colorize(
         chroma: subsampling of the output; None keeps the film's, and gives 4:2:0 to a grey film.
         upsample: ``fast`` or ``best``, of chroma.
         saturation: factor on the colours; 1 leaves them as they are.
+        steady: hold colours still over time where the picture is still, against the shimmer of grain and flicker.
+        denoise_guide: show the network the film with less grain and flicker; the written luma stays untouched.
         rate: frames a second of a folder of images; None for 24.
         overwrite: replace an existing output.
         restart: begin anew where an earlier run broke off.
@@ -164,7 +169,7 @@ def colorize(
     if image_target(output) is None:  # what cannot be kept is refused now, not after the work is done
         rehearse(output, info, encoding, strict=strict)
     known = [to_reference(one, shape, info.coding.matrix, aspect=aspect, rotation=info.rotation) for one in stills]
-    look = Look(shape, encoding, upsample, saturation)
+    look = Look(shape, encoding, upsample, saturation, Steadier() if steady else None, denoise_guide)
     told = {
         "film": file_identity(Path(film)),
         "references": [_told(file) for file in files],
@@ -177,6 +182,8 @@ def colorize(
                 "end": None if end is None else float(end),
                 "upsample": upsample,
                 "saturation": saturation,
+                "steady": steady,
+                "denoise_guide": denoise_guide,
                 "rate": str(rate),
                 "longest": longest,
             },

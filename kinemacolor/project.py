@@ -110,6 +110,8 @@ class Settings(Record):
     """Of chroma upsampling."""
     saturation: Annotated[float, Field(ge=0, le=4)] | None = None
     """Factor on the colours; 1 leaves them as they are."""
+    steady: bool | None = None
+    """Whether colours are held still where the picture is."""
     denoise_guide: bool | None = None
     """Whether the network sees the picture with less noise. The written luma is never touched."""
     start: Time | None = None

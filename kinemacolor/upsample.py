@@ -95,6 +95,20 @@ def towards_grid(low: FloatArray, size: tuple[int, int], subsampling: tuple[int,
     return warp(low, place, (low.shape[0], low.shape[1]), cv2.INTER_CUBIC)
 
 
+def saturated(ab: Array, factor: float) -> FloatArray:
+    """a*, b* (…, 2) times ``factor``: 1 gives the colours back bit for bit, 0 takes all colour away.
+
+    What leaves the gamut is pulled in later, at constant luma and hue (``chroma_planes``).
+
+    Raises:
+        ValueError: the factor is negative or no number.
+    """
+    if not 0 <= factor < float("inf"):
+        raise ValueError(f"factor: expected a number ≥ 0, got {factor}")
+    colours = np.asarray(ab, dtype=np.float32)
+    return colours if factor == 1 else colours * np.float32(factor)
+
+
 def chroma_planes(
     ab: Array,
     plane: Array,

@@ -7,10 +7,9 @@ for the result: that costs little, and no frame has to wait while later ones are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -20,9 +19,11 @@ from kinemacolor.colouring import Colours, Passes, colour_segment
 from kinemacolor.engine import Bank, Engine, Memory, Step
 from kinemacolor.errors import InputError
 from kinemacolor.frames import Array, FloatArray, Frame, Reference
+from kinemacolor.guide import Guide, denoised
 from kinemacolor.job import Job
 from kinemacolor.plan import Plan, Segment
 from kinemacolor.stages import Clock, in_background
+from kinemacolor.steady import Steadier, Steady
 from kinemacolor.upsample import Quality, chroma_planes, resize
 from kinemacolor.video import ChromaFormat, Encoding, SegmentWriter, VideoInfo, VideoReader
 
@@ -41,12 +42,16 @@ class Look:
         encoding: of the output.
         quality: of chroma upsampling.
         saturation: factor on the colours.
+        steadier: filters colours over time, or None.
+        guide: whether the network sees frames with less noise.
     """
 
     shape: tuple[int, int]
     encoding: Encoding
     quality: Quality = "fast"
     saturation: float = 1.0
+    steadier: Steadier | None = None
+    guide: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -63,6 +68,7 @@ class Work:
         open_film: gives a reader of its own to each stage that reads.
         progress: told of each frame that is done.
         banks: of the references of the newest segment.
+        kept: memories that a segment left and none has taken yet, by number and kind.
         todo: segments that were not finished when this was made, in the order in which they are coloured.
         done: frames that are finished.
     """
@@ -76,6 +82,7 @@ class Work:
     open_film: Callable[[], VideoReader]
     progress: Progress | None
     banks: dict[tuple[int, ...], Bank] = field(default_factory=dict)
+    kept: dict[tuple[int, str], Memory] = field(default_factory=dict)
     todo: list[Segment] = field(init=False)
     done: int = field(init=False)
 
@@ -93,41 +100,70 @@ class Work:
             for segment in self.todo:
                 self._finish(segment, answers, frames, written.info)
 
+    # --- what segments hand to one another --------------------
+
+    def _taken(self, number: int, kind: str) -> Memory:
+        """A memory that segment ``number`` left: ``forward``, ``backward``, ``guide`` or ``steady``."""
+        memory = self.kept.pop((number, kind), None)
+        return memory if memory is not None else self.job.memory(self.plan.segments[number], kind)
+
+    def _left(self, segment: Segment, kind: str, memory: Memory | None) -> None:
+        """Keeps a memory, in mind and on disk, where a later segment takes it."""
+        wanted = self.plan.hands_back(segment) if kind == "backward" else self.plan.hands_on(segment)
+        if wanted and memory is not None:
+            self.kept[segment.number, kind] = memory
+            self.job.keep_memory(segment, kind, memory)
+
+    # --- stages --------------------
+
     def _lightness(self, reader: VideoReader) -> Generator[FloatArray, None, None]:
         """L* (h, w) of all frames that passes take, in their order: a segment's, then that at an anchored stop."""
-        for frame in _reading(reader, self.todo, self.clock, anchors=True):
-            yield network_lightness(frame, self.look.shape)
+        frames = _reading(reader, self.todo, self.clock, anchors=True)
+        for segment in self.todo:
+            guide = self._taken(segment.number - 1, "guide") if self.look.guide and segment.goes_on else None
+            for count in range(1, segment.frames + 1 + segment.anchored):
+                lightness = network_lightness(next(frames), self.look.shape)
+                if self.look.guide:
+                    assert guide is None or isinstance(guide, Guide)
+                    lightness, guide = denoised(lightness, guide)
+                if count == segment.frames:
+                    self._left(segment, "guide", guide)
+                yield lightness
 
     def _frames(self, reader: VideoReader) -> Generator[Frame, None, None]:
         yield from _reading(reader, self.todo, self.clock)
 
     def _answers(self, lightness: Generator[FloatArray, None, None]) -> Generator[Colours | None, None, None]:
         """The segments' frames in order, and after each segment None: by then its memories are kept."""
-        kept: dict[tuple[int, str], Memory] = {}
         engine = _Timed(self.engine, self.clock)
         with closing(lightness):
             for segment in self.todo:
-                images: Any = (next(lightness) for _ in range(segment.frames))
+                images: Iterable[FloatArray] = (next(lightness) for _ in range(segment.frames))
                 passes = Passes()
                 if segment.goes_on:
-                    passes.forward = self._memory(kept, segment.number - 1, "forward")
+                    passes.forward = self._taken(segment.number - 1, "forward")
                 if segment.goes_back:
-                    passes.backward = self._memory(kept, segment.number + 1, "backward")
+                    passes.backward = self._taken(segment.number + 1, "backward")
                 if segment.anchored:
                     images = list(images)
                     passes.anchor = next(lightness)
-                yield from colour_segment(engine, self._bank(segment), images, segment, passes)
-                if self.plan.hands_on(segment) and passes.forward is not None:
-                    kept[segment.number, "forward"] = passes.forward
-                    self.job.keep_memory(segment, "forward", passes.forward)
-                if self.plan.hands_back(segment) and passes.backward is not None:
-                    kept[segment.number, "backward"] = passes.backward
-                    self.job.keep_memory(segment, "backward", passes.backward)
+                yield from self._steadied(colour_segment(engine, self._bank(segment), images, segment, passes), segment)
+                self._left(segment, "forward", passes.forward)
+                self._left(segment, "backward", passes.backward)
                 yield None
 
-    def _memory(self, kept: dict[tuple[int, str], Memory], number: int, direction: str) -> Memory:
-        memory = kept.pop((number, direction), None)
-        return memory if memory is not None else self.job.memory(self.plan.segments[number], direction)
+    def _steadied(self, frames: Iterator[Colours], segment: Segment) -> Iterator[Colours]:
+        """Colours without the shimmer of grain."""
+        if self.look.steadier is None:
+            yield from frames
+            return
+        state = self._taken(segment.number - 1, "steady") if segment.goes_on else None
+        for colours in frames:
+            assert state is None or isinstance(state, Steady)
+            with self.clock.stage("steady"):
+                ab, state = self.look.steadier(colours.lightness, colours.ab, colours.similarity, state)
+            yield replace(colours, ab=ab)
+        self._left(segment, "steady", state)
 
     def _bank(self, segment: Segment) -> Bank:
         """Of the segment's references; only the newest is kept."""
@@ -165,8 +201,8 @@ class Work:
         self.job.finish(self.plan, segment, record)
 
     def _planes(self, colours: Colours, frame: Frame) -> tuple[Array, Array]:
-        ab = colours.ab if self.look.saturation == 1 else colours.ab * np.float32(self.look.saturation)
         sampling = SUBSAMPLING[self.look.encoding.chroma]
+        ab = colours.ab if self.look.saturation == 1 else colours.ab * np.float32(self.look.saturation)
         return chroma_planes(ab, frame.luma, frame.coding, sampling, quality=self.look.quality)
 
 

@@ -294,7 +294,7 @@ def test_at_a_constant_rate_it_is_the_last_frame_that_begins_within_half_a_frame
     times = regular(count, rate)
     half = 1 / (2 * (rate if count > 1 else Fraction(24)))
     if time >= times[-1] + 2 * half:
-        with pytest.raises(InputError, match="but the film ends at"):
+        with pytest.raises(InputError, match="but the film runs from 0:00:00.000 to"):
             bind([file(time=time)], times, ())
         return
     expected = max(k for k in range(count) if times[k] <= time + half)
@@ -372,6 +372,33 @@ def test_frames_may_go_by_other_numbers() -> None:
         bind([file(frame=86401), file(time="0.04")], FILM, SHOTS, numbers=numbers)
     with pytest.raises(ValueError, match="one of each a frame"):
         bind([], FILM, SHOTS, numbers=[1])
+
+
+def test_places_outside_a_part_of_a_film() -> None:
+    """Frames 24 to 47 of a film: whatever lies around them is no fault, and is not taken for its first or last."""
+    part, numbers, shots = FILM[24:], range(24, 48), [Shot(0, 6), Shot(6)]
+    files = [file("a", 3), file("b", 47), file("c", 70), file("d", time=0.5), file("e", time=3), file("f", time=1)]
+    files += [file("g", 3, shot=9), file("h", time="0.9999"), file("i", 70), file("j", shot=2)]
+    expected = [(-21, None), (23, 1), (46, None), (-12, None), (48, None), (0, 0), (-21, None)]
+    with pytest.raises(InputError, match="h: belongs to frame 24, and so does f"):
+        bind(files[:6] + files[7:8], part, shots, numbers=numbers, partial=True)
+    bindings = bind(files[:7] + files[8:], part, shots, numbers=numbers, partial=True)
+    assert [(b.frame, b.shot) for b in bindings] == [*expected, (46, None), (None, 1)]
+    for one, message in (
+        (files[0], "frame 3, but the film's frames are 24 to 47"),
+        (files[3], "0:00:00.500, but the film runs from 0:00:01.000 to 0:00:02.000"),
+    ):
+        with pytest.raises(InputError, match=message):
+            bind([one], part, shots, numbers=numbers)
+
+
+@QUICK
+@given(st.integers(0, 60), st.integers(1, 40), st.integers(0, 120))
+def test_a_part_counts_as_the_film_does(first: int, length: int, frame: int) -> None:
+    part = [Fraction(k, 24) for k in range(first, first + length)]
+    files = [file(frame=frame)], [file(time=Fraction(frame, 24))]
+    found = {bind(one, part, (), numbers=range(first, first + length), partial=True)[0].frame for one in files}
+    assert found == {frame - first}
 
 
 @QUICK

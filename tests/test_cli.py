@@ -324,7 +324,7 @@ def test_the_summary_as_json(run: Run, folder: Path) -> None:
     record = json.loads(result.out)
     assert (record["output"], record["frames"], record["size"]) == ("out.mkv", 5, [64, 48])
     assert record["network_size"] == [43, 32]
-    assert set(record["stage_frames_per_second"]) == {"look", "read", "network", "upsample", "write", "join"}
+    assert set(record["stage_frames_per_second"]) == {"look", "read", "network", "steady", "upsample", "write", "join"}
     assert (record["warnings"], record["damage"]) == ([], None)
     assert len(list(VideoReader(folder / "out.mkv").frames())) == 5
 

@@ -99,6 +99,15 @@ def test_the_fewest_are_found_in_small_shots(seed: int, monkeypatch: pytest.Monk
     assert proposal.met
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_quality_is_never_bought_with_frames_below_the_threshold(seed: int) -> None:
+    looks, frames = drifting(30, seed, 0.5), [5 * k for k in range(30)]
+    proposal = propose(looks, frames, [Shot(0, 75), Shot(75, 150)], threshold=0.7)
+    table = Table(looks, frames, [0] * 15 + [1] * 15)
+    assert proposal.met
+    assert supports(table, tuple(frames.index(pick.frame) for pick in proposal.picks)).min() >= 0.7 - 2e-6
+
+
 def test_a_higher_threshold_takes_more_frames() -> None:
     looks, frames = drifting(19, 3, 0.6), [5 * k for k in range(19)]
     counts = [len(propose(looks, frames, [Shot(0, 100)], threshold=level).picks) for level in (0.4, 0.7, 0.9, 1.0)]

@@ -181,7 +181,9 @@ def test_each_frame_gets_its_own_colours(tmp_path: Path, still: Path, size: int)
     levels = [60, 200, 90, 170, 120, 60, 230, 30, 140, 100]
     flat_film(tmp_path / "film.mkv", levels)
     for name, block in (("one", 1), ("blocks", size)):
-        colorize(tmp_path / "film.mkv", [still], tmp_path / f"{name}.mkv", engine=Fake(block), codec="ffv1")
+        colorize(
+            tmp_path / "film.mkv", [still], tmp_path / f"{name}.mkv", engine=Fake(block), codec="ffv1", steady=False
+        )
     coloured = frames(tmp_path / "blocks.mkv")
     assert [int(frame.luma[0, 0]) for frame in coloured] == levels
     by_level = sorted((int(frame.luma[0, 0]), int(frame.chroma[1][20, 20])) for frame in coloured if frame.chroma)
@@ -237,7 +239,7 @@ def test_summary_and_progress(film: Path, still: Path) -> None:
     assert summary.network_size == (333, 249)
     assert summary.confidence == pytest.approx(0.25)
     assert (summary.warnings, summary.damage) == ((), None)
-    assert set(summary.stage_seconds) == {"look", "read", "network", "upsample", "write", "join"}
+    assert set(summary.stage_seconds) == {"look", "read", "network", "steady", "upsample", "write", "join"}
     assert 0 < max(summary.stage_seconds.values()) <= summary.seconds
     assert summary.frames_per_second == pytest.approx(7 / summary.seconds)
 

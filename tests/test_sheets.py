@@ -36,7 +36,7 @@ def test_grey_pictures_of_other_sizes_are_scaled_to_the_width() -> None:
     made = sheet([("a", flat(90, 31, 41)), ("b", flat(150, 400, 200))], columns=6, width=64)
     for level, height in ((90, round(31 * 64 / 41)), (150, 128)):
         rows, columns = np.nonzero((made == level).all(axis=2))
-        assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (height, 64)
+        assert [int(np.ptp(side)) + 1 for side in (rows, columns)] == [height, 64]
 
 
 def test_captions_are_written_below_their_picture_and_stay_within_it() -> None:
@@ -47,7 +47,7 @@ def test_captions_are_written_below_their_picture_and_stay_within_it() -> None:
     assert changed[:, 0].min() > picture[:, 0].max()
     first = picture[picture[:, 1] < plain.shape[1] / 2]
     assert first[:, 1].min() <= changed[:, 1].min()
-    assert changed[:, 1].max() <= first[:, 1].max()
+    assert changed[:, 1].max() <= first[:, 1].max() - 2  # cut between letters
 
 
 def test_a_sheet_is_read_back(tmp_path: Path) -> None:

@@ -287,6 +287,13 @@ def test_a_mismatch_disregards_motion_and_brightness() -> None:
     assert unrelated > 0.3
 
 
+def test_a_view_is_found_again_after_a_long_pan() -> None:
+    panned, other = scene(1, 41, pan=0.9, speed=0), scene(2, 1)[0]
+    first, last, unrelated = (module._picture(luma, 0).image for luma in (panned[0], panned[-1], other))
+    assert max(module._found_far(first, last), module._found_far(last, first)) > 0.9
+    assert max(module._found_far(first, unrelated), module._found_far(unrelated, first)) < 0.7
+
+
 # --- the command --------------------
 
 

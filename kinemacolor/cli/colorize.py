@@ -114,6 +114,14 @@ def colorize(
     ] = None,
     upsample: Annotated[UpsampleChoice | None, typer.Option(help="Chroma upsampling.", show_default="fast")] = None,
     saturation: Annotated[float | None, typer.Option(help="Factor on the colours.", show_default="1.0")] = None,
+    steady: Annotated[
+        bool | None,
+        typer.Option(help="Hold colours still where the picture is, against shimmer.", show_default="steady"),
+    ] = None,
+    denoise_guide: Annotated[
+        bool | None,
+        typer.Option("--denoise-guide", help="Show the network less grain and flicker.", show_default=False),
+    ] = None,
     fps: Annotated[str | None, typer.Option(help="Rate of a folder of images, as 18 or 24000/1001.")] = None,
     preview: Annotated[
         bool, typer.Option("--preview", help="Colour single frames, small, and write them as a sheet (.png, .jpg).")
@@ -144,7 +152,13 @@ def colorize(
         **{"size": size, "engine": engine, "weights": weights, "block_size": block_size, "device": device},
         **{"propagate": propagate, "color_memory": color_memory, "codec": codec and codec.value, "crf": crf},
         **{"start": start, "end": end, "chroma": chroma and chroma.value, "upsample": upsample and upsample.value},
-        **{"saturation": saturation, "fps": _rate(fps), "strict": strict},
+        **{
+            "saturation": saturation,
+            "steady": steady,
+            "denoise_guide": denoise_guide,
+            "fps": _rate(fps),
+            "strict": strict,
+        },
     }
     asked = merge(read_project(project) if project else Project(), {**said, **options})
     if asked.film is None or asked.output is None:

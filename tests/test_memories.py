@@ -11,7 +11,7 @@ import pytest
 
 from kinemacolor.engine import Engine, Memory, Step, open_engine
 from kinemacolor.engine.network import NetworkEngine
-from kinemacolor.engine.state import load_memory, save_memory
+from kinemacolor.memories import load_memory, save_memory
 from kinemacolor.errors import InputError
 from kinemacolor.frames import FloatArray, Reference
 

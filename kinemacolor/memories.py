@@ -22,11 +22,13 @@ from kinemacolor.engine.protocol import Memory
 from kinemacolor.errors import InputError
 from kinemacolor.files import written_aside
 from kinemacolor.frames import Array
+from kinemacolor.guide import Guide
 from kinemacolor.propagation import Chain, Coloured, Place, Trace
+from kinemacolor.steady import Steady
 
 RECORDS: dict[str, type] = {
     record.__name__: record
-    for record in (NetworkMemory, MatchingMemory, Carrying, ColourMemory, Chain, Trace, Place, Coloured)
+    for record in (NetworkMemory, MatchingMemory, Carrying, ColourMemory, Chain, Trace, Place, Coloured, Guide, Steady)
 }
 """The records that memories are made of."""
 _TREE = "tree"

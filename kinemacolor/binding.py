@@ -162,7 +162,7 @@ def reference_files(paths: Sequence[str | Path]) -> tuple[ReferenceFile, ...]:
     for path in map(Path, paths):
         try:
             path.stat()
-            files += _folder_files(path) if path.is_dir() else [_named(path, None)]
+            files += _folder_files(path) if path.is_dir() else [ReferenceFile(path, *name_binding(path))]
         except OSError as error:
             problem = f"cannot be read ({error.strerror or error})"
             raise InputError(path, problem, "give an image file as reference, or a folder of them") from error
@@ -171,10 +171,10 @@ def reference_files(paths: Sequence[str | Path]) -> tuple[ReferenceFile, ...]:
 
 def _folder_files(folder: Path) -> list[ReferenceFile]:
     own = shot_of_folder(folder)
-    files = [_named(path, own) for path in _images(folder)]
+    files = [ReferenceFile(path, *name_binding(path), own) for path in _images(folder)]
     inner = [(path, shot_of_folder(path)) for path in folder.iterdir() if path.is_dir()]
     for path, shot in sorted(((p, n) for p, n in inner if n is not None), key=lambda item: (item[1], item[0].name)):
-        files += [_named(image, shot) for image in _images(path)]
+        files += [ReferenceFile(image, *name_binding(image), shot) for image in _images(path)]
     if not files:
         endings = ", ".join(sorted(STILL_SUFFIXES))
         raise InputError(folder, "is a folder without images", f"put coloured stills into it ({endings})")
@@ -190,11 +190,6 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     """Text and numbers in turn, numbers by their value, then the name itself."""
     parts = re.split(r"([0-9]+)", path.name)
     return [(int(part), "") if k % 2 else (0, part.casefold()) for k, part in enumerate(parts)] + [(0, path.name)]
-
-
-def _named(path: Path, shot: int | None) -> ReferenceFile:
-    frame, time = name_binding(path)
-    return ReferenceFile(path, frame, time, shot)
 
 
 def shot_of_folder(folder: Path) -> int | None:
@@ -216,9 +211,9 @@ def bind(
 ) -> tuple[Binding, ...]:
     """Where the stills belong in a film.
 
-    A time means the frame shown then, or the next one where that begins at most half a frame later: times are written
-    in thousandths, and read off players that are not exact. Half a frame is half of the median distance between frames,
-    or half of the distance to the next frame where that is shorter. The last frame is shown for a median distance.
+    A time means the frame shown then, or the next one where that begins at most half a frame later: half of the median
+    distance between frames, or of the distance to the next one where that is shorter. (Times are written in
+    thousandths, and read off players that are not exact.) The last frame is shown for a median distance.
 
     Args:
         files: from ``reference_files`` or a project.

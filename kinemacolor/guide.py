@@ -22,14 +22,12 @@ EDGE = 2.5
 """Differences of lightness that are kept by the spatial filter, in units of the noise."""
 CLEAN = 0.5
 """σ of noise, in L*, below which nothing is taken off."""
-GRAIN = 2.0
+GRAIN = 1.0
 """σ in pixels of the Gaussian through which frames are compared."""
 REACH = 7
 """Side in pixels of the neighbourhood over which a difference is taken (its root mean square)."""
-NOISE = 2.0
-"""How many times the median difference of a frame one must be to count as motion rather than noise."""
-STILL = (1.0, 2.5)
-"""Bounds of that, in L*: how much cleaner films may be judged, and how much noisier ones."""
+MOVED = 2.5
+"""Difference, in L*, from which a place has moved rather than stood still: 2.8 σ of what grain of σ 8/255 leaves."""
 _NOISE_SHARE = 0.2
 _STEP = 4  # of the grid on which flicker is measured
 _ROUNDS = 3
@@ -127,13 +125,12 @@ def level(earlier: FloatArray, later: FloatArray) -> tuple[float, float]:
 def stillness(difference: FloatArray) -> FloatArray:
     """(h, w) in [0, 1]: whether a pixel and those around it are as light as before, but for noise.
 
-    It is the largest share that what is known from before may have: 1/2 where the difference is ``NOISE`` times the
-    median one of the frame (within ``STILL``), and falling with its fourth power.
+    It is the largest share that what is known from before may have: 1/2 where the difference is ``MOVED``, and falling
+    with its fourth power. A threshold that followed the noise of the frame did worse, since motion looks like noise.
 
     Args:
         difference: (h, w), of the lightness of two frames of one tone, seen through a Gaussian of ``GRAIN``.
     """
     power = cv2.blur(np.square(difference), (REACH, REACH))
     moved = np.sqrt(np.maximum(power, 0))  # running sums leave -0.0001 beside great differences
-    scale = min(max(NOISE * float(np.median(moved[::_STEP, ::_STEP])), STILL[0]), STILL[1])
-    return 1 / (1 + np.square(np.square(moved / np.float32(scale))))
+    return 1 / (1 + np.square(np.square(moved / np.float32(MOVED))))

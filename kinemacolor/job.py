@@ -11,7 +11,6 @@ film-colour.mp4.work/
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -29,6 +28,7 @@ from kinemacolor.engine.protocol import Memory
 from kinemacolor.errors import InputError, OutputError, UsageError
 from kinemacolor.files import written_aside
 from kinemacolor.frames import Array, Shot
+from kinemacolor.identity import differences
 from kinemacolor.memories import load_memory, save_memory
 from kinemacolor.plan import Plan, Segment
 from kinemacolor.survey import Survey
@@ -36,27 +36,11 @@ from kinemacolor.video.film_sink import write_error
 
 FORMAT = 1
 """Of the folder; another one is not gone on with."""
-_EDGE = 1 << 20
 
 
 def work_folder(output: Path) -> Path:
     """Where an output's work in progress lies."""
     return output.with_name(f"{output.name}.work")
-
-
-def file_identity(path: Path) -> dict[str, Any]:
-    """What tells a file, or a folder of images, from another: size, time of change, sha256 of its two ends."""
-    if path.is_dir() or not path.exists():  # a folder, or a pattern of image names
-        folder = path if path.is_dir() else path.parent
-        files = sorted(file for file in folder.iterdir() if file.is_file() and (path.is_dir() or file.suffix))
-        told = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-        return {"name": path.name, "sha256": hashlib.sha256(json.dumps(told).encode()).hexdigest()}
-    facts, digest = path.stat(), hashlib.sha256()
-    with path.open("rb") as file:
-        digest.update(file.read(_EDGE))
-        file.seek(max(0, facts.st_size - _EDGE))
-        digest.update(file.read(_EDGE))
-    return {"name": path.name, "bytes": facts.st_size, "changed": facts.st_mtime_ns, "sha256": digest.hexdigest()}
 
 
 class Job:
@@ -260,20 +244,3 @@ def _locked(path: Path) -> Any:
         file.close()
         raise OutputError(path.parent, "another run is at work there", "wait for it, or give another output") from error
     return file
-
-
-def differences(before: Any, now: Any, inside: str = "") -> list[str]:
-    """What differs between two nested records: ``film.name: "a.mp4" → "b.mp4"``."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        found = []
-        for key in sorted({*before, *now}):
-            found += differences(before.get(key), now.get(key), f"{inside}.{key}" if inside else key)
-        return found
-    if before == now:
-        return []
-    return [f"{inside}: {_short(before)} → {_short(now)}"]
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"

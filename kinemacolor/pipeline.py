@@ -10,7 +10,6 @@ What is finished lies in a folder beside the output (``job.py``), so that a run 
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,13 +21,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from kinemacolor import __version__
 from kinemacolor.assignment import assign
 from kinemacolor.binding import Binding, ReferenceFile, bind, read_reference, reference_files
 from kinemacolor.engine import Engine, open_engine
 from kinemacolor.errors import InputError, OutputError, UsageError
+from kinemacolor.film_report import film_report, write, write_overlay
 from kinemacolor.frames import FloatArray, Reference, Shot
-from kinemacolor.job import Job, file_identity
+from kinemacolor.identity import file_identity, reference_identity, shots_identity
+from kinemacolor.job import Job
 from kinemacolor.plan import LONGEST, Plan, make_plan
 from kinemacolor.references import network_size, to_reference
 from kinemacolor.shot_lists import read_shots
@@ -46,7 +46,7 @@ from kinemacolor.video import (
     plan_output,
 )
 from kinemacolor.video.film_sink import rehearse
-from kinemacolor.video.output import image_target
+from kinemacolor.video.output import CONTAINERS, image_target
 from kinemacolor.work import Look, Progress, Work, network_lightness
 
 
@@ -110,6 +110,8 @@ def colorize(
     restart: bool = False,
     strict: bool = False,
     longest: int = LONGEST,
+    report: str | Path | None = None,
+    overlay: str | Path | None = None,
     progress: Progress | None = None,
     looking: Progress | None = None,
 ) -> Summary:
@@ -144,6 +146,8 @@ def colorize(
         restart: begin anew where an earlier run broke off.
         strict: fail where a stream of the film cannot be kept, instead of warning.
         longest: frames of a segment at most, that is, of work lost where a run is killed.
+        report: an HTML page that tells where references helped and where more would; beside it, the same as JSON.
+        overlay: a small film of the confidence in each region, ``.mp4``, ``.mkv`` or ``.mov``.
         progress: called after each frame with the number done and the number of all.
         looking: called during the first look with the number of frames seen and expected, None where unknown.
 
@@ -158,6 +162,7 @@ def colorize(
     files = _reference_files(references)
     with _reachable(output, OutputError):
         check_destination(output, source=film, codec=codec, overwrite=overwrite)
+    _check_extras(report, overlay, overwrite)
     stills = [read_reference(file) for file in files]
     with _reachable(film, InputError):
         reader = VideoReader(film, rate=rate)
@@ -172,9 +177,9 @@ def colorize(
     look = Look(shape, encoding, upsample, saturation, Steadier() if steady else None, denoise_guide)
     told = {
         "film": file_identity(Path(film)),
-        "references": [_told(file) for file in files],
+        "references": [reference_identity(file) for file in files],
         "engine": dict(identity or {"name": runner.name, "block_size": runner.block_size, "propagate": propagate}),
-        "shots": _shots_told(shots),
+        "shots": shots_identity(shots),
         "settings": {
             **{"shape": shape, "encoding": [look.encoding.pixel_format, look.encoding.options], "codec": codec},
             **{
@@ -203,11 +208,22 @@ def colorize(
         work = Work(job, plan, look, runner, known, clock, open_film, progress)
         resumed = work.done
         work.colour()
-        confidence = np.concatenate([job.record(segment)["confidence"] for segment in plan.segments])
+        records = [job.record(segment) for segment in plan.segments]
+        confidence = np.concatenate([record["confidence"] for record in records])
         with clock.stage("join"):
             paths = [job.path(segment) for segment in plan.segments]
             options: dict[str, Any] = {"overwrite": overwrite, "strict": strict, "start": start, "end": end}
             warnings = join_segments(output, reader, paths, look.encoding, **options)
+        if report or overlay:
+            with clock.stage("report"):
+                regions = np.concatenate([record["regions"] for record in records])
+                if overlay:
+                    write_overlay(Path(overlay), output, regions, info.rate)
+                if report:
+                    names = [file.path.name for file in files]
+                    bound = bound_frames(bindings_within(files, found, info))
+                    facts = (output, info.rate, plan, names, bound, confidence, warnings, found.first)
+                    write(Path(report), film_report(*facts), regions)
         job.remove()
     return Summary(
         output=output,
@@ -250,6 +266,19 @@ def _check_arguments(size: int | None, start: float | None, end: float | None, s
         raise UsageError("--saturation", f"{saturation} is not a factor on colours", "give 0 to 4; 1 changes nothing")
 
 
+def _check_extras(report: str | Path | None, overlay: str | Path | None, overwrite: bool) -> None:
+    for option, name, suffixes in (("--report", report, (".html",)), ("--overlay", overlay, tuple(CONTAINERS))):
+        if name is None:
+            continue
+        path = Path(name)
+        if path.suffix.lower() not in suffixes:
+            raise UsageError(option, f"{path} has another extension", f"end it in {' or '.join(suffixes)}")
+        if path.exists() and not overwrite:
+            raise OutputError(path, "exists already", "give another name, or --overwrite")
+        if not path.absolute().parent.is_dir():
+            raise OutputError(path, "there is no such folder", "make it first")
+
+
 @contextmanager
 def _reachable(path: str | Path, kind: type[InputError] | type[OutputError]) -> Iterator[None]:
     """A path that the system does not even let one look at (too long, in a locked folder) is the user's to mend."""
@@ -258,24 +287,6 @@ def _reachable(path: str | Path, kind: type[InputError] | type[OutputError]) -> 
     except OSError as error:
         problem = f"cannot be reached ({error.strerror or error})"
         raise kind(path, problem, "check its name and the permissions of its folder") from error
-
-
-def _told(file: ReferenceFile) -> dict[str, Any]:
-    place = {"frame": file.frame, "time": str(file.time), "shot": file.shot}
-    return {**file_identity(file.path), **place, "mask": file_identity(file.mask) if file.mask else None}
-
-
-def engine_identity(name: str, *, weights: str | Path | None = None, **options: Any) -> dict[str, Any]:
-    """What tells an engine from others: its name, the options of ``open_engine``, and what its weights are."""
-    files = [] if weights is None else [Path(weights)] if Path(weights).is_file() else sorted(Path(weights).iterdir())
-    told = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}
-    return {"name": name, "weights": told, **options, "version": __version__}
-
-
-def _shots_told(shots: Literal["auto", "none"] | Path | Sequence[Shot]) -> Any:
-    if isinstance(shots, str):
-        return shots
-    return file_identity(shots) if isinstance(shots, Path) else [[shot.start, shot.stop] for shot in shots]
 
 
 def look_at(
@@ -329,8 +340,12 @@ def _planned(
     if chosen is None:
         chosen = assign(engine, references, bindings, found.shots, sample)
         job.keep_choice(chosen)
-    bound = {one.frame: number for number, one in enumerate(bindings) if one.frame is not None}
-    return make_plan(found.shots, bound, chosen, longest=longest)
+    return make_plan(found.shots, bound_frames(bindings), chosen, longest=longest)
+
+
+def bound_frames(bindings: Sequence[Binding]) -> dict[int, int]:
+    """Frame → number of the reference bound to it."""
+    return {one.frame: number for number, one in enumerate(bindings) if one.frame is not None}
 
 
 def bindings_within(files: Sequence[ReferenceFile], found: Survey, info: VideoInfo) -> list[Binding]:

@@ -89,11 +89,13 @@ class Steadier:
         if state is None:
             none = np.zeros_like(ab)
             return ab.copy(), Steady(now, ab.copy(), trust, none, none[..., 0])
-        if self._flow is not None:
-            state = _carried(state, self._flow(now, state.lightness))
-        gain, lift = level(state.lightness, now)
-        held = np.float32(gain) * state.lightness + np.float32(lift)
+        gain, lift = (np.float32(number) for number in level(state.lightness, now))
+        held = gain * state.lightness + lift
         still = stillness(now - held)
+        if self._flow is not None:
+            state = _carried(state, _flow_back(self._flow, now, held, still))
+            held = gain * state.lightness + lift
+            still = stillness(now - held)
         change = ab - state.ab
         drift = _toward(state.drift * still[..., None], change)
         spread = _toward(state.spread * still, np.square(change).sum(axis=2))
@@ -115,6 +117,17 @@ def _surplus(drift: FloatArray, spread: FloatArray) -> FloatArray:
     one_sided = cv2.blur(np.square(drift).sum(axis=2), (5, 5))
     usual = cv2.blur(spread, (5, 5)) * np.float32(FOLLOW / (2 - FOLLOW)) + np.float32(UNNOTICED**2)
     return np.maximum(one_sided / usual - np.float32(SURPLUS), 0)
+
+
+def _flow_back(flow: DisFlow, now: FloatArray, held: FloatArray, still: FloatArray) -> FloatArray:
+    """Flow (h, w, 2) from ``now`` to ``held``, found at half size; none where the picture stands still, so that the
+    flow's own jitter does not move what needs no moving."""
+    height, width = now.shape
+    small = [
+        cv2.resize(image, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA) for image in (now, held)
+    ]
+    back = cv2.resize(flow(*small), (width, height), interpolation=cv2.INTER_LINEAR) * np.float32(2)
+    return np.where(still[..., None] > 0.5, np.float32(0), back)
 
 
 def _carried(state: Steady, flow: FloatArray) -> Steady:

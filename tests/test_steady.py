@@ -153,7 +153,7 @@ def test_misuse_is_named() -> None:
 def slow(lightness: FloatArray, ab: FloatArray, similarity: FloatArray, state: Steady) -> dict[str, np.ndarray]:
     """One step in float64 with scipy, written from the description."""
     old = {field.name: getattr(state, field.name).astype(np.float64) for field in dataclasses.fields(state)}
-    seen = ndimage.gaussian_filter(lightness.astype(np.float64), 2.0, mode="mirror", truncate=4)
+    seen = ndimage.gaussian_filter(lightness.astype(np.float64), 1.0, mode="mirror", truncate=4)
     x, y = old["lightness"][::4, ::4].ravel(), seen[::4, ::4].ravel()
     gain, lift = 1.0, np.median(y - x)
     for _ in range(3):
@@ -164,8 +164,7 @@ def slow(lightness: FloatArray, ab: FloatArray, similarity: FloatArray, state: S
         lift = centre[1] - gain * centre[0]
     held = gain * old["lightness"] + lift
     moved = np.sqrt(ndimage.uniform_filter((seen - held) ** 2, 7, mode="mirror"))
-    scale = min(max(2 * np.median(moved[::4, ::4]), 1.0), 2.5)
-    still = 1 / (1 + (moved / scale) ** 4)
+    still = 1 / (1 + (moved / 2.5) ** 4)
     new = {name: np.zeros_like(values) for name, values in old.items()}
     change = ab.astype(np.float64) - old["ab"]
     drift, spread = np.zeros_like(change), np.zeros_like(still)

@@ -20,6 +20,10 @@ from kinemacolor.cli.evaluate import EXAMPLES as EVALUATE_EXAMPLES
 from kinemacolor.cli.evaluate import evaluate
 from kinemacolor.cli.export import export
 from kinemacolor.cli.info import info
+from kinemacolor.cli.keyframes import EXAMPLES as KEYFRAMES_EXAMPLES
+from kinemacolor.cli.keyframes import keyframes
+from kinemacolor.cli.shots import EXAMPLES as SHOTS_EXAMPLES
+from kinemacolor.cli.shots import shots
 from kinemacolor.cli.train import PACK_EXAMPLES, TRAIN_EXAMPLES, pack, train
 from kinemacolor.errors import KinemacolorError, UsageError
 
@@ -52,6 +56,8 @@ def _root(
 
 
 app.command(epilog=EXAMPLES)(colorize)
+app.command(epilog=SHOTS_EXAMPLES)(shots)
+app.command(epilog=KEYFRAMES_EXAMPLES)(keyframes)
 app.command(epilog=EVALUATE_EXAMPLES)(evaluate)
 app.command(epilog=BENCHMARK_EXAMPLES)(benchmark)
 app.command()(export)

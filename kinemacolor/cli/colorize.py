@@ -123,6 +123,12 @@ def colorize(
         typer.Option("--denoise-guide", help="Show the network less grain and flicker.", show_default=False),
     ] = None,
     fps: Annotated[str | None, typer.Option(help="Rate of a folder of images, as 18 or 24000/1001.")] = None,
+    report: Annotated[
+        str | None, typer.Option(help="*.html: where references helped, and where more would.", show_default=False)
+    ] = None,
+    overlay: Annotated[
+        str | None, typer.Option(help="*.mp4: a small film of the confidence.", show_default=False)
+    ] = None,
     preview: Annotated[
         bool, typer.Option("--preview", help="Colour single frames, small, and write them as a sheet (.png, .jpg).")
     ] = False,
@@ -139,6 +145,7 @@ def colorize(
     """
     from kinemacolor import pipeline
     from kinemacolor.engine import open_engine
+    from kinemacolor.identity import engine_identity
     from kinemacolor.job import work_folder
     from kinemacolor.project import Project, merge, read_project
 
@@ -180,11 +187,13 @@ def colorize(
                 asked.references,
                 asked.output,
                 engine=colorizer,
-                identity=pipeline.engine_identity(name, propagate=carries, **opening),
+                identity=engine_identity(name, propagate=carries, **opening),
                 shots=listed,
                 rate=rate,
                 overwrite=overwrite,
                 restart=restart,
+                report=report,
+                overlay=overlay,
                 looking=looking,
                 progress=advance,
                 **chosen,

@@ -44,7 +44,7 @@ EXAMPLES = """
 
     kinemacolor keyframes film.mp4 --output paint/ --budget 12
 
-    kinemacolor keyframes film.mkv -o paint/ --shots shots.csv --threshold 0.85
+    kinemacolor keyframes film.mkv -o paint/ --shots shots.csv --threshold 0.8
 
 The images are grey frames of the film, named by frame number; their names bind them once they are painted. Exit
 codes: 2 usage, 3 input (also where the film breaks off; what decodes was looked at), 4 output, 130 interrupted.
@@ -57,7 +57,7 @@ def keyframes(
     budget: Annotated[int | None, typer.Option(help="Paint at most so many frames.", show_default=False)] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(help="Support in 0 to 1 that every frame shall have.", show_default="0.8, or none with --budget"),
+        typer.Option(help="Support in 0 to 1 that every frame shall have.", show_default="0.65, or none with --budget"),
     ] = None,
     shots: Annotated[str | None, typer.Option(help="List of shots.", show_default="found in the film")] = None,
     engine: Annotated[str, typer.Option(help="Engine whose eyes are used; see `kinemacolor info`.")] = "matching",
@@ -118,7 +118,7 @@ def check_numbers(budget: int | None, threshold: float | None, every: int | None
     if budget is not None and budget < 1:
         raise UsageError("--budget", f"{budget} is not a number of frames", "give at least 1")
     if threshold is not None and not 0 < threshold <= 1:
-        raise UsageError("--threshold", f"{threshold} is not a support", "give more than 0 and at most 1, such as 0.8")
+        raise UsageError("--threshold", f"{threshold} is not a support", "give more than 0 and at most 1, such as 0.65")
     if every is not None and every < 1:
         raise UsageError("--every", f"{every} is not a step in frames", "give at least 1")
     if size is not None and not 32 <= size <= 2160:

@@ -18,7 +18,7 @@ from statistics import median
 
 from kinemacolor.errors import InputError, UsageError
 from kinemacolor.frames import BoolArray, Shot
-from kinemacolor.references import Still, _decode, read_still
+from kinemacolor.references import Still, decode_image, read_still
 
 STILL_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".jp2"})
 """Endings of the files in a folder that are taken for stills."""
@@ -345,6 +345,6 @@ def _read_mask(path: Path) -> BoolArray:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})", "give a grey image as mask") from error
-    picture, opacity = _decode(path, content)
+    picture, opacity = decode_image(path, content)
     white: BoolArray = picture.mean(axis=2) * opacity >= 0.5
     return white

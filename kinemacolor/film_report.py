@@ -101,6 +101,7 @@ def film_report(
         ShotReport(shot, tuple(names[number] for number in numbers)) for shot, numbers in zip(shots, used, strict=True)
     )
     every = max(1, -(-len(confidence) // PICTURES))
+    inside = range(start, start + len(confidence))
     with VideoReader(output) as reader:
         shown = (frame for frame in reader.frames(chroma=True) if frame.index % every == 0)
         strip = [thumbnail(frame.index, small_picture(frame, THUMBNAIL)) for frame in shown]
@@ -113,7 +114,7 @@ def film_report(
         strip=tuple(strip),
         stretches=low_stretches(confidence, shots, THRESHOLD, SHORTEST),
         advice=tuple(advise(confidence, shots)),
-        painted=tuple((frame - start, names[number]) for frame, number in sorted(bound.items())),
+        painted=tuple((frame - start, names[number]) for frame, number in sorted(bound.items()) if frame in inside),
         notes=tuple(notes),
     )
 

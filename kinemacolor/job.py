@@ -123,7 +123,15 @@ class Job:
         stored = _arrays(path)
         told = json.loads(stored["told"].tobytes())
         shots = tuple(Shot(int(start), int(stop)) for start, stop in stored["shots"])
-        return Survey(told["first"], stored["pts"], Fraction(*told["time_base"]), shots, told["whole"], told["damage"])
+        return Survey(
+            told["first"],
+            stored["pts"],
+            Fraction(*told["time_base"]),
+            shots,
+            told["whole"],
+            told["skipped"],
+            told["damage"],
+        )
 
     def keep_survey(self, found: Survey) -> None:
         """Keeps it."""

@@ -49,6 +49,9 @@ from kinemacolor.video.film_sink import rehearse
 from kinemacolor.video.output import CONTAINERS, image_target
 from kinemacolor.work import Look, Progress, Work, network_lightness
 
+OUTSIDE = -1
+"""Frame of references that belong to a shot outside the part that is coloured."""
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -305,8 +308,10 @@ def look_at(
         found = survey(reader, start=start, end=end, shots=known, report=report)
         if isinstance(shots, Path):
             count = found.frames if found.whole else sum(1 for _ in reader.frames())
-            within_film = within(read_shots(shots, count, reader.info.rate), found.first, found.first + found.frames)
-            found = replace(found, shots=tuple(within_film))
+            listed = read_shots(shots, count, reader.info.rate)
+            inside = within(listed, found.first, found.first + found.frames)
+            skipped = sum(shot.stop is not None and shot.stop <= found.first for shot in listed)
+            found = replace(found, shots=tuple(inside), skipped=skipped)
     return found
 
 
@@ -349,9 +354,17 @@ def bound_frames(bindings: Sequence[Binding]) -> dict[int, int]:
 
 
 def bindings_within(files: Sequence[ReferenceFile], found: Survey, info: VideoInfo) -> list[Binding]:
-    """Places in frames of the film, of which ``found`` may hold a part."""
-    first = found.first
-    numbers = range(first, first + found.frames)
+    """Places in frames of the film, of which ``found`` may hold a part: then some may lie outside."""
+    first, numbers = found.first, range(found.first, found.first + found.frames)
     shots = [Shot(shot.start - first, None if shot.stop is None else shot.stop - first) for shot in found.shots]
-    made = bind(files, found.times(info.first_time), shots, numbers=numbers)
-    return [Binding(one.file, None if one.frame is None else numbers[one.frame], one.shot) for one in made]
+    last = len(shots) + found.skipped
+    beyond = [bool(one.shot and (one.shot <= found.skipped or (one.shot > last and not found.whole))) for one in files]
+    asked = [
+        replace(one, shot=None if away or one.shot is None else one.shot - found.skipped)
+        for one, away in zip(files, beyond, strict=True)
+    ]
+    made = bind(asked, found.times(info.first_time), shots, numbers=numbers, partial=not found.whole)
+    return [
+        Binding(file, OUTSIDE if away else None if one.frame is None else first + one.frame, one.shot)
+        for file, one, away in zip(files, made, beyond, strict=True)
+    ]

@@ -55,7 +55,7 @@ def read_still(path: str | Path) -> Still:
     except OSError as error:
         problem = "is a folder" if path.is_dir() else f"cannot be read ({error.strerror})"
         raise InputError(path, problem, "give an image file as reference") from error
-    bgr, alpha = _decode(path, content)
+    bgr, alpha = decode_image(path, content)
     height, width = bgr.shape[:2]
     if min(height, width) < MINIMUM_SIDE:
         raise InputError(path, f"is {width}x{height}, too small", f"give a reference of at least {MINIMUM_SIDE} pixels")
@@ -68,7 +68,7 @@ def read_still(path: str | Path) -> Still:
     return Still(rgb, mask, path.name)
 
 
-def _decode(path: Path, content: bytes) -> tuple[FloatArray, FloatArray]:
+def decode_image(path: Path, content: bytes) -> tuple[FloatArray, FloatArray]:
     """B'G'R' (H, W, 3) and opacity (H, W), both in [0, 1]."""
     data = np.frombuffer(content, np.uint8)
     image = None

@@ -17,15 +17,15 @@ from kinemacolor.flow import DisFlow, positions
 from kinemacolor.frames import FloatArray
 from kinemacolor.guide import level, seen, stillness
 
-SHARE = 0.1
-"""Least share of the newest colour: the mean over about ten frames where the picture stands still."""
-CERTAINTY = 4.0
-"""How much similarity counts: a tenth more of cosine weighs e^0.4 times as much."""
+SHARE = 0.07
+"""Least share of the newest colour: the mean over about fourteen frames where the picture stands still."""
+CERTAINTY = 2.0
+"""How much similarity counts: a tenth more of cosine weighs e^0.2 times as much."""
 FOLLOW = 0.25
 """Share of the newest frame in the means that tell a true change of colour from noise."""
 UNNOTICED = 1.0
 """Change of a*, b* that is left to ``SHARE`` alone."""
-SURPLUS = 2.0
+SURPLUS = 3.0
 """How many times what noise would make it the mean change may be before weight is lost."""
 
 

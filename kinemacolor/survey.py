@@ -24,6 +24,7 @@ class Survey:
         time_base: seconds in one unit.
         shots: in frames of the film; they cover ``first`` … ``first`` + T − 1 without gaps.
         whole: whether these are all the film's frames.
+        skipped: shots of a list that lie before the first frame, by which its numbers are off.
         damage: None, or where and how the film broke off.
     """
 
@@ -32,6 +33,7 @@ class Survey:
     time_base: Fraction
     shots: tuple[Shot, ...]
     whole: bool = False
+    skipped: int = 0
     damage: str | None = None
 
     @property
@@ -91,7 +93,7 @@ def survey(
         reader.info.time_base,
         tuple(placed),
         start is None and end is None,
-        reader.damage,
+        damage=reader.damage,
     )
 
 

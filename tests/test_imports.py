@@ -53,6 +53,7 @@ LAYERS = (
         "overlay",
         "report",
         "report_page",
+        "report_plot",
     ),
     ("pipeline", "preview", "film_report"),
     ("cli", "info", "studio", "cluster"),

@@ -36,6 +36,7 @@ from kinemacolor.video import (
 from kinemacolor.video import encoder as encoding_module
 from kinemacolor.video.packets import PREFIX, TRAILER, Segment
 from kinemacolor.video.segments import decoding_times
+from kinemacolor.video.streams import CopiedStreams
 from tests.media import SUBTITLES, Film, make_film, packets
 from tests.test_video import ffmpeg, paint
 
@@ -462,6 +463,21 @@ def test_decoding_times_ascend_and_never_come_late(steps: list[int], start: int,
     for place, time in enumerate(decoded):
         assert time <= shown[max(0, place - delay)]
     assert decoded[delay:] == shown[: max(0, len(shown) - delay)]
+
+
+def test_sound_is_copied_along_with_the_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not all of it at the end: that would hold the pictures of many seconds in memory."""
+    make_film(tmp_path / "film.mkv", Film(codec="libx264", pts=VFR, audio="flac"))
+    asked: list[Fraction | None] = []
+    honest = CopiedStreams.advance
+
+    def noted(self: CopiedStreams, until: Fraction | None) -> None:
+        asked.append(until)
+        honest(self, until)
+
+    monkeypatch.setattr(CopiedStreams, "advance", noted)
+    joined(tmp_path / "film.mkv", tmp_path / "out.mkv", (7, 7))
+    assert asked == [*(Fraction(time, 1000) for time in VFR), None]
 
 
 def test_a_long_sound_beside_few_pictures_is_copied_whole(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -46,6 +48,8 @@ def make_learner(recipe: Recipe, network: Network, device: torch.device | str) -
         network.features.requires_grad_(False)
     discriminator = Discriminator().to(device).train() if recipe.losses.adversarial.weight else None
     backbone = list(network.features.parameters())
+    if network.config.tap_shortcut:  # a projection of its features, right from the start
+        backbone += list(network.correspondence.shortcut.parameters())
     known = set(map(id, backbone))
     groups = [
         _group("rest", [p for p in network.parameters() if id(p) not in known], options.learning_rate),
@@ -97,6 +101,29 @@ def clip(parameters: list[Tensor], largest: float) -> float:
     """Scales gradients down to a norm of at most ``largest`` (0 for any), and tells the norm before."""
     norm = torch.nn.utils.clip_grad_norm_(parameters, largest or math.inf)
     return float(norm)
+
+
+@contextmanager
+def calibrating(learner: Learner) -> Iterator[None]:
+    """What passes forward in the block gives batch normalisation its statistics, as plain means over the passes; those
+    of the pretrained feature network stay. Afterwards the average has them too."""
+    network = learner.network
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    pretrained = {id(module) for module in network.features.modules()}
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        if id(norm) in pretrained:
+            norm.eval()
+        else:
+            norm.reset_running_stats()
+            norm.momentum = None
+    with torch.no_grad():
+        yield
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.train()
+    if learner.average is not network:
+        learner.average.load_state_dict(network.state_dict())
 
 
 def freeze_statistics(network: Network) -> None:

@@ -23,6 +23,7 @@ from kinemacolor.training.clock import Clock
 from kinemacolor.training.journal import Journal, progress_text
 from kinemacolor.training.learner import (
     Learner,
+    calibrating,
     clip,
     freeze_statistics,
     make_learner,
@@ -30,7 +31,7 @@ from kinemacolor.training.learner import (
     set_rates,
     update_average,
 )
-from kinemacolor.training.loader import Batch, Loader, to_tensors
+from kinemacolor.training.loader import Batch, Loader, stack, to_tensors
 from kinemacolor.training.objective import Objective, Pairs
 from kinemacolor.training.parallel import Processes, agreed, average_gradients, share_state
 from kinemacolor.training.recipe import Recipe, recipe_differences
@@ -39,6 +40,8 @@ from kinemacolor.training.setup import Setup, first_network, prepare
 from kinemacolor.training.trial import Trial, try_matching, try_network
 
 Say = Callable[[str], None]
+CALIBRATION = 10**9
+"""Number of the first sample that batch normalisation is calibrated on; no run comes so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,18 @@ def learn(setup: Setup, learner: Learner, objective: Objective, batch: Batch, cl
     if agreed(not math.isfinite(sum(found.values()) + norm), setup.processes, setup.device):
         raise FloatingPointError(", ".join(f"{name} {value}" for name, value in {**found, "gradient": norm}.items()))
     return found
+
+
+def calibrate(setup: Setup, learner: Learner) -> None:
+    """Takes batch normalisation's statistics over as many batches as the recipe says, the same in all processes."""
+    recipe, count = setup.recipe, setup.recipe.data.batch
+    with calibrating(learner):
+        for number in range(recipe.network.calibration):
+            indices = [CALIBRATION + count * number + k for k in range(count)]
+            tensors = to_tensors(stack([setup.windows.sample(index) for index in indices], indices), setup.device)
+            draws = draw(recipe.rollout, recipe.run.seed, indices, setup.device)
+            for _ in Window(learner.network, tensors, draws, recipe.data.block, setup.autocast):
+                pass
 
 
 def _move(setup: Setup, learner: Learner) -> float:
@@ -207,6 +222,7 @@ class Run:
             floor = try_matching(setup.clips, mirrored=setup.recipe.evaluation.mirrored)
             self._journal.record(0, "matching", {"psnr": floor.psnr, "last": floor.last, "mirrored": floor.mirrored})
             self._journal.say(f"the engine matching, to be beaten: {floor}")
+        calibrate(setup, self._learner)
         self._evaluate()
 
     def _step(self, batch: Batch, progress: _Progress) -> None:

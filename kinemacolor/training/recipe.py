@@ -13,6 +13,7 @@ from pydantic import (  # fmt: skip
     ConfigDict,
     Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -54,6 +55,9 @@ class NetworkPart(Record):
     """A published VisTR checkpoint to start the Transformer branch from (section 4)."""
     freeze_backbone: bool = False
     """Whether the feature network keeps its weights."""
+    calibration: NonNegativeInt = 0
+    """Batches over which batch normalisation outside the pretrained feature network takes its statistics before the
+    first step, so that it can be frozen from the start."""
     freeze_statistics: Share = 0.7
     """Share of the run after which batch normalisation uses its running statistics, as at inference; 0 from the start,
     1 never."""
@@ -154,7 +158,7 @@ class OptimiserPart(Record):
     learning_rate: PositiveFloat = 1e-4
     """Of all but the two below."""
     backbone_rate: PositiveFloat = 1e-5
-    """Of the pretrained feature network."""
+    """Of the pretrained feature network, and of the heads' projection of its taps."""
     discriminator_rate: PositiveFloat = 1e-3
     """Of the discriminator."""
     betas: tuple[Share, Share] = (0.5, 0.999)

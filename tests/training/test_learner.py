@@ -10,7 +10,15 @@ import torch
 
 from kinemacolor.model.network import Network
 from kinemacolor.training.basis import principal_basis
-from kinemacolor.training.learner import clip, freeze_statistics, make_learner, rate_factor, set_rates, update_average
+from kinemacolor.training.learner import (
+    calibrating,
+    clip,
+    freeze_statistics,
+    make_learner,
+    rate_factor,
+    set_rates,
+    update_average,
+)
 from kinemacolor.training.recipe import OptimiserPart, Recipe
 from tests.model import toys
 from tests.training.runs import toy_recipe
@@ -51,7 +59,8 @@ def test_groups_share_out_all_parameters_once_with_their_rates() -> None:
     ids = [id(p) for group in groups.values() for p in group["params"]]
     expected = [*learner.network.parameters(), *learner.discriminator.parameters()]
     assert sorted(ids) == sorted(map(id, expected))
-    assert {id(p) for p in groups["backbone"]["params"]} == set(map(id, learner.network.features.parameters()))
+    slow = [*learner.network.features.parameters(), *learner.network.correspondence.shortcut.parameters()]
+    assert {id(p) for p in groups["backbone"]["params"]} == set(map(id, slow))
     set_rates(learner, 0.5)
     assert [groups[n]["lr"] for n in ("rest", "backbone", "discriminator")] == pytest.approx([5e-4, 1e-5, 1.5e-3])
     assert groups["rest"]["betas"] == (0.5, 0.999)
@@ -110,6 +119,27 @@ def test_frozen_statistics_are_kept() -> None:
     freeze_statistics(net)
     net.start(luminance, ab)
     assert torch.equal(statistics, moved)
+
+
+def test_calibration_takes_the_mean_over_passes() -> None:
+    recipe = toy_recipe()
+    learner = make_learner(recipe, network(recipe), "cpu")
+    norm = learner.network.correspondence.high[1]
+    pretrained = next(m for m in learner.network.features.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    before = pretrained.running_mean.clone()
+    passes = [torch.randn(2, norm.num_features, 5, 7) * k + k for k in (1, 3)]
+    with calibrating(learner):
+        for features in passes:
+            norm(features)
+            pretrained(torch.randn(2, pretrained.num_features, 3, 3))
+        assert not torch.is_grad_enabled()
+    means = torch.stack([features.mean(dim=(0, 2, 3)) for features in passes]).mean(dim=0)
+    torch.testing.assert_close(norm.running_mean, means)
+    torch.testing.assert_close(learner.average.correspondence.high[1].running_mean, means)
+    torch.testing.assert_close(pretrained.running_mean, before)
+    assert norm.momentum == 0.1
+    assert norm.training
+    assert torch.is_grad_enabled()
 
 
 def test_the_basis_is_that_of_the_taps(tmp_path: Path) -> None:

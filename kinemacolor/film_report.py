@@ -30,6 +30,8 @@ ADVICE = 12
 """Frames that a report proposes to paint, at most."""
 OVERLAY_WIDTH = 640
 """Pixels across of an overlay video, at most."""
+WORTH = 1.0
+"""Least gain for which a frame is proposed: as much as one frame that goes from no confidence to full."""
 SHORTEST = 12
 """Frames of the shortest stretch that is called low."""
 THRESHOLD = 0.75
@@ -53,7 +55,7 @@ def advise(confidence: FloatArray, shots: Sequence[Shot], most: int = ADVICE) ->
     while best and len(found) < most:
         number = max(best, key=lambda one: best[one][1])
         frame, gain = best[number]
-        if gain / len(level) < 1e-4:
+        if gain < WORTH:
             break
         found.append((frame, gain / len(level)))
         part = slice(shots[number].start, shots[number].stop)

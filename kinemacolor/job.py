@@ -129,6 +129,7 @@ class Job:
             Fraction(*told["time_base"]),
             shots,
             told["whole"],
+            told["repaired"],
             told["skipped"],
             told["damage"],
         )
@@ -141,6 +142,7 @@ class Job:
             "time_base": [base.numerator, base.denominator],
             "damage": found.damage,
             "whole": found.whole,
+            "repaired": found.repaired,
         }
         shots = np.array([(shot.start, shot.stop) for shot in found.shots], np.int64)
         self._save(

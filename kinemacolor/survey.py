@@ -24,6 +24,7 @@ class Survey:
         time_base: seconds in one unit.
         shots: in frames of the film; they cover ``first`` … ``first`` + T − 1 without gaps.
         whole: whether these are all the film's frames.
+        repaired: whether times are not those of the film's packets, some of which were missing or out of order.
         skipped: shots of a list that lie before the first frame, by which its numbers are off.
         damage: None, or where and how the film broke off.
     """
@@ -33,6 +34,7 @@ class Survey:
     time_base: Fraction
     shots: tuple[Shot, ...]
     whole: bool = False
+    repaired: bool = False
     skipped: int = 0
     damage: str | None = None
 
@@ -48,7 +50,7 @@ class Survey:
     def told(self, reader: VideoReader) -> VideoReader:
         """A reader of the same film, told the frames' times where these are all of them: it finds places sooner."""
         if self.whole:
-            reader.recall([int(one) * self.time_base for one in self.pts])
+            reader.recall(None if self.repaired else [int(one) * self.time_base for one in self.pts])
         return reader
 
 
@@ -92,7 +94,8 @@ def survey(
         np.array(pts, np.int64),
         reader.info.time_base,
         tuple(placed),
-        start is None and end is None,
+        whole := start is None and end is None,
+        repaired=whole and reader.times() is None,
         damage=reader.damage,
     )
 

@@ -123,27 +123,12 @@ class Job:
         stored = _arrays(path)
         told = json.loads(stored["told"].tobytes())
         shots = tuple(Shot(int(start), int(stop)) for start, stop in stored["shots"])
-        return Survey(
-            told["first"],
-            stored["pts"],
-            Fraction(*told["time_base"]),
-            shots,
-            told["whole"],
-            told["repaired"],
-            told["skipped"],
-            told["damage"],
-        )
+        return Survey(pts=stored["pts"], shots=shots, time_base=Fraction(*told.pop("time_base")), **told)
 
     def keep_survey(self, found: Survey) -> None:
         """Keeps it."""
-        base = found.time_base
-        told = {
-            "first": found.first,
-            "time_base": [base.numerator, base.denominator],
-            "damage": found.damage,
-            "whole": found.whole,
-            "repaired": found.repaired,
-        }
+        told = {name: getattr(found, name) for name in ("first", "whole", "repaired", "skipped", "damage")}
+        told["time_base"] = found.time_base.as_integer_ratio()
         shots = np.array([(shot.start, shot.stop) for shot in found.shots], np.int64)
         self._save(
             self.folder / "survey.npz",

@@ -1,7 +1,7 @@
 """Shimmer of the colours on areas that stand still, before and after ``kinemacolor.steady``, and what steadying costs.
 
-    python benchmarks/shimmer.py films FOLDER [--frames N] [--along-flow]
-    python benchmarks/shimmer.py clips FOLDER [--frames N] [--along-flow] [--worn]
+    python benchmarks/shimmer.py films FOLDER [--frames N]
+    python benchmarks/shimmer.py clips FOLDER [--frames N] [--worn]
     python benchmarks/shimmer.py guide FOLDER [--frames N]
 
 ``films``: stretches of three black-and-white films, coloured by the engine ``matching`` from a painting of the first
@@ -25,18 +25,17 @@ import cv2
 import numpy as np
 
 from kinemacolor.color import lab_to_rgb, rgb_to_lab, still_lightness, yuv_to_rgb
-from kinemacolor.engine import Memory
 from kinemacolor.engine.matching import MatchingEngine
 from kinemacolor.frames import BoolArray, FloatArray, Reference
 from kinemacolor.guide import denoised, level
 from kinemacolor.pipeline import network_lightness
 from kinemacolor.references import network_size
-from kinemacolor.steady import Steadier, Steady
+from kinemacolor.steady import Steadier
 from kinemacolor.upsample import resize
 from kinemacolor.video import VideoReader
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
-from painted_still import AREAS  # noqa: E402
+from painted_still import AREAS
 
 FILMS = {"his_girl_friday": 90, "abomb": 52, "chaplin": 100}
 """First frame of a stretch within one shot."""
@@ -47,6 +46,7 @@ CLIPS = (
 STILL_LEVEL = 1.2
 """Standard deviation over time, in L* without grain and flicker, below which an area stands still."""
 MATRIX = "bt709"
+KINDS, COST = ("as coloured", "steadied", "along flow"), ("ms CPU", "along flow")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,15 +71,21 @@ def colour(lightness: FloatArray, reference: Reference) -> Coloured:
 
 
 def steadied(stretch: Coloured, along_flow: bool) -> tuple[FloatArray, float]:
-    """Colours (T, h, w, 2), and milliseconds a frame."""
+    """Colours (T, h, w, 2), and milliseconds of processor time a frame."""
     steadier, state = Steadier(along_flow=along_flow), None
     found, times = [], []
     for lightness, ab, similarity in zip(stretch.lightness, stretch.ab, stretch.similarity, strict=True):
-        start = time.perf_counter()
+        start = time.process_time()
         steady, state = steadier(lightness, ab, similarity, state)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
         found.append(steady)
     return np.stack(found), 1e3 * statistics.median(times[1:])
+
+
+def variants(stretch: Coloured) -> tuple[list[FloatArray], list[float]]:
+    """Colours as they are, steadied, and steadied along the flow; milliseconds of the latter two."""
+    found = [steadied(stretch, along_flow) for along_flow in (False, True)]
+    return [stretch.ab, *(ab for ab, _ in found)], [spent for _, spent in found]
 
 
 # --- films --------------------
@@ -97,7 +103,7 @@ def hand_painted(lightness: FloatArray) -> FloatArray:
 
 
 def randomly_painted(lightness: FloatArray, seed: int = 7, areas: int = 28) -> FloatArray:
-    """ab (h, w, 2) with a colour of its own for each area: the pixels nearest to a random one in place and lightness."""
+    """ab (h, w, 2) with a colour of its own for each area: pixels near one picked at random in place and lightness."""
     height, width = lightness.shape
     random, seen = np.random.default_rng(seed), cv2.GaussianBlur(lightness, (0, 0), 2)
     places = np.stack([random.uniform(0, height, areas), random.uniform(0, width, areas)], axis=1)
@@ -117,13 +123,15 @@ def in_shade(ab: FloatArray, lightness: FloatArray) -> FloatArray:
     return np.asarray(ab * np.clip(lightness / 40, 0, 1)[..., None], dtype=np.float32)
 
 
-def still_areas(lightness: FloatArray) -> BoolArray:
-    """(h, w): where lightness without grain keeps still, flicker levelled to the middle frame, 4 pixels around too."""
+def still_areas(lightness: FloatArray, ab: FloatArray) -> BoolArray:
+    """(h, w): where lightness without grain keeps still, flicker levelled to the middle frame, 4 pixels around too, and
+    colours (T, h, w, 2) are more than grey."""
     seen = [cv2.GaussianBlur(image, (0, 0), 2) for image in lightness]
     middle = seen[len(seen) // 2]
-    level_each = [np.float32(gain) * image + np.float32(lift) for image in seen for gain, lift in [level(image, middle)]]
-    moves = np.stack(level_each).std(axis=0)
-    return np.asarray(cv2.dilate(moves, np.ones((9, 9), np.uint8)) < STILL_LEVEL)
+    levelled = [np.float32(gain) * image + np.float32(lift) for image in seen for gain, lift in [level(image, middle)]]
+    moves = np.stack(levelled).std(axis=0)
+    chroma = np.hypot(*np.moveaxis(ab.mean(axis=0), 2, 0))
+    return np.asarray((cv2.dilate(moves, np.ones((9, 9), np.uint8)) < STILL_LEVEL) & (chroma > 4))
 
 
 def shimmer(ab: FloatArray, where: BoolArray) -> tuple[float, float, float]:
@@ -140,17 +148,30 @@ def film_stretch(path: Path, start: int, count: int) -> FloatArray:
         return np.stack([network_lightness(frame, size) for frame in islice(reader.frames(), start, start + count)])
 
 
-def films(folder: Path, count: int, along_flow: bool) -> None:
-    row("film", "still area, %", "σ a*", "σ b*", "step", "σ a* steadied", "σ b* steadied", "step steadied", "ms")
-    row("---", *["---:"] * 8)
+def films(folder: Path, count: int) -> None:
+    row(
+        "film",
+        "still, %",
+        "σ a*",
+        "steadied",
+        "along flow",
+        "σ b*",
+        "steadied",
+        "along flow",
+        "step",
+        *KINDS[1:],
+        *COST,
+    )
+    row("---", *["---:"] * 12)
     for name, start in FILMS.items():
         lightness = film_stretch(folder / f"{name}.mp4", start, count)
         paint = hand_painted if name == "his_girl_friday" else randomly_painted
         opaque = np.ones(lightness.shape[1:], np.bool_)
         stretch = colour(lightness, Reference(lightness[0], paint(lightness[0]), opaque))
-        steady, spent = steadied(stretch, along_flow)
-        where = still_areas(lightness)
-        row(name, 100 * where.mean(), *shimmer(stretch.ab, where), *shimmer(steady, where), spent)
+        versions, spent = variants(stretch)
+        where = still_areas(lightness, stretch.ab)
+        figures = zip(*(shimmer(ab, where) for ab in versions), strict=True)
+        row(name, 100 * where.mean(), *(value for kind in figures for value in kind), *spent)
 
 
 # --- clips with truth --------------------
@@ -212,16 +233,16 @@ def truths(folder: Path, count: int) -> Iterator[tuple[str, FloatArray, FloatArr
         yield name, rgb, lightness, Reference(lightness[0], ab, opaque)
 
 
-def clips(folder: Path, count: int, along_flow: bool, wear: bool) -> None:
-    row("clip", "PSNR, dB", "steadied", "moving areas", "steadied", "step", "steadied", "ms")
-    row("---", *["---:"] * 7)
+def clips(folder: Path, count: int, wear: bool) -> None:
+    row("clip", "PSNR", *KINDS[1:], "of what moves", *KINDS[1:], "step", *KINDS[1:], *COST)
+    row("---", *["---:"] * 11)
     table = []
     for name, rgb, clean, reference in truths(folder, count):
         stretch = colour(worn(clean) if wear else clean, reference)
-        steady, spent = steadied(stretch, along_flow)
+        versions, spent = variants(stretch)
         moves, everywhere = moving(clean), np.ones(clean.shape[1:], np.bool_)
-        values = [psnr(rgb, ab, where) for where in (None, moves) for ab in (stretch.ab, steady)]
-        table.append([*values, *(shimmer(ab, everywhere)[2] for ab in (stretch.ab, steady)), spent])
+        values = [psnr(rgb, ab, where) for where in (None, moves) for ab in versions]
+        table.append([*values, *(shimmer(ab, everywhere)[2] for ab in versions), *spent])
         row(name, *table[-1])
     row("**mean**", *(float(np.nanmean(column)) for column in zip(*table, strict=True)))
 
@@ -248,7 +269,9 @@ def guide(folder: Path, count: int) -> None:
 
 
 def row(*cells: object) -> None:
-    print("| " + " | ".join(f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in cells) + " |", flush=True)
+    print(
+        "| " + " | ".join(f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in cells) + " |", flush=True
+    )
 
 
 def main() -> None:
@@ -256,13 +279,12 @@ def main() -> None:
     parser.add_argument("what", choices=("films", "clips", "guide"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--frames", type=int, default=56)
-    parser.add_argument("--along-flow", action="store_true")
     parser.add_argument("--worn", action="store_true", help="clips: the engine sees worn lightness")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     run: dict[str, Callable[[], None]] = {
-        "films": lambda: films(options.folder, options.frames, options.along_flow),
-        "clips": lambda: clips(options.folder, options.frames, options.along_flow, options.worn),
+        "films": lambda: films(options.folder, options.frames),
+        "clips": lambda: clips(options.folder, options.frames, options.worn),
         "guide": lambda: guide(options.folder, options.frames),
     }
     run[options.what]()

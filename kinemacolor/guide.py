@@ -26,8 +26,8 @@ GRAIN = 1.0
 """σ in pixels of the Gaussian through which frames are compared."""
 REACH = 7
 """Side in pixels of the neighbourhood over which a difference is taken (its root mean square)."""
-MOVED = 2.5
-"""Difference, in L*, from which a place has moved rather than stood still: 2.8 σ of what grain of σ 8/255 leaves."""
+MOVED = 2.0
+"""Difference, in L*, from which a place has moved rather than stood still; grain of σ 8/255 leaves half of that."""
 _NOISE_SHARE = 0.2
 _STEP = 4  # of the grid on which flicker is measured
 _ROUNDS = 3

@@ -28,6 +28,9 @@ UNNOTICED = 1.0
 SURPLUS = 3.0
 """How many times what noise would make it the mean change may be before weight is lost."""
 
+CALM = 0.97
+"""Stillness above which nothing is moved along the flow, whose own jitter would do harm there."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Steady(Memory):
@@ -120,14 +123,12 @@ def _surplus(drift: FloatArray, spread: FloatArray) -> FloatArray:
 
 
 def _flow_back(flow: DisFlow, now: FloatArray, held: FloatArray, still: FloatArray) -> FloatArray:
-    """Flow (h, w, 2) from ``now`` to ``held``, found at half size; none where the picture stands still, so that the
-    flow's own jitter does not move what needs no moving."""
+    """Flow (h, w, 2) from ``now`` to ``held``, found at half size; none where the picture stands still."""
     height, width = now.shape
-    small = [
-        cv2.resize(image, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA) for image in (now, held)
-    ]
-    back = cv2.resize(flow(*small), (width, height), interpolation=cv2.INTER_LINEAR) * np.float32(2)
-    return np.where(still[..., None] > 0.5, np.float32(0), back)
+    half = ((width + 1) // 2, (height + 1) // 2)
+    source, target = (cv2.resize(image, half, interpolation=cv2.INTER_AREA) for image in (now, held))
+    back = cv2.resize(flow(source, target), (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.where(still[..., None] > CALM, np.float32(0), 2 * back)
 
 
 def _carried(state: Steady, flow: FloatArray) -> Steady:

@@ -96,14 +96,14 @@ def test_a_moving_thing_leaves_no_trail() -> None:
 
 
 def test_a_true_change_of_colour_is_followed() -> None:
-    """The same picture, its colour another one from frame 12 on: half of it within 4 frames, nearly all within 12."""
+    """The same picture, its colour another one from frame 12 on: half of it within 6 frames, most within 12."""
     lightness, colours = shimmering(30, level=1.0)
     changed = [ab + np.float32(25) * (number >= 12) for number, ab in enumerate(colours)]
     found = np.stack(steadied(lightness, changed))
     share = (found.mean(axis=(1, 2)) - [20, -10]).mean(axis=1) / 25
     assert share[11] == pytest.approx(0, abs=0.05)
-    assert share[15] > 0.5
-    assert share[23] > 0.9
+    assert share[17] > 0.5
+    assert share[23] > 0.7
 
 
 def test_similar_frames_count_for_more() -> None:
@@ -125,8 +125,7 @@ def test_along_the_flow_what_moves_is_steadied_too() -> None:
     for found in (shimmer, steadied(lightness, shimmer), steadied(lightness, shimmer, Steadier(along_flow=True))):
         inner = (np.stack(found) - np.stack(truth))[10:, 8:-8, 8:-12]
         errors.append(float(np.sqrt(np.square(inner).mean())))
-    print(errors)
-    assert errors[2] < 0.6 * errors[0]
+    assert errors[2] < 0.3 * errors[1] < errors[0]
 
 
 def test_a_share_of_one_changes_nothing() -> None:
@@ -159,12 +158,14 @@ def slow(lightness: FloatArray, ab: FloatArray, similarity: FloatArray, state: S
     for _ in range(3):
         weight = 1 / (1 + ((gain * x + lift - y) / 2) ** 2)
         centre = np.average(x, weights=weight), np.average(y, weights=weight)
-        spreads = [np.average((axis - mean) ** 2, weights=weight) + 1 for axis, mean in zip((x, y), centre, strict=True)]
+        spreads = [
+            np.average((axis - mean) ** 2, weights=weight) + 1 for axis, mean in zip((x, y), centre, strict=True)
+        ]
         gain = np.sqrt(spreads[1] / spreads[0])
         lift = centre[1] - gain * centre[0]
     held = gain * old["lightness"] + lift
     moved = np.sqrt(ndimage.uniform_filter((seen - held) ** 2, 7, mode="mirror"))
-    still = 1 / (1 + (moved / 2.5) ** 4)
+    still = 1 / (1 + (moved / 2) ** 4)
     new = {name: np.zeros_like(values) for name, values in old.items()}
     change = ab.astype(np.float64) - old["ab"]
     drift, spread = np.zeros_like(change), np.zeros_like(still)

@@ -26,13 +26,13 @@ import numpy as np
 
 from kinemacolor.color import lab_to_rgb, rgb_to_lab, still_lightness, yuv_to_rgb
 from kinemacolor.engine.matching import MatchingEngine
-from kinemacolor.frames import BoolArray, FloatArray, Reference
+from kinemacolor.frames import BoolArray, FloatArray, Matrix, Reference
 from kinemacolor.guide import denoised, level
-from kinemacolor.pipeline import network_lightness
 from kinemacolor.references import network_size
 from kinemacolor.steady import Steadier
 from kinemacolor.upsample import resize
 from kinemacolor.video import VideoReader
+from kinemacolor.work import network_lightness
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 from painted_still import AREAS
@@ -45,7 +45,7 @@ CLIPS = (
 )  # fmt: skip
 STILL_LEVEL = 1.2
 """Standard deviation over time, in L* without grain and flicker, below which an area stands still."""
-MATRIX = "bt709"
+MATRIX: Matrix = "bt709"
 KINDS, COST = ("as coloured", "steadied", "along flow"), ("ms CPU", "along flow")
 
 
@@ -183,7 +183,7 @@ def clip(path: Path, count: int) -> FloatArray:
         info = reader.info
         size = network_size(float(info.width * info.sample_aspect_ratio) / info.height, 1)
         images = []
-        for frame in islice(reader.frames(), count):
+        for frame in islice(reader.frames(chroma=True), count):
             assert frame.chroma is not None
             images.append(resize(yuv_to_rgb(frame.luma, *frame.chroma, frame.coding), size))
     return np.stack(images)

@@ -1,7 +1,7 @@
-"""What the network is shown of a worn film: lightness with less grain and flicker, edges kept.
+"""What the network is shown of a grainy film: lightness with less noise, its edges kept.
 
 Only the network looks at it; the film's own luma is written untouched. How much is taken off follows the noise that is
-found, so that a clean film passes as it is.
+found; a clean film passes as it is. Flicker is looked through, not taken off: levelling it gained the network nothing.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from kinemacolor.frames import FloatArray
 
 SHARE = 0.25
 """Least share of the newest frame where the picture stands still."""
-TONE = 0.1
-"""Share of a frame in the tone to which flicker is levelled: a fade passes within ten frames."""
 EDGE = 2.5
 """Differences of lightness that are kept by the spatial filter, in units of the noise."""
 CLEAN = 0.5
@@ -38,7 +36,7 @@ class Guide(Memory):
     """What is held of the frames of a shot so far.
 
     Attributes:
-        lightness: (h, w) float32, the last frame denoised, in the shot's tone.
+        lightness: (h, w) float32, the last frame denoised.
         weight: (h, w) float32 ≥ 1, frames' worth of it.
         noise: σ of the grain in L*, running mean.
     """
@@ -49,35 +47,29 @@ class Guide(Memory):
 
 
 def denoised(lightness: FloatArray, state: Guide | None = None) -> tuple[FloatArray, Guide]:
-    """The frame as the network should see it.
-
-    A bilateral filter as wide as the noise; flicker, a gain and a lift of the whole frame, levelled to the tone of the
-    frames before; where the picture stands still, the mean over time.
+    """The frame as the network should see it: a bilateral filter as wide as the noise, then, where the picture stands
+    still, the mean over time.
 
     Args:
         lightness: (h, w) float32, L* in [0, 100].
         state: after the frame before, or None at the start of a shot.
 
     Returns:
-        (h, w) float32, L* in [0, 100], and the state for the next frame.
+        (h, w) float32, L* in [0, 100], the frame itself where its noise is below ``CLEAN``; and the state for the next.
     """
     noise = noise_level(lightness)
+    if state is not None:
+        noise = state.noise + _NOISE_SHARE * (noise - state.noise)
+    if noise < CLEAN:
+        return lightness, Guide(lightness, np.ones_like(lightness), noise)
+    image = np.asarray(cv2.bilateralFilter(lightness, 5, EDGE * noise, 1.5), dtype=np.float32)
     if state is None:
-        image = _smooth(lightness, noise)
         return image, Guide(image, np.ones_like(image), noise)
-    noise = state.noise + _NOISE_SHARE * (noise - state.noise)
-    image = _smooth(lightness, noise)
-    gain, lift = level(image, state.lightness)
-    image = np.float32(gain) * image + np.float32(lift)
-    if noise >= CLEAN:
-        still = stillness(seen(image) - seen(state.lightness))
-        kept = np.minimum((1 - SHARE) * state.weight, still / np.maximum(1 - still, np.float32(1e-3)))
-    else:
-        kept = np.zeros_like(image)
-    weight = np.asarray(kept + 1, dtype=np.float32)
-    mean = state.lightness + (image - state.lightness) / weight
-    own = (mean - np.float32(lift)) * np.float32(1 / gain)  # in the frame's own tone
-    mean = np.clip(mean + np.float32(TONE) * (own - mean), 0, 100)
+    gain, lift = level(state.lightness, image)
+    held = np.float32(gain) * state.lightness + np.float32(lift)
+    still = stillness(seen(image) - seen(held))
+    weight = 1 + np.minimum((1 - SHARE) * state.weight, still / np.maximum(1 - still, np.float32(1e-3)))
+    mean = np.clip(held + (image - held) / weight, 0, 100)
     return mean, Guide(mean, weight, noise)
 
 
@@ -133,4 +125,4 @@ def stillness(difference: FloatArray) -> FloatArray:
     """
     power = cv2.blur(np.square(difference), (REACH, REACH))
     moved = np.sqrt(np.maximum(power, 0))  # running sums leave -0.0001 beside great differences
-    return 1 / (1 + np.square(np.square(moved / np.float32(MOVED))))
+    return np.asarray(1 / (1 + np.square(np.square(moved / np.float32(MOVED)))), dtype=np.float32)

@@ -119,7 +119,7 @@ def _surplus(drift: FloatArray, spread: FloatArray) -> FloatArray:
     """By how much the mean change squared exceeds ``SURPLUS`` times that of noise of this spread; 0 for noise."""
     one_sided = cv2.blur(np.square(drift).sum(axis=2), (5, 5))
     usual = cv2.blur(spread, (5, 5)) * np.float32(FOLLOW / (2 - FOLLOW)) + np.float32(UNNOTICED**2)
-    return np.maximum(one_sided / usual - np.float32(SURPLUS), 0)
+    return np.asarray(np.maximum(one_sided / usual - np.float32(SURPLUS), 0), dtype=np.float32)
 
 
 def _flow_back(flow: DisFlow, now: FloatArray, held: FloatArray, still: FloatArray) -> FloatArray:

@@ -197,7 +197,10 @@ class Work:
                 if self.progress:
                     self.progress(self.done, self.plan.frames)
         next(answers)
-        record = {"confidence": np.array(confidence, np.float32), "regions": np.stack(regions).astype(np.float16)}
+        record: dict[str, Array] = {
+            "confidence": np.array(confidence, np.float32),
+            "regions": np.stack(regions).astype(np.float16),
+        }
         self.job.finish(self.plan, segment, record)
 
     def _planes(self, colours: Colours, frame: Frame) -> tuple[Array, Array]:
@@ -225,7 +228,8 @@ def _reading(
     reader: VideoReader, segments: Sequence[Segment], clock: Clock, *, anchors: bool = False
 ) -> Generator[Frame, None, None]:
     """Frames of segments in the order given; neighbours are read in one go."""
-    at, source = -1, iter(())
+    at = -1
+    source: Iterator[Frame] = iter(())
     for segment in segments:
         stop = segment.stop + int(anchors and segment.anchored)
         if at != segment.start:

@@ -11,9 +11,9 @@ import pytest
 
 from kinemacolor.engine import Engine, Memory, Step, open_engine
 from kinemacolor.engine.network import NetworkEngine
-from kinemacolor.memories import load_memory, save_memory
 from kinemacolor.errors import InputError
 from kinemacolor.frames import FloatArray, Reference
+from kinemacolor.memories import load_memory, save_memory
 
 SIZE = (48, 70)
 

@@ -197,8 +197,8 @@ def test_equals_a_slow_implementation() -> None:
     noise, state = np.random.default_rng(9), None
     for image, ab in zip(lightness, colours, strict=True):
         similarity = noise.uniform(0, 1, SIZE).astype(np.float32)
-        expected = slow(image, ab, similarity, state) if state else None
+        expected = slow(image, ab, similarity, state) if state else {}
         found, state = Steadier()(image, ab, similarity, state)
-        for name, values in (expected or {}).items():
+        for name, values in expected.items():
             assert np.allclose(getattr(state, name), values, rtol=2e-3, atol=2e-3), name
         assert np.array_equal(found, state.ab)

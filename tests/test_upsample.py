@@ -12,7 +12,7 @@ from skimage import data
 
 from kinemacolor import color
 from kinemacolor.frames import Array, Coding, FloatArray
-from kinemacolor.upsample import Quality, chroma_planes, resize, towards_grid, upsample
+from kinemacolor.upsample import Quality, chroma_planes, resize, saturated, towards_grid, upsample
 
 DATA = Path(os.environ.get("KINEMACOLOR_DATA", Path(__file__).parents[2] / "shared" / "data"))
 FILMS = ("davis_goat", "davis_rollercoaster", "propainter_skater")
@@ -161,3 +161,67 @@ def test_no_colour_gives_neutral_planes() -> None:
     y = np.random.default_rng(4).integers(0, 256, (90, 160), dtype=np.uint8)
     for plane in chroma_planes(np.zeros((54, 96, 2), np.float32), y, CODING):
         assert (plane == 128).all()
+
+
+# --- saturation --------------------
+
+
+def test_saturation_one_is_the_identity_bit_for_bit() -> None:
+    rng = np.random.default_rng(5)
+    ab = rng.uniform(-90, 90, (54, 96, 2)).astype(np.float32)
+    y = rng.integers(0, 1024, (108, 192), dtype=np.uint16)
+    assert saturated(ab, 1.0) is ab
+    planes = [chroma_planes(colours, y, Coding(10)) for colours in (ab, saturated(ab, 1))]
+    assert all(np.array_equal(*pair) for pair in zip(*planes, strict=True))
+
+
+def test_saturation_scales_colours() -> None:
+    y = np.full((54, 96), 120, np.uint8)
+    ab = np.full((54, 96, 2), (6, -9), np.float32)
+    assert np.array_equal(saturated(ab, 0), np.zeros_like(ab))
+    assert np.array_equal(saturated(ab, 1.5), 1.5 * ab)
+    plain, vivid = (
+        color.codes_to_chroma(*chroma_planes(saturated(ab, factor), y, Coding()), Coding()).mean(axis=(0, 1))
+        for factor in (1, 2)
+    )
+    assert np.linalg.norm(vivid) == pytest.approx(2 * np.linalg.norm(plain), rel=0.1)
+
+
+@pytest.mark.parametrize("factor", [1.0, 3.0, 50.0])
+def test_saturation_stays_in_gamut(factor: float) -> None:
+    y = np.repeat(np.repeat(np.arange(20, 230, 2, dtype=np.uint8)[None], 64, axis=0), 2, axis=1)
+    ab = np.full((32, 105, 2), (40, 25), np.float32)
+    u, v = chroma_planes(saturated(ab, factor), y, CODING, siting="center")
+    luma = color.codes_to_luma(y[::2, ::2], CODING)
+    rgb = color.chroma_to_rgb(luma, color.codes_to_chroma(u, v, CODING), "bt709")
+    assert rgb.min() > -1.5 / 224
+    assert rgb.max() < 1 + 1.5 / 224
+
+
+@pytest.mark.parametrize("factor", [-0.1, float("nan"), float("inf")])
+def test_a_saturation_that_makes_no_sense(factor: float) -> None:
+    with pytest.raises(ValueError, match="factor: expected"):
+        saturated(np.zeros((2, 2, 2), np.float32), factor)
+
+
+# --- banding --------------------
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_ten_bits_show_no_banding(quality: Quality) -> None:
+    """A soft gradient of luma and colour: each of 10 bits' codes occurs, in steps of one; 8 bits have a quarter."""
+    height, width = 216, 1600
+    luma, found = np.linspace(0.3, 0.6, width)[None].repeat(height, axis=0), {}
+    ab = np.stack(np.broadcast_arrays(np.linspace(5, 30, 384), np.linspace(20, -10, 384)), axis=1)
+    colours = np.tile(ab.astype(np.float32), (52, 1, 1))
+    for depth in (8, 10):
+        coding = Coding(depth)
+        plane = np.rint(luma * (219 << (depth - 8)) + (16 << (depth - 8))).astype(coding.dtype)
+        for name, planes in zip("uv", chroma_planes(colours, plane, coding, quality=quality), strict=True):
+            row = planes[height // 4].astype(int)
+            found[name, depth] = len(np.unique(row)), np.abs(np.diff(row)).max(), np.ptp(row)
+    for name in "uv":
+        codes, step, span = found[name, 10]
+        assert step == 1
+        assert codes == span + 1
+        assert codes > 3.5 * found[name, 8][0]

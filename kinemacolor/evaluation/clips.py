@@ -16,9 +16,9 @@ from kinemacolor.color import lab_to_rgb, rgb_to_lab, yuv_to_rgb
 from kinemacolor.errors import InputError
 from kinemacolor.evaluation.protocol import Protocol
 from kinemacolor.frames import Array, FloatArray, Frame
-from kinemacolor.pipeline import network_lightness
 from kinemacolor.upsample import chroma_planes, resize
 from kinemacolor.video import VideoReader
+from kinemacolor.work import network_lightness
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".y4m"})
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})

@@ -75,7 +75,10 @@ def test_every_field_is_documented() -> None:
         ({"run": {"steps": None}}, "run: expected one of steps and epochs"),
         ({"network": {"config": "huge"}}, "network: config: expected lite, paper or"),
         ({"network": {"changes": {"tau": 3}}}, "network: lite: tau: expected"),
-        ({"network": {"changes": {"output": "tanh"}}}, "losses.gate: expected 0 for a network without a gated output"),
+        (
+            {"network": {"changes": {"output": "tanh", "neutral": False}}},
+            "losses.gate: expected 0 for a network without a gated output",
+        ),
     ],
 )
 def test_faults_are_named(changes: dict[str, Any], text: str) -> None:

@@ -25,7 +25,7 @@ FOLLOW = 0.25
 """Share of the newest frame in the means that tell a true change of colour from noise."""
 UNNOTICED = 1.0
 """Change of a*, b* that is left to ``SHARE`` alone."""
-SURPLUS = 3.0
+SURPLUS = 1.5
 """How many times what noise would make it the mean change may be before weight is lost."""
 
 CALM = 0.97

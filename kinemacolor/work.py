@@ -24,7 +24,7 @@ from kinemacolor.job import Job
 from kinemacolor.plan import Plan, Segment
 from kinemacolor.stages import Clock, in_background
 from kinemacolor.steady import Steadier, Steady
-from kinemacolor.upsample import Quality, chroma_planes, resize
+from kinemacolor.upsample import Quality, chroma_planes, resize, saturated
 from kinemacolor.video import ChromaFormat, Encoding, SegmentWriter, VideoInfo, VideoReader
 
 SUBSAMPLING: dict[ChromaFormat, tuple[int, int]] = {"420": (2, 2), "422": (1, 2), "444": (1, 1)}
@@ -205,7 +205,7 @@ class Work:
 
     def _planes(self, colours: Colours, frame: Frame) -> tuple[Array, Array]:
         sampling = SUBSAMPLING[self.look.encoding.chroma]
-        ab = colours.ab if self.look.saturation == 1 else colours.ab * np.float32(self.look.saturation)
+        ab = saturated(colours.ab, self.look.saturation)
         return chroma_planes(ab, frame.luma, frame.coding, sampling, quality=self.look.quality)
 
 

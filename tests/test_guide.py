@@ -41,8 +41,9 @@ def test_grain_goes_through_flicker_and_edges_stay() -> None:
     found = shown(film)
     across, down = (np.abs(cv2.Sobel(clean, cv2.CV_32F, *axis)) for axis in ((1, 0), (0, 1)))
     flat = cv2.dilate(across + down, np.ones((5, 5))) < 10
-    assert (found - steady)[6:, flat].std() < 0.3 * (film - steady)[6:, flat].std()
-    assert (found - steady)[0, flat].std() < 0.5 * (film - steady)[0, flat].std()
+    first, later = (found - steady)[0, flat].std(), (found - steady)[6:, flat].std()
+    assert first < 0.5 * (film - steady)[0, flat].std()
+    assert later < 0.75 * first
     steep = across > 80
     slopes = [np.abs(cv2.Sobel(image, cv2.CV_32F, 1, 0))[steep].mean() for image in (clean, found[11])]
     assert slopes[1] > 0.85 * slopes[0]
@@ -119,7 +120,7 @@ def test_stillness_by_another_implementation() -> None:
     difference = grain(1, 1)[0]
     difference[20:40, 30:60] += 9
     moved = np.sqrt(ndimage.uniform_filter(difference.astype(np.float64) ** 2, 7, mode="mirror"))
-    assert np.allclose(stillness(difference), 1 / (1 + (moved / 2) ** 4), atol=1e-4)
+    assert np.allclose(stillness(difference), 1 / (1 + (moved / 1.5) ** 4), atol=1e-4)
     spike = np.zeros(SIZE, np.float32)
     spike[30, 40] = 1e4
     assert np.isfinite(stillness(spike)).all()

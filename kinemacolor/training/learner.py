@@ -110,18 +110,19 @@ def calibrating(learner: Learner) -> Iterator[None]:
     network = learner.network
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     pretrained = {id(module) for module in network.features.modules()}
-    momenta = [norm.momentum for norm in norms]
+    before = [(norm.momentum, norm.training) for norm in norms]
     for norm in norms:
         if id(norm) in pretrained:
             norm.eval()
         else:
+            norm.train()
             norm.reset_running_stats()
             norm.momentum = None
     with torch.no_grad():
         yield
-    for norm, momentum in zip(norms, momenta, strict=True):
+    for norm, (momentum, training) in zip(norms, before, strict=True):
         norm.momentum = momentum
-        norm.train()
+        norm.train(training)
     if learner.average is not network:
         learner.average.load_state_dict(network.state_dict())
 

@@ -104,6 +104,8 @@ def learn(setup: Setup, learner: Learner, objective: Objective, batch: Batch, cl
 def calibrate(setup: Setup, learner: Learner) -> None:
     """Takes batch normalisation's statistics over as many batches as the recipe says, the same in all processes."""
     recipe, count = setup.recipe, setup.recipe.data.batch
+    if not recipe.network.calibration:
+        return
     with calibrating(learner):
         for number in range(recipe.network.calibration):
             indices = [CALIBRATION + count * number + k for k in range(count)]

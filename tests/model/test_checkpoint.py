@@ -77,7 +77,7 @@ def test_missing_and_misshapen_tensors_are_named(tmp_path: Path) -> None:
         (
             "shape",
             {**tensors, key: tensors[key][:1]},
-            r"colorization\.last\.weight: expected shape \(5, 4, 1, 1\), got",
+            r"colorization\.last\.weight: expected shape \(6, 4, 1, 1\), got",
         ),
         ("extra", {**tensors, "surplus": torch.zeros(2)}, "surplus: no such tensor"),
     ):

@@ -182,7 +182,7 @@ def test_a_window_with_a_chain_is_coloured_as_the_engine_does() -> None:
         assert gap.mean() < 0.05
         assert np.quantile(gap, 0.95) < 0.3
     assert blocks[0].offered is not None
-    masked = blocks[0].offered[0, 0, -1].numpy()
+    masked = blocks[0].offered[0, 0, net.config.heads].numpy()
     np.testing.assert_array_equal(masked > 0, first.mask)
 
 

@@ -27,8 +27,7 @@ REACH = 7
 MOVED = 1.5
 """Difference, in L*, from which a place has moved rather than stood still; grain of σ 8/255 leaves 0.9.
 
-A greater one holds colours stiller and blurs what moves slowly: with 2 instead, shimmer of the worst film measured fell
-to 25 % rather than 31 %, and PSNR of a swaying head of hair by another 0.3 dB."""
+A greater one holds colours stiller and blurs what moves slowly (``docs/quality.md``)."""
 _NOISE_SHARE = 0.2
 _STEP = 4  # of the grid on which flicker is measured
 _ROUNDS = 3

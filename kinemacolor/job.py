@@ -11,6 +11,7 @@ film-colour.mp4.work/
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import shutil
@@ -33,6 +34,7 @@ from kinemacolor.memories import load_memory, save_memory
 from kinemacolor.plan import Plan, Segment
 from kinemacolor.survey import Survey
 from kinemacolor.video.film_sink import write_error
+from kinemacolor.video.output import image_target
 
 FORMAT = 1
 """Of the folder; another one is not gone on with."""
@@ -71,10 +73,20 @@ class Job:
                 if self._restart:
                     self._empty()
                 self._recognise()
+                self._sweep()
         except BaseException:
             self._unlock()
             raise
         return self
+
+    def _sweep(self) -> None:
+        """Removes what a run that was killed while joining left beside the output: nobody else is at work on it."""
+        stem = self.output.name if image_target(self.output) else self.output.stem
+        for left in self.output.absolute().parent.glob(f".{glob.escape(stem)}.partial-*"):
+            if left.is_dir():
+                shutil.rmtree(left)
+            elif left.suffix == self.output.suffix:
+                left.unlink()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

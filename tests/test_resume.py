@@ -154,6 +154,18 @@ def test_broken_off_in_each_segment(
     assert not work_folder(output).exists()
 
 
+@pytest.mark.parametrize("name", ["out.mp4", "pictures"])
+def test_what_a_killed_join_left_is_swept(film: Path, stills: list[Path], tmp_path: Path, name: str) -> None:
+    (tmp_path / ".out.partial-4711.mp4").write_bytes(b"half a film")
+    (tmp_path / ".outer.partial-4711.mp4").write_bytes(b"another film's")
+    (tmp_path / ".pictures.partial-4711").mkdir()
+    run(film, stills, tmp_path / name)
+    others = {".out.partial-4711.mp4", ".pictures.partial-4711"} - {
+        f".{Path(name).stem}.partial-4711{Path(name).suffix}"
+    }
+    assert {path.name for path in tmp_path.iterdir()} == {name, ".outer.partial-4711.mp4", *others}
+
+
 # --- something else --------------------
 
 

@@ -14,6 +14,7 @@ test: $(TEST)/.installed
 	$(TEST)/bin/ruff format --check .
 	$(TEST)/bin/mypy
 	OMP_NUM_THREADS=1 $(TEST)/bin/python -m pytest -n auto -q
+	$(TEST)/bin/python benchmarks/smoke.py
 
 docs: $(TEST)/.installed
 	$(TEST)/bin/python -m pip install --quiet ".[docs]"

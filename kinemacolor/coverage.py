@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kinemacolor.engine.protocol import Engine, cells
-from kinemacolor.frames import BoolArray, FloatArray, Reference
+from kinemacolor.frames import Array, BoolArray, FloatArray, Reference
 
 THINNING = 2
 """Cells of the engine's key grid, along each side, that become one of a ``Look``."""
@@ -171,16 +171,16 @@ def choose(queries: Sequence[Look], offers: Sequence[Look], most: int = 3, gain:
     return tuple(chosen)
 
 
-def carried(cosine: FloatArray, distance: float, reach: float = REACH) -> FloatArray:
+def carried(cosine: FloatArray, distance: float | Array, reach: float = REACH) -> FloatArray:
     """Support inside a shot: the cosine S, and of what it lacks to 1 the share exp(−distance / reach), in [0, 1].
 
     Args:
         cosine: best match of each cell.
-        distance: frames between the two.
+        distance: frames between the two, one for all or one for each.
         reach: frames.
     """
     matched = np.maximum(cosine, np.float32(0))
-    worth: FloatArray = matched + (1 - matched) * np.float32(np.exp(-distance / reach))
+    worth: FloatArray = matched + (1 - matched) * np.exp(-np.asarray(distance, np.float32) / np.float32(reach))
     return worth
 
 

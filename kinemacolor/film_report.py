@@ -65,8 +65,8 @@ def advise(confidence: FloatArray, shots: Sequence[Shot], most: int = ADVICE) ->
 
 
 def _painted(level: FloatArray, at: int) -> FloatArray:
-    distance = np.abs(np.arange(len(level)) - at)
-    return np.array([carried(np.asarray(s), d) for s, d in zip(level, distance, strict=True)], np.float32)
+    """Confidence of a shot's frames after frame ``at`` of it is painted."""
+    return carried(level, np.abs(np.arange(len(level)) - at))
 
 
 def _best(level: FloatArray, shot: Shot) -> tuple[int, float]:

@@ -65,7 +65,7 @@ class Summary:
         size: (width, height) of the film.
         network_size: (width, height) at which the network saw it.
         seconds: wall time from opening the film to its final name.
-        stage_seconds: busy time by stage: look, read, network, upsample, write, join. They overlap.
+        stage_seconds: busy time by stage: look, read, network, steady, upsample, write, join, report. They overlap.
         confidence: mean similarity to the references, in [-1, 1].
         warnings: what could not be kept, a line each.
         damage: None, or where and how the input broke off; what decodes was coloured.

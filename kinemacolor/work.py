@@ -96,7 +96,7 @@ class Work:
             seen, written = (stack.enter_context(self.open_film()) for _ in range(2))
             lightness = in_background(self._lightness(seen))
             answers = stack.enter_context(closing(in_background(self._answers(lightness))))
-            frames = stack.enter_context(closing(in_background(self._frames(written))))
+            frames = stack.enter_context(closing(in_background(_reading(written, self.todo, self.clock))))
             for segment in self.todo:
                 self._finish(segment, answers, frames, written.info)
 
@@ -129,9 +129,6 @@ class Work:
                 if count == segment.frames:
                     self._left(segment, "guide", guide)
                 yield lightness
-
-    def _frames(self, reader: VideoReader) -> Generator[Frame, None, None]:
-        yield from _reading(reader, self.todo, self.clock)
 
     def _answers(self, lightness: Generator[FloatArray, None, None]) -> Generator[Colours | None, None, None]:
         """The segments' frames in order, and after each segment None: by then its memories are kept."""

@@ -7,13 +7,14 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kinemacolor.cli.colorize import DAMAGED
 from kinemacolor.cli.progress import progress_line
 from kinemacolor.errors import InputError, OutputError, UsageError
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from kinemacolor.keyframes import Proposal
     from kinemacolor.video import VideoInfo, VideoReader
 
-DAMAGED = 3
-"""Exit code where the film broke off: what decodes was looked at."""
 AREA = 256 * 144
 """Pixels at which frames are compared."""
 FINEST = 4
@@ -165,20 +164,11 @@ def check_folder(folder: Path, film: str, overwrite: bool) -> None:
 
 def film_shots(reader: VideoReader, file: str | None, hidden: bool) -> tuple[Shot, ...]:
     """The shots: from a list, or found."""
-    from kinemacolor.shots import find_shots, thumbnail
-
-    def lumas(advance: Callable[[int, int | None], None] | None) -> Iterator[Array]:
-        for count, frame in enumerate(reader.frames(), start=1):
-            yield thumbnail(frame.luma, frame.coding.maximum)
-            if advance:
-                advance(count, reader.info.frames)
+    from kinemacolor.pipeline import look_at
+    from kinemacolor.stages import Clock
 
     with progress_line("finding shots", hidden=hidden) as advance:
-        if file is None:
-            return find_shots(lumas(advance))
-        from kinemacolor.shot_lists import read_shots
-
-        return read_shots(Path(file), sum(1 for _ in lumas(advance)), reader.info.rate)
+        return look_at(reader, None, None, Path(file) if file else "auto", Clock(), advance).shots
 
 
 def sample(shots: Sequence[Shot], every: int | None) -> list[int]:

@@ -61,6 +61,7 @@ def test_going_on_from_disk_is_going_on(tmp_path: Path, engine: Callable[[], Eng
     np.testing.assert_array_equal(found.ab, expected.ab)
     np.testing.assert_array_equal(found.similarity, expected.similarity)
     assert list(tmp_path.iterdir()) == [tmp_path / "memory.npz"]
+    save_memory(tmp_path / "again.npz", read)  # it is of the very types that may be written
 
 
 def test_what_no_engine_remembers_is_not_written(tmp_path: Path) -> None:

@@ -3,14 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from kinemacolor.binding import Binding
+from kinemacolor.binding import Binding, ReferenceFile, bind
 from kinemacolor.coverage import Look, choose, look
 from kinemacolor.engine.protocol import Engine
 from kinemacolor.frames import FloatArray, Reference, Shot
+from kinemacolor.mirroring import mirrored_stills, turned
+from kinemacolor.survey import Survey
+from kinemacolor.video import VideoInfo
 
 SHORT = 24
 """Frames of a shot up to which one frame stands for it; of longer ones three are looked at."""
+OUTSIDE = -1
+"""Frame of references that belong to a shot outside the part that is coloured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was settled about the references of a film.
+
+    Attributes:
+        shots: for each shot the numbers of those that colour it beside those bound to its frames, best first.
+        mirrored: numbers of those that lie the wrong way round.
+    """
+
+    shots: tuple[tuple[int, ...], ...]
+    mirrored: tuple[int, ...] = ()
+
+    def upright(self, references: Sequence[Reference]) -> list[Reference]:
+        """All of the film's references, those that lie the wrong way round turned."""
+        return [turned(one) if number in self.mirrored else one for number, one in enumerate(references)]
+
+
+def settle(
+    engine: Engine,
+    references: Sequence[Reference],
+    bindings: Sequence[Binding],
+    shots: Sequence[Shot],
+    sample: Callable[[int], FloatArray],
+) -> Choice:
+    """Finds the references that lie the wrong way round, and for each shot those that colour it; see ``assign``."""
+    mirrored = mirrored_stills(references, bindings, shots, sample)
+    faced = Choice((), mirrored).upright(references)
+    return Choice(tuple(assign(engine, faced, bindings, shots, sample)), mirrored)
 
 
 def assign(
@@ -72,3 +108,25 @@ def samples(shot: Shot) -> list[int]:
     length = shot.stop - shot.start
     shares = (1 / 2,) if length <= SHORT else (1 / 6, 1 / 2, 5 / 6)
     return [shot.start + int(length * share) for share in shares]
+
+
+def bound_frames(bindings: Sequence[Binding]) -> dict[int, int]:
+    """Frame → number of the reference bound to it."""
+    return {one.frame: number for number, one in enumerate(bindings) if one.frame is not None}
+
+
+def bindings_within(files: Sequence[ReferenceFile], found: Survey, info: VideoInfo) -> list[Binding]:
+    """Places in frames of the film, of which ``found`` may hold a part: then some may lie outside."""
+    first, numbers = found.first, range(found.first, found.first + found.frames)
+    shots = [Shot(shot.start - first, None if shot.stop is None else shot.stop - first) for shot in found.shots]
+    last = len(shots) + found.skipped
+    beyond = [bool(one.shot and (one.shot <= found.skipped or (one.shot > last and not found.whole))) for one in files]
+    asked = [
+        replace(one, shot=None if away or one.shot is None else one.shot - found.skipped)
+        for one, away in zip(files, beyond, strict=True)
+    ]
+    made = bind(asked, found.times(info.first_time), shots, numbers=numbers, partial=not found.whole)
+    return [
+        Binding(file, OUTSIDE if away else None if one.frame is None else first + one.frame, one.shot)
+        for file, one, away in zip(files, made, beyond, strict=True)
+    ]

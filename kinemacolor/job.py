@@ -3,6 +3,7 @@
 film-colour.mp4.work/
     job.json          what the film, references and settings are
     survey.npz        frame times and shots
+    choice.json       which references colour which shot
     000012.segment    encoded frames of a segment (for images a folder of them)
     000012.npz        its record; a segment that has one is finished
     000012.forward.npz …    memories that a neighbour begins with, by kind
@@ -16,8 +17,9 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +27,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from kinemacolor.assignment import Choice
 from kinemacolor.engine.protocol import Memory
 from kinemacolor.errors import InputError, OutputError, UsageError
 from kinemacolor.files import written_aside
@@ -36,7 +39,7 @@ from kinemacolor.survey import Survey
 from kinemacolor.video.film_sink import write_error
 from kinemacolor.video.output import image_target
 
-FORMAT = 1
+FORMAT = 2
 """Of the folder; another one is not gone on with."""
 
 
@@ -147,15 +150,21 @@ class Job:
             {"pts": found.pts, "shots": shots, "told": np.frombuffer(json.dumps(told).encode(), np.uint8)},
         )
 
-    def choice(self) -> list[tuple[int, ...]] | None:
-        """The references that each shot chose, where that was settled."""
+    def choice(self) -> Choice | None:
+        """What was settled about the references, if it was."""
         path = self.folder / "choice.json"
-        return [tuple(one) for one in json.loads(path.read_text("utf-8"))] if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            told = json.loads(path.read_text("utf-8"))
+            return Choice(tuple(tuple(one) for one in told["shots"]), tuple(told["mirrored"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(path, "cannot be read", "begin anew with --restart") from error
 
-    def keep_choice(self, chosen: Sequence[Sequence[int]]) -> None:
+    def keep_choice(self, choice: Choice) -> None:
         """Keeps it."""
         with self._writing(), written_aside(self.folder / "choice.json") as part:
-            part.write_text(json.dumps([list(one) for one in chosen]), "utf-8")
+            part.write_text(json.dumps(asdict(choice)), "utf-8")
 
     # --- segments --------------------
 

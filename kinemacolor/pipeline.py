@@ -14,32 +14,30 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from kinemacolor.assignment import assign
-from kinemacolor.binding import Binding, ReferenceFile, bind, read_reference, reference_files
+from kinemacolor.assignment import Choice, bindings_within, bound_frames, settle
+from kinemacolor.binding import ReferenceFile, read_reference, reference_files
 from kinemacolor.engine import Engine, open_engine
 from kinemacolor.errors import InputError, OutputError, UsageError
 from kinemacolor.film_report import film_report, write, write_overlay
-from kinemacolor.frames import FloatArray, Reference, Shot
+from kinemacolor.frames import Array, FloatArray, Reference, Shot
 from kinemacolor.identity import file_identity, reference_identity, shots_identity
 from kinemacolor.job import Job
 from kinemacolor.plan import LONGEST, Plan, make_plan
 from kinemacolor.references import network_size, to_reference
-from kinemacolor.shot_lists import read_shots
 from kinemacolor.stages import Clock
 from kinemacolor.steady import Steadier
-from kinemacolor.survey import Survey, survey, within
+from kinemacolor.survey import Survey, look_at
 from kinemacolor.upsample import Quality
 from kinemacolor.video import (
     ChromaFormat,
     CodecName,
-    VideoInfo,
     VideoReader,
     check_destination,
     join_segments,
@@ -48,9 +46,6 @@ from kinemacolor.video import (
 from kinemacolor.video.film_sink import rehearse
 from kinemacolor.video.output import CONTAINERS, image_target
 from kinemacolor.work import Look, Progress, Work, network_lightness
-
-OUTSIDE = -1
-"""Frame of references that belong to a shot outside the part that is coloured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,17 +179,9 @@ def colorize(
         "engine": dict(identity or {"name": runner.name, "block_size": runner.block_size, "propagate": propagate}),
         "shots": shots_identity(shots),
         "settings": {
-            **{"shape": shape, "encoding": [look.encoding.pixel_format, look.encoding.options], "codec": codec},
-            **{
-                "start": None if start is None else float(start),
-                "end": None if end is None else float(end),
-                "upsample": upsample,
-                "saturation": saturation,
-                "steady": steady,
-                "denoise_guide": denoise_guide,
-                "rate": str(rate),
-                "longest": longest,
-            },
+            **{"shape": shape, "encoding": [encoding.pixel_format, encoding.options], "codec": codec},
+            **{"start": start, "end": end, "upsample": upsample, "saturation": saturation, "steady": steady},
+            **{"denoise_guide": denoise_guide, "rate": str(rate), "longest": longest},
         },
     }
     with Job(output, told, restart=restart) as job:
@@ -207,26 +194,24 @@ def colorize(
             return found.told(VideoReader(film, rate=rate))
 
         with open_film() as sampled:
-            plan = _planned(job, sampled, runner, known, files, found, shape, longest)
-        work = Work(job, plan, look, runner, known, clock, open_film, progress)
+            choice, plan = _planned(job, sampled, runner, known, files, found, shape, longest)
+        work = Work(job, plan, look, runner, choice.upright(known), clock, open_film, progress)
         resumed = work.done
         work.colour()
-        records = [job.record(segment) for segment in plan.segments]
-        confidence = np.concatenate([record["confidence"] for record in records])
+        confidence, regions = _confidence(job, plan)
         with clock.stage("join"):
             paths = [job.path(segment) for segment in plan.segments]
             options: dict[str, Any] = {"overwrite": overwrite, "strict": strict, "start": start, "end": end}
-            warnings = join_segments(output, reader, paths, look.encoding, **options)
-        if report or overlay:
+            warnings = join_segments(output, reader, paths, encoding, **options)
+        warnings += [f"{files[k].path}: shows the film mirrored, and was turned round" for k in choice.mirrored]
+        if overlay:
             with clock.stage("report"):
-                regions = np.concatenate([record["regions"] for record in records])
-                if overlay:
-                    write_overlay(Path(overlay), output, regions, info.rate)
-                if report:
-                    names = [file.path.name for file in files]
-                    bound = bound_frames(bindings_within(files, found, info))
-                    facts = (output, info.rate, plan, names, bound, confidence, warnings, found.first)
-                    write(Path(report), film_report(*facts), regions)
+                write_overlay(Path(overlay), output, regions, info.rate)
+        if report:
+            with clock.stage("report"):
+                names, bound = [file.path.name for file in files], bound_frames(bindings_within(files, found, info))
+                facts = (output, info.rate, plan, names, bound, confidence, warnings, found.first)
+                write(Path(report), film_report(*facts), regions)
         job.remove()
     return Summary(
         output=output,
@@ -292,38 +277,6 @@ def _reachable(path: str | Path, kind: type[InputError] | type[OutputError]) -> 
         raise kind(path, problem, "check its name and the permissions of its folder") from error
 
 
-def look_at(
-    reader: VideoReader,
-    start: float | None,
-    end: float | None,
-    shots: Literal["auto", "none"] | Path | Sequence[Shot],
-    clock: Clock,
-    looking: Progress | None,
-) -> Survey:
-    """The first look, with the shots that were asked for."""
-    expected = expected_frames(reader.info, start, end)
-    report = (lambda seen: looking(seen, expected)) if looking else None
-    known = None if shots == "auto" else [Shot(0)] if isinstance(shots, str | Path) else shots
-    with clock.stage("look"):
-        found = survey(reader, start=start, end=end, shots=known, report=report)
-        if isinstance(shots, Path):
-            count = found.frames if found.whole else sum(1 for _ in reader.frames())
-            listed = read_shots(shots, count, reader.info.rate)
-            inside = within(listed, found.first, found.first + found.frames)
-            skipped = sum(shot.stop is not None and shot.stop <= found.first for shot in listed)
-            found = replace(found, shots=tuple(inside), skipped=skipped)
-    return found
-
-
-def expected_frames(info: VideoInfo, start: float | None, end: float | None) -> int | None:
-    """Frames between ``start`` and ``end`` (seconds), as far as the container tells."""
-    if info.frames is None:
-        return None
-    rate = float(info.rate)
-    first, last = (math.ceil(seconds * rate - 1e-6) for seconds in (start or 0.0, end or 0.0))
-    return max(0, (info.frames if end is None else min(info.frames, last)) - first)
-
-
 def _planned(
     job: Job,
     reader: VideoReader,
@@ -333,7 +286,7 @@ def _planned(
     found: Survey,
     shape: tuple[int, int],
     longest: int,
-) -> Plan:
+) -> tuple[Choice, Plan]:
     """References bound, chosen for each shot, and the film divided."""
 
     def sample(index: int) -> FloatArray:
@@ -341,30 +294,18 @@ def _planned(
         return network_lightness(frame, shape)
 
     bindings = bindings_within(files, found, reader.info)
-    chosen = job.choice()
-    if chosen is None:
-        chosen = assign(engine, references, bindings, found.shots, sample)
-        job.keep_choice(chosen)
-    return make_plan(found.shots, bound_frames(bindings), chosen, longest=longest)
+    choice = job.choice()
+    if choice is None:
+        choice = settle(engine, references, bindings, found.shots, sample)
+        job.keep_choice(choice)
+    return choice, make_plan(found.shots, bound_frames(bindings), choice.shots, longest=longest)
 
 
-def bound_frames(bindings: Sequence[Binding]) -> dict[int, int]:
-    """Frame → number of the reference bound to it."""
-    return {one.frame: number for number, one in enumerate(bindings) if one.frame is not None}
+# --- after the last one --------------------
 
 
-def bindings_within(files: Sequence[ReferenceFile], found: Survey, info: VideoInfo) -> list[Binding]:
-    """Places in frames of the film, of which ``found`` may hold a part: then some may lie outside."""
-    first, numbers = found.first, range(found.first, found.first + found.frames)
-    shots = [Shot(shot.start - first, None if shot.stop is None else shot.stop - first) for shot in found.shots]
-    last = len(shots) + found.skipped
-    beyond = [bool(one.shot and (one.shot <= found.skipped or (one.shot > last and not found.whole))) for one in files]
-    asked = [
-        replace(one, shot=None if away or one.shot is None else one.shot - found.skipped)
-        for one, away in zip(files, beyond, strict=True)
-    ]
-    made = bind(asked, found.times(info.first_time), shots, numbers=numbers, partial=not found.whole)
-    return [
-        Binding(file, OUTSIDE if away else None if one.frame is None else first + one.frame, one.shot)
-        for file, one, away in zip(files, made, beyond, strict=True)
-    ]
+def _confidence(job: Job, plan: Plan) -> tuple[FloatArray, Array]:
+    """Of each frame (T,), and of its regions (T, rows, columns)."""
+    records = [job.record(segment) for segment in plan.segments]
+    confidence, regions = (np.concatenate([one[name] for one in records]) for name in ("confidence", "regions"))
+    return confidence, regions

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from kinemacolor.assignment import assign, offered
+from kinemacolor.assignment import bindings_within, offered, settle
 from kinemacolor.binding import ReferenceFile, read_reference
 from kinemacolor.color import lab_to_rgb
 from kinemacolor.engine import Bank, Engine
 from kinemacolor.frames import Array, Shot
-from kinemacolor.pipeline import bindings_within
 from kinemacolor.references import network_size, to_reference
 from kinemacolor.survey import Survey
 from kinemacolor.video import VideoReader
@@ -90,7 +89,8 @@ def preview(
         (frame,) = reader.frames(first=index, last=index + 1)
         return network_lightness(frame, shape)
 
-    chosen = assign(engine, references, bindings, found.shots, sample)
+    choice = settle(engine, references, bindings, found.shots, sample)
+    references = choice.upright(references)
     wanted = chosen_frames(found.shots, every)
     samples: list[Sample] = []
     bank: Bank | None = None
@@ -99,7 +99,7 @@ def preview(
         number = next(k for k, shot in enumerate(found.shots) if index in shot)
         own = [k for k, one in enumerate(bindings) if one.frame is not None and one.frame in found.shots[number]]
         nearest = sorted(own, key=lambda k: abs((bindings[k].frame or 0) - index))[:2]
-        numbers = tuple(sorted({*nearest, *chosen[number][: 3 - len(nearest)]})) or tuple(
+        numbers = tuple(sorted({*nearest, *choice.shots[number][: 3 - len(nearest)]})) or tuple(
             offered(bindings, number, found.shots[number])
         )
         if bank is None or numbers != banked:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kinemacolor.frames import FloatArray, Shot
+from kinemacolor.shot_lists import read_shots
 from kinemacolor.shots import find_shots, thumbnail
-from kinemacolor.video import VideoReader
+from kinemacolor.stages import Clock
+from kinemacolor.video import VideoInfo, VideoReader
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +57,38 @@ class Survey:
         if self.whole:
             reader.recall(None if self.repaired else [int(one) * self.time_base for one in self.pts])
         return reader
+
+
+def look_at(
+    reader: VideoReader,
+    start: float | None,
+    end: float | None,
+    shots: Literal["auto", "none"] | Path | Sequence[Shot],
+    clock: Clock,
+    looking: Callable[[int, int | None], None] | None,
+) -> Survey:
+    """The first look, with the shots that were asked for."""
+    expected = expected_frames(reader.info, start, end)
+    report = (lambda seen: looking(seen, expected)) if looking else None
+    known = None if shots == "auto" else [Shot(0)] if isinstance(shots, str | Path) else shots
+    with clock.stage("look"):
+        found = survey(reader, start=start, end=end, shots=known, report=report)
+        if isinstance(shots, Path):
+            count = found.frames if found.whole else sum(1 for _ in reader.frames())
+            listed = read_shots(shots, count, reader.info.rate)
+            inside = within(listed, found.first, found.first + found.frames)
+            skipped = sum(shot.stop is not None and shot.stop <= found.first for shot in listed)
+            found = replace(found, shots=tuple(inside), skipped=skipped)
+    return found
+
+
+def expected_frames(info: VideoInfo, start: float | None, end: float | None) -> int | None:
+    """Frames between ``start`` and ``end`` (seconds), as far as the container tells."""
+    if info.frames is None:
+        return None
+    rate = float(info.rate)
+    first, last = (math.ceil(seconds * rate - 1e-6) for seconds in (start or 0.0, end or 0.0))
+    return max(0, (info.frames if end is None else min(info.frames, last)) - first)
 
 
 def survey(

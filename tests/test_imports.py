@@ -40,6 +40,7 @@ LAYERS = (
     (
         "coverage",
         "keyframes",
+        "mirroring",
         "assignment",
         "plan",
         "colouring",

@@ -22,8 +22,9 @@ from kinemacolor.engine import Bank, Engine, Memory, Step, open_engine
 from kinemacolor.engine.protocol import cells
 from kinemacolor.errors import InputError, UsageError
 from kinemacolor.frames import Array, FloatArray, Frame, Reference
-from kinemacolor.pipeline import Summary, colorize, expected_frames
+from kinemacolor.pipeline import Summary, colorize
 from kinemacolor.stages import QUEUE, STAGE_THREAD, in_background
+from kinemacolor.survey import expected_frames
 from kinemacolor.video import SegmentWriter, VideoReader
 from tests.media import Film, make_film
 from tests.stills import grey, halves, write_still
@@ -212,6 +213,22 @@ def test_pixels_that_are_not_square_are_seen_in_the_films_shape(tmp_path: Path, 
     summary = colorize(tmp_path / "film.mp4", [still], tmp_path / "out.mp4", engine=engine, size=64)
     assert engine.shapes == {(64, 96)} == {engine.references[0].size}
     assert summary.network_size == (96, 64)
+
+
+def test_a_mirrored_still_is_turned_and_told_of(tmp_path: Path) -> None:
+    picture = halves()
+    write_images(tmp_path / "in", [grey(picture)] * 3)
+    write_still(tmp_path / "still.png", picture)
+    write_still(tmp_path / "turned.png", np.ascontiguousarray(picture[:, ::-1]))
+    seen = []
+    for name in ("still", "turned"):
+        engine = Fake()
+        summary = colorize(
+            tmp_path / "in", [tmp_path / f"{name}.png"], tmp_path / f"{name}.mp4", engine=engine, size=64
+        )
+        seen.append((engine.references[-1], [line.split(": ", 1)[1] for line in summary.warnings]))
+    assert [warnings for _, warnings in seen] == [[], ["shows the film mirrored, and was turned round"]]
+    np.testing.assert_allclose(seen[0][0].ab, seen[1][0].ab, atol=1e-3)
 
 
 def test_stages_work_beside_one_another(film: Path, still: Path) -> None:

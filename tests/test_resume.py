@@ -245,7 +245,7 @@ def test_two_runs_do_not_meet(begun: Path, stills: list[Path]) -> None:
     assert again(begun, stills).frames == FRAMES
 
 
-@pytest.mark.parametrize("name", ["000002.segment", "000002.npz", "survey.npz", "job.json"])
+@pytest.mark.parametrize("name", ["000002.segment", "000002.npz", "survey.npz", "choice.json", "job.json"])
 def test_torn_work_is_one_line(begun: Path, stills: list[Path], name: str) -> None:
     path = work_folder(begun) / name
     path.write_bytes(path.read_bytes()[:40])
@@ -257,5 +257,5 @@ def test_torn_work_is_one_line(begun: Path, stills: list[Path], name: str) -> No
 
 def test_folders_of_another_version(begun: Path, stills: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job, "FORMAT", job.FORMAT + 1)
-    with pytest.raises(UsageError, match="format: 1 → 2"):
+    with pytest.raises(UsageError, match="format: 2 → 3"):
         again(begun, stills)

@@ -218,9 +218,9 @@ def _preview(
     asked: Project, engine: Engine, shots: Any, rate: Any, every: int, *, overwrite: bool, hidden: bool
 ) -> None:
     """Writes a sheet in place of a film."""
-    from kinemacolor.pipeline import look_at
     from kinemacolor.preview import SIDE, preview, write_preview
     from kinemacolor.stages import Clock
+    from kinemacolor.survey import look_at
     from kinemacolor.video import VideoReader
 
     assert asked.film is not None

@@ -164,8 +164,8 @@ def check_folder(folder: Path, film: str, overwrite: bool) -> None:
 
 def film_shots(reader: VideoReader, file: str | None, hidden: bool) -> tuple[Shot, ...]:
     """The shots: from a list, or found."""
-    from kinemacolor.pipeline import look_at
     from kinemacolor.stages import Clock
+    from kinemacolor.survey import look_at
 
     with progress_line("finding shots", hidden=hidden) as advance:
         return look_at(reader, None, None, Path(file) if file else "auto", Clock(), advance).shots

@@ -18,6 +18,7 @@ from kinemacolor.engine.protocol import Memory
 from kinemacolor.errors import InputError, UsageError
 from kinemacolor.evaluation.clips import Clip, Truth, digest
 from kinemacolor.frames import Array, Reference
+from kinemacolor.mirroring import upright
 from kinemacolor.weights import RELEASED
 
 ENDINGS: dict[str, dict[str, Any]] = {"": {}, "-alone": {"propagate": False}, "-memory": {"color_memory": True}}
@@ -199,7 +200,7 @@ class Colouring:
 
 
 def colour(method: Method, truth: Truth, references: list[Reference], *, threads: int = 1) -> Colouring:
-    """Runs a method over a clip.
+    """Runs a method over a clip; as with a film, a reference that mirrors the clip's first frame is turned round.
 
     Raises:
         InputError: results of another tool are incomplete or of another size.
@@ -210,6 +211,7 @@ def colour(method: Method, truth: Truth, references: list[Reference], *, threads
         results = External(method.path)
         return Colouring(results.frames(truth.clip.name, len(truth), truth.length, size, truth.own_size), None, None)
     engine = method.open(threads)
+    references = [upright(reference, truth.lightness[:1]) for reference in references]
     begin = time.perf_counter()
     bank = engine.start(references)
     memory: Memory | None = None

@@ -16,6 +16,8 @@ SHARPNESS = 20.0
 """Initial weight of similarities in the gate: a difference of 0.05 in cosine is one unit of the softmax."""
 MARGIN = 0.15
 """How far, at first, s_P may be below the best match before the best match is preferred (cosine)."""
+COARSE = -0.15
+"""The same for the match of the second, coarse head: at first it counts only where the first one fails."""
 DOUBT = 0.1
 """Similarity below which, at first, a colour is worth less than none."""
 
@@ -122,6 +124,7 @@ class ColorizationSubnet(nn.Module):
         self.last = nn.Conv2d(fine[0], 2 + choices if self.gated else 2, 1)
         if self.gated:
             margins = torch.zeros(choices)
+            margins[1 : config.heads] = COARSE
             if config.propagation:
                 margins[config.heads] = MARGIN
             if config.neutral:

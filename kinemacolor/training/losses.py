@@ -87,6 +87,20 @@ def l1(prediction: Tensor, truth: Tensor) -> Tensor:
     return (_full(prediction) - truth.detach()).abs().mean()
 
 
+def relative(prediction: Tensor, truth: Tensor, floor: float = 1.0) -> Tensor:
+    """Mean over frames of log(1 + e / floor), e the mean |ã − a| of a frame.
+
+    As in PSNR, an error halved counts the same on an easy frame as on a hard one.
+
+    Args:
+        prediction, truth: a*, b* (…, 2, H, W).
+        floor: Lab units; errors far below it hardly count.
+    """
+    _same(prediction, truth, 2)
+    error = (_full(prediction) - truth.detach()).abs().mean(dim=(-3, -2, -1))
+    return torch.log1p(error / floor).mean()
+
+
 def perceptual(features: Features, lightness: Tensor, prediction: Tensor, truth: Tensor) -> Tensor:
     """Equation 9: mean squared difference of activation maps of R'G'B'; the mean over maps where there are several.
 
@@ -197,7 +211,7 @@ def gate(
     truth: Tensor,
     offered: Tensor | None = None,
     *,
-    temperature: float = 2.0,
+    temperature: float = 0.5,
     enough: float = 10.0,
 ) -> Tensor:
     """Which candidate colour is nearest the truth: cross-entropy of the gate with the answer, less its least value.

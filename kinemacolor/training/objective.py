@@ -65,6 +65,8 @@ class Objective:
         made: dict[str, Tensor] = {}
         if part.l1.due(step):
             made["l1"] = losses.l1(block.ab, truth)
+        if part.relative.due(step):
+            made["relative"] = losses.relative(block.ab, truth)
         if part.candidates.due(step) and block.candidates is not None:
             offers = block.candidates[:, :, : self._heads]
             made["candidates"] = losses.l1(offers, truth.unsqueeze(2).expand_as(offers))

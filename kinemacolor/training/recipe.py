@@ -132,6 +132,8 @@ class LossPart(Record):
 
     l1: Loss = Term(weight=0.5)
     """Equation 8, on the result."""
+    relative: Loss = Term()
+    """The logarithm of each frame's error: easy frames count as much as hard ones."""
     candidates: Loss = Term()
     """The same on W_1 and W_2, so that the heads learn directly; for a gated output."""
     gate: Loss = Term()

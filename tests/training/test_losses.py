@@ -158,13 +158,26 @@ def test_adversarial_signs_and_gradients() -> None:
     assert fake.grad.abs().sum() > 0
 
 
+def test_relative_counts_each_frame_by_the_share_of_its_error() -> None:
+    truth, prediction = noise(B, 3, 2, H, W), noise(B, 3, 2, H, W, seed=1)
+    errors = [(prediction - truth)[b, n].abs().mean().item() for b, n in np.ndindex(B, 3)]
+    expected = sum(math.log(1 + error / 2) for error in errors) / len(errors)
+    assert losses.relative(prediction, truth, floor=2.0).item() == pytest.approx(expected)
+    frames = wanted(torch.stack([truth[:, 0] + 40, truth[:, 0] + 4], dim=1))
+    losses.relative(frames, truth[:, :1].expand_as(frames), floor=1e-9).backward()
+    assert frames.grad is not None
+    pull = frames.grad.abs().sum(dim=(0, 2, 3, 4))
+    assert pull[1] == pytest.approx(10 * pull[0])  # a tenth of the error, so ten times the gradient
+    assert losses.relative(truth, truth) == 0
+
+
 def gate_by_loop(logits: Tensor, candidates: Tensor, truth: Tensor, offered: Tensor) -> float:
     _, _, count, height, width = logits.shape
     total = weights = 0.0
     for b, n, y, x in np.ndindex(*logits.shape[:2], height, width):
         there = [k for k in range(count) if offered[b, n, k, y, x] > 0]
         gaps = [float((candidates[b, n, k, :, y, x] - truth[b, n, :, y, x]).norm()) for k in there]
-        answer = [math.exp(-gap / 2) for gap in gaps]
+        answer = [math.exp(-gap / 0.5) for gap in gaps]
         gate = [math.exp(logits[b, n, k, y, x].item()) for k in there]
         lost = sum(
             a / sum(answer) * math.log(a / sum(answer) / (g / sum(gate))) for a, g in zip(answer, gate, strict=True)

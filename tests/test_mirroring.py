@@ -1,0 +1,70 @@
+"""Stills that lie the wrong way round are found and turned; others are left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kinemacolor.binding import Binding, ReferenceFile
+from kinemacolor.frames import FloatArray, Reference, Shot
+from kinemacolor.mirroring import mirrored_stills, shows_mirrored, turned, upright
+from tests.engine.conformance import reference_of, scene
+
+FILM, COLOURS = scene(73, 101, 30, shift=1.0)
+SHOTS = [Shot(0, 10), Shot(10, 30)]
+
+
+def still(frame: int) -> Reference:
+    return reference_of(FILM[frame], COLOURS[frame])
+
+
+def place(frame: int | None = None, shot: int | None = None) -> Binding:
+    return Binding(ReferenceFile(Path("still.png")), frame, shot)
+
+
+def test_turning_twice_changes_nothing() -> None:
+    mask = np.ones((73, 101), bool)
+    mask[:, :30] = False
+    once = turned(Reference(FILM[0], COLOURS[0], mask, "still.png", 3))
+    assert (once.name, once.frame) == ("still.png", 3)
+    assert not once.mask[:, -30:].any()
+    again = turned(once)
+    for name in ("lightness", "ab", "mask"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(Reference(FILM[0], COLOURS[0], mask), name))
+
+
+def test_a_mirrored_still_is_turned_and_another_is_not() -> None:
+    assert upright(still(0), FILM[:1]) is not None
+    assert not shows_mirrored(still(0), FILM[:1])
+    np.testing.assert_array_equal(upright(turned(still(0)), FILM[:1]).ab, COLOURS[0])
+    other, colours = scene(73, 101, seed=9)
+    assert not shows_mirrored(turned(reference_of(other[0], colours[0])), FILM[:1])
+
+
+def test_a_scene_that_is_alike_on_both_sides_is_left() -> None:
+    both = (FILM[0] + FILM[0][:, ::-1]) / 2 + 0.02 * FILM[0]
+    assert not shows_mirrored(turned(reference_of(both, COLOURS[0])), both[None])
+
+
+@pytest.mark.parametrize(
+    ("binding", "looked"),
+    [
+        (place(7, 0), [7]),
+        (place(shot=1), [10]),
+        (place(), [0, 10]),
+        (place(-1), []),  # it belongs to a part of the film that is not coloured
+    ],
+)
+def test_which_frames_are_looked_at(binding: Binding, looked: list[int]) -> None:
+    asked: list[int] = []
+
+    def sample(index: int) -> FloatArray:
+        asked.append(index)
+        return FILM[index]
+
+    shown = looked[-1] if looked else 0
+    stills = [turned(still(shown)), still(shown)]
+    assert mirrored_stills(stills, [binding, binding], SHOTS, sample) == ((0,) if looked else ())
+    assert asked == looked  # once each

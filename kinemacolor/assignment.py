@@ -117,7 +117,7 @@ def bound_frames(bindings: Sequence[Binding]) -> dict[int, int]:
 
 def bindings_within(files: Sequence[ReferenceFile], found: Survey, info: VideoInfo) -> list[Binding]:
     """Places in frames of the film, of which ``found`` may hold a part: then some may lie outside."""
-    first, numbers = found.first, range(found.first, found.first + found.frames)
+    first, numbers = found.first, found.numbers(info)
     shots = [Shot(shot.start - first, None if shot.stop is None else shot.stop - first) for shot in found.shots]
     last = len(shots) + found.skipped
     beyond = [bool(one.shot and (one.shot <= found.skipped or (one.shot > last and not found.whole))) for one in files]

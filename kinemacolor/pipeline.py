@@ -180,8 +180,8 @@ def colorize(
         "shots": shots_identity(shots),
         "settings": {
             **{"shape": shape, "encoding": [encoding.pixel_format, encoding.options], "codec": codec},
-            **{"start": start, "end": end, "upsample": upsample, "saturation": saturation, "steady": steady},
-            **{"denoise_guide": denoise_guide, "rate": str(rate), "longest": longest},
+            **{"start": _seconds(start), "end": _seconds(end), "rate": str(rate), "longest": longest},
+            **{"upsample": upsample, "saturation": saturation, "steady": steady, "denoise_guide": denoise_guide},
         },
     }
     with Job(output, told, restart=restart) as job:
@@ -242,6 +242,10 @@ def _reference_files(
     if not found:
         raise UsageError("--reference", "no coloured still was given", "give at least one image")
     return tuple(found)
+
+
+def _seconds(time: float | Fraction | None) -> float | None:
+    return None if time is None else float(time)
 
 
 def _check_arguments(size: int | None, start: float | None, end: float | None, saturation: float) -> None:

@@ -52,6 +52,12 @@ class Survey:
         """Seconds from ``origin`` at which the frames are shown."""
         return [int(one) * self.time_base - origin for one in self.pts]
 
+    def numbers(self, info: VideoInfo) -> Sequence[int]:
+        """By which people call the frames: those in the names of the film's images, else their indices."""
+        if info.numbers is None:
+            return range(self.first, self.first + self.frames)
+        return [info.numbers[position] for position in self.pts]
+
     def told(self, reader: VideoReader) -> VideoReader:
         """A reader of the same film, told the frames' times where these are all of them: it finds places sooner."""
         if self.whole:

@@ -14,11 +14,14 @@ import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
+from kinemacolor.assignment import bindings_within
+from kinemacolor.binding import reference_files
 from kinemacolor.cli.keyframes import keyframes, sample
 from kinemacolor.errors import KinemacolorError
 from kinemacolor.frames import Array, Shot
 from kinemacolor.references import read_still
 from kinemacolor.shot_lists import write_shots
+from kinemacolor.survey import survey
 from kinemacolor.video import VideoReader
 
 from .media import Film, make_film
@@ -78,6 +81,23 @@ def test_a_proposal_is_exported(tmp_path: Path) -> None:
     assert f"{folder}: 2 frames to paint, in 2 of 3 shots" in result.stdout
     assert told["met"]
     assert names(tmp_path) == ["paint", "rooms"]  # nothing is left beside it
+
+
+def test_exports_of_images_have_the_images_numbers(tmp_path: Path) -> None:
+    film, folder = rooms(tmp_path / "rooms.film"), tmp_path / "paint"
+    for file in sorted(film.iterdir(), reverse=True):
+        file.rename(film / f"reel2_{int(file.stem) + 86401:06d}.png")
+    run(film, "-o", folder, "--size", 32, "--threshold", 0.9)
+    told = json.loads((folder / "proposal.json").read_text())
+    for pick in told["picks"]:
+        assert pick["file"] == f"{pick['frame'] + 86401:07d}.png"
+        image = cv2.imread(str(folder / pick["file"]), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(image, np.dstack([room(2 if pick["shot"] == 1 else 1)] * 3))
+    with VideoReader(film) as reader:
+        found = survey(reader)
+        files = reference_files([folder / pick["file"] for pick in told["picks"]])
+        bound = [one.frame for one in bindings_within(files, found, reader.info)]
+    assert bound == [pick["frame"] for pick in told["picks"]]
 
 
 def test_the_proposal_as_json_says_the_same(tmp_path: Path) -> None:

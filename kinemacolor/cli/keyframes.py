@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kinemacolor.engine import Engine
     from kinemacolor.frames import Array, Frame, Shot
     from kinemacolor.keyframes import Proposal
+    from kinemacolor.survey import Survey
     from kinemacolor.video import VideoInfo, VideoReader
 
 AREA = 256 * 144
@@ -92,14 +93,15 @@ def keyframes(
         info = reader.info
         aspect = float(info.width * info.sample_aspect_ratio) / info.height
         shape = network_size(aspect, 1, area=AREA, side=size)
-        found = film_shots(reader, shots, hidden)
+        found = film_survey(reader, shots, hidden)
         damage = reader.damage  # later passes may end before they meet it
-        sampled = sample(found, every)
+        sampled = sample(found.shots, every)
         looks = film_looks(reader, eyes, sampled, shape, hidden)
         with progress_line("comparing", hidden=hidden, unit="frames a second") as advance:
-            proposal = propose(looks, sampled, found, threshold=threshold, budget=budget, progress=advance)
-        told = {"film": film, "engine": eyes.name, "size": [shape[1], shape[0]], **record(proposal, info)}
-        export(reader, proposal, folder, told, overwrite, hidden)
+            proposal = propose(looks, sampled, found.shots, threshold=threshold, budget=budget, progress=advance)
+        numbers = found.numbers(info)
+        told = {"film": film, "engine": eyes.name, "size": [shape[1], shape[0]], **record(proposal, info, numbers)}
+        export(reader, proposal, folder, told, numbers, overwrite, hidden)
     if as_json:
         print(json.dumps(told, indent=2))
     elif not quiet:
@@ -162,13 +164,13 @@ def check_folder(folder: Path, film: str, overwrite: bool) -> None:
 # --- the film --------------------
 
 
-def film_shots(reader: VideoReader, file: str | None, hidden: bool) -> tuple[Shot, ...]:
-    """The shots: from a list, or found."""
+def film_survey(reader: VideoReader, file: str | None, hidden: bool) -> Survey:
+    """The film's frames, and its shots: from a list, or found."""
     from kinemacolor.stages import Clock
     from kinemacolor.survey import look_at
 
     with progress_line("finding shots", hidden=hidden) as advance:
-        return look_at(reader, None, None, Path(file) if file else "auto", Clock(), advance).shots
+        return look_at(reader, None, None, Path(file) if file else "auto", Clock(), advance)
 
 
 def sample(shots: Sequence[Shot], every: int | None) -> list[int]:
@@ -218,9 +220,20 @@ def wanted(reader: VideoReader, indices: Sequence[int]) -> Iterator[Frame]:
 
 
 def export(
-    reader: VideoReader, proposal: Proposal, folder: Path, told: dict[str, Any], overwrite: bool, hidden: bool
-) -> None:
-    """Writes the frames, the sheet and the proposal; the folder gets them when all of them are there."""
+    reader: VideoReader, proposal: Proposal, folder: Path, told: dict[str, Any], numbers: Sequence[int],
+    overwrite: bool, hidden: bool,
+) -> None:  # fmt: skip
+    """Writes the frames, the sheet and the proposal; the folder gets them when all of them are there.
+
+    Args:
+        reader: of the film.
+        proposal: the frames.
+        folder: where they go.
+        told: the proposal's record.
+        numbers: by which people call the film's frames.
+        overwrite: whether an earlier proposal goes.
+        hidden: whether there is no progress line.
+    """
     import cv2
 
     from kinemacolor.sheets import sheet, write_sheet
@@ -233,11 +246,11 @@ def export(
             good, png = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
             if not good:
                 raise OutputError(folder, f"frame {frame.index} could not be encoded", "convert the film first")
-            (partial / f"{frame.index:07d}.png").write_bytes(png.tobytes())
+            (partial / file_name(numbers[frame.index])).write_bytes(png.tobytes())
             height = max(1, round(image.shape[0] * CELL / image.shape[1]))
             picture = cv2.resize(image, (CELL, height), interpolation=cv2.INTER_AREA)
             picture = (picture >> (8 * (picture.itemsize - 1))).astype("uint8")
-            small.append((f"{orders[frame.index]}: {frame.index:07d}", picture))
+            small.append((f"{orders[frame.index]}: {numbers[frame.index]:07d}", picture))
             if advance:
                 advance(len(small), len(orders))
         write_sheet(partial / SHEET, sheet(small, columns=max(COLUMNS, len(small) // 200), width=CELL))
@@ -286,8 +299,14 @@ def _aside(folder: Path, overwrite: bool) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def record(proposal: Proposal, info: VideoInfo) -> dict[str, Any]:
-    """A proposal as JSON-ready values: frames as indices in the film, times in seconds at its declared rate."""
+def file_name(number: int) -> str:
+    """Of an exported frame; painted under this name, it is bound to that frame."""
+    return f"{number:07d}.png"
+
+
+def record(proposal: Proposal, info: VideoInfo, numbers: Sequence[int]) -> dict[str, Any]:
+    """A proposal as JSON-ready values: frames as indices in the film, files by the numbers that people call them,
+    times in seconds at the film's declared rate."""
     rate = float(info.rate)
     return {
         "threshold": proposal.threshold,
@@ -297,7 +316,7 @@ def record(proposal: Proposal, info: VideoInfo) -> dict[str, Any]:
         "picks": [
             {
                 "frame": pick.frame,
-                "file": f"{pick.frame:07d}.png",
+                "file": file_name(numbers[pick.frame]),
                 "seconds": round(pick.frame / rate, 3),
                 "shot": pick.shot,
                 "gain": round(pick.gain, 5),

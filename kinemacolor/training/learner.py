@@ -44,8 +44,9 @@ def make_learner(recipe: Recipe, network: Network, device: torch.device | str) -
     if recipe.run.channels_last:
         network = network.to(memory_format=torch.channels_last)
     network.train()
-    if recipe.network.freeze_backbone:
-        network.features.requires_grad_(False)
+    for name, part in network.named_children():
+        if name in recipe.network.freeze:
+            part.requires_grad_(False)
     discriminator = Discriminator().to(device).train() if recipe.losses.adversarial.weight else None
     backbone = list(network.features.parameters())
     if network.config.tap_shortcut:  # a projection of its features, right from the start

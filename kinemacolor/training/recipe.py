@@ -53,8 +53,8 @@ class NetworkPart(Record):
     """A .safetensors file of the same configuration to start from (then ``basis`` does nothing)."""
     vistr: str | None = None
     """A published VisTR checkpoint to start the Transformer branch from (section 4)."""
-    freeze_backbone: bool = False
-    """Whether the feature network keeps its weights."""
+    freeze: tuple[Literal["features", "correspondence", "linkage", "colorization"], ...] = ()
+    """Subnets that keep their weights; ``features`` is the pretrained network."""
     calibration: NonNegativeInt = 0
     """Batches over which batch normalisation outside the pretrained feature network takes its statistics before the
     first step, so that it can be frozen from the start."""

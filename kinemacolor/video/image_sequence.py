@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 IMAGE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".dpx", ".exr", ".webp", ".pgm", ".ppm"})
 _PATTERN = re.compile(r"%(?:0(\d+))?d")
+_NUMBER = re.compile(r"[0-9]+$")
 
 
 def is_image_source(path: Path) -> bool:
@@ -42,6 +44,13 @@ def pattern_regex(name: str) -> re.Pattern[str] | None:
         return None
     digits = rf"\d{{{int(match[1])},}}" if match[1] else r"0|[1-9]\d*"
     return re.compile(f"{re.escape(name[: match.start()])}({digits}){re.escape(name[match.end() :])}")
+
+
+def _rising(found: Sequence[re.Match[str] | None]) -> tuple[int, ...] | None:
+    """The numbers, where each is larger than the one before it."""
+    numbers = tuple(int(match[0]) for match in found if match)
+    rise = len(numbers) == len(found) and all(a < b for a, b in pairwise(numbers))
+    return numbers if rise else None
 
 
 def _natural(path: Path) -> list[tuple[bool, int, str]]:
@@ -81,6 +90,7 @@ class ImageSequence:
             tags=picture_tags(first),
             codec="image",
             container="image2",
+            numbers=_rising([_NUMBER.search(file.stem) for file in self.files]),
         )
 
     def frames(self, notes: Damage, chroma: bool) -> Generator[Frame, None, None]:

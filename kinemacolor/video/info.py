@@ -87,6 +87,7 @@ class VideoInfo:
         video_metadata: the video stream's tags.
         chapters: as PyAV gives them: id, start, end, time_base, metadata.
         display_matrix: nine numbers in FFmpeg's layout, or None.
+        numbers: of a film of images, those in which their names end, where they rise from image to image; else None.
     """
 
     path: Path
@@ -110,6 +111,7 @@ class VideoInfo:
     video_metadata: dict[str, str] = field(default_factory=dict)
     chapters: tuple[Any, ...] = ()
     display_matrix: tuple[int, ...] | None = None
+    numbers: tuple[int, ...] | None = None
 
 
 def picture_tags(picture: av.VideoFrame) -> ColorTags:

@@ -66,11 +66,12 @@ def test_groups_share_out_all_parameters_once_with_their_rates() -> None:
     assert groups["rest"]["betas"] == (0.5, 0.999)
 
 
-def test_a_frozen_backbone_keeps_its_weights() -> None:
-    recipe = toy_recipe(network={"freeze_backbone": True})
+@pytest.mark.parametrize("frozen", [("features",), ("features", "correspondence", "linkage")])
+def test_frozen_subnets_keep_their_weights(frozen: tuple[str, ...]) -> None:
+    recipe = toy_recipe(network={"freeze": frozen})
     learner = make_learner(recipe, network(recipe), "cpu")
-    assert not any(p.requires_grad for p in learner.network.features.parameters())
-    assert all(p.requires_grad for p in learner.network.correspondence.parameters())
+    for name, part in learner.network.named_children():
+        assert {p.requires_grad for p in part.parameters()} == {name not in frozen}
 
 
 def test_the_average_follows_the_weights() -> None:

@@ -34,6 +34,17 @@ class Colours:
     similarity: FloatArray
 
 
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A frame that a backward pass has been through; its colours follow later.
+
+    Attributes:
+        index: of the frame in the film.
+    """
+
+    index: int
+
+
 @dataclass(slots=True, eq=False)
 class Passes:
     """What the passes through a segment begin with, and once it is coloured, what they left.
@@ -52,7 +63,7 @@ class Passes:
 
 def colour_segment(
     engine: Engine, bank: Bank, lightness: Iterable[FloatArray], segment: Segment, passes: Passes
-) -> Iterator[Colours]:
+) -> Iterator[Colours | Passed]:
     """Colours a segment.
 
     Args:
@@ -63,7 +74,7 @@ def colour_segment(
         passes: memories; they are those after the segment once the iterator is exhausted.
 
     Yields:
-        The frames in order.
+        The frames in order; before them, where there is a backward pass, that it has been through each of them.
     """
     if not segment.backward:
         frames = zip(range(segment.start, segment.stop), lightness, strict=True)
@@ -80,6 +91,8 @@ def colour_segment(
     for index, _, (ab, similarity), memory in _pass(engine, bank, reverse, passes.backward):
         passes.backward = memory
         later[index] = (ab.astype(np.float16), similarity.astype(np.float16))
+        if index < segment.stop:
+            yield Passed(index)
     if not segment.forward:
         for index, image in numbered:
             yield Colours(index, image, *(part.astype(np.float32) for part in later.pop(index)))

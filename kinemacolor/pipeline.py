@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -31,6 +31,7 @@ from kinemacolor.identity import file_identity, reference_identity, shots_identi
 from kinemacolor.job import Job
 from kinemacolor.plan import LONGEST, Plan, make_plan
 from kinemacolor.references import network_size, to_reference
+from kinemacolor.space import measure_space
 from kinemacolor.stages import Clock
 from kinemacolor.steady import Steadier
 from kinemacolor.survey import Survey, look_at
@@ -112,6 +113,7 @@ def colorize(
     overlay: str | Path | None = None,
     progress: Progress | None = None,
     looking: Progress | None = None,
+    noting: Callable[[str], None] | None = None,
 ) -> Summary:
     """Colours a film from coloured stills.
 
@@ -146,8 +148,10 @@ def colorize(
         longest: frames of a segment at most, that is, of work lost where a run is killed.
         report: an HTML page that tells where references helped and where more would; beside it, the same as JSON.
         overlay: a small film of the confidence in each region, ``.mp4``, ``.mkv`` or ``.mov``.
-        progress: called after each frame with the number done and the number of all.
+        progress: called after each frame with the number done and the number of all. Where a shot is coloured from both
+            sides, each pass through a frame counts half.
         looking: called during the first look with the number of frames seen and expected, None where unknown.
+        noting: told in a sentence, before the work on a long film begins, how much room it will take.
 
     Returns:
         A ``Summary``. Its ``damage`` tells whether the film broke off before its end.
@@ -196,7 +200,9 @@ def colorize(
         with open_film() as sampled:
             choice, plan = _planned(job, sampled, runner, known, files, found, shape, longest)
         work = Work(job, plan, look, runner, choice.upright(known), clock, open_film, progress)
-        resumed = work.done
+        resumed = int(work.done)
+        if noting and not resumed and (space := measure_space(reader, found, encoding, job.folder)):
+            noting(str(space))
         work.colour()
         confidence, regions = _confidence(job, plan)
         with clock.stage("join"):

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from kinemacolor.color import codes_to_luma, luma_to_grey_lightness
-from kinemacolor.colouring import Colours, Passes, colour_segment
+from kinemacolor.colouring import Colours, Passed, Passes, colour_segment
 from kinemacolor.engine import Bank, Engine, Memory, Step
 from kinemacolor.errors import InputError
 from kinemacolor.frames import Array, FloatArray, Frame, Reference
@@ -25,9 +25,8 @@ from kinemacolor.plan import Plan, Segment
 from kinemacolor.stages import Clock, in_background
 from kinemacolor.steady import Steadier, Steady
 from kinemacolor.upsample import Quality, chroma_planes, resize, saturated
-from kinemacolor.video import ChromaFormat, Encoding, SegmentWriter, VideoInfo, VideoReader
+from kinemacolor.video import Encoding, SegmentWriter, VideoInfo, VideoReader
 
-SUBSAMPLING: dict[ChromaFormat, tuple[int, int]] = {"420": (2, 2), "422": (1, 2), "444": (1, 1)}
 REGIONS = (6, 10)
 """Rows and columns of a frame whose confidence is noted."""
 Progress = Callable[[int, int | None], None]
@@ -66,11 +65,11 @@ class Work:
         references: all of the film's, at network size.
         clock: told how long each stage is busy.
         open_film: gives a reader of its own to each stage that reads.
-        progress: told of each frame that is done.
+        progress: told after each frame of a pass how far the work is, in frames of the film.
         banks: of the references of the newest segment.
         kept: memories that a segment left and none has taken yet, by number and kind.
         todo: segments that were not finished when this was made, in the order in which they are coloured.
-        done: frames that are finished.
+        done: frames that are finished; of two passes through a frame each counts half.
     """
 
     job: Job
@@ -84,7 +83,7 @@ class Work:
     banks: dict[tuple[int, ...], Bank] = field(default_factory=dict)
     kept: dict[tuple[int, str], Memory] = field(default_factory=dict)
     todo: list[Segment] = field(init=False)
-    done: int = field(init=False)
+    done: float = field(init=False)
 
     def __post_init__(self) -> None:
         self.todo = [segment for segment in self.plan.order() if not self.job.finished(segment)]
@@ -130,8 +129,9 @@ class Work:
                     self._left(segment, "guide", guide)
                 yield lightness
 
-    def _answers(self, lightness: Generator[FloatArray, None, None]) -> Generator[Colours | None, None, None]:
-        """The segments' frames in order, and after each segment None: by then its memories are kept."""
+    def _answers(self, lightness: Generator[FloatArray, None, None]) -> Generator[Colours | Passed | None, None, None]:
+        """The segments' frames in order, those of a backward pass announced by ``Passed``, and after each segment None:
+        by then its memories are kept."""
         engine = _Timed(self.engine, self.clock)
         with closing(lightness):
             for segment in self.todo:
@@ -149,13 +149,16 @@ class Work:
                 self._left(segment, "backward", passes.backward)
                 yield None
 
-    def _steadied(self, frames: Iterator[Colours], segment: Segment) -> Iterator[Colours]:
+    def _steadied(self, frames: Iterator[Colours | Passed], segment: Segment) -> Iterator[Colours | Passed]:
         """Colours without the shimmer of grain."""
         if self.look.steadier is None:
             yield from frames
             return
         state = self._taken(segment.number - 1, "steady") if segment.goes_on else None
         for colours in frames:
+            if isinstance(colours, Passed):
+                yield colours
+                continue
             assert state is None or isinstance(state, Steady)
             with self.clock.stage("steady"):
                 ab, state = self.look.steadier(colours.lightness, colours.ab, colours.similarity, state)
@@ -172,16 +175,19 @@ class Work:
     def _finish(
         self,
         segment: Segment,
-        answers: Iterator[Colours | None],
+        answers: Iterator[Colours | Passed | None],
         frames: Iterator[Frame],
         info: VideoInfo,
     ) -> None:
         """Full-resolution chroma, the frames encoded, and the record that says so."""
         confidence: list[float] = []
         regions: list[Array] = []
+        worth = 0.5 if segment.forward and segment.backward else 1.0
         with SegmentWriter(self.job.path(segment), info, self.look.encoding) as writer:
             for _ in range(segment.frames):
-                colours, frame = next(answers), next(frames)
+                while isinstance(colours := next(answers), Passed):
+                    self._went_on(worth)
+                frame = next(frames)
                 if colours is None or colours.index != frame.index:
                     raise InputError(info.path, "gives other frames than at the first look", "check the disk it is on")
                 with self.clock.stage("upsample"):
@@ -190,9 +196,8 @@ class Work:
                     writer.write(frame.with_chroma(*planes))
                 confidence.append(float(colours.similarity.mean()))
                 regions.append(cv2.resize(colours.similarity, REGIONS[::-1], interpolation=cv2.INTER_AREA))
-                self.done += 1
-                if self.progress:
-                    self.progress(self.done, self.plan.frames)
+                if segment.forward:
+                    self._went_on(worth)
         next(answers)
         record: dict[str, Array] = {
             "confidence": np.array(confidence, np.float32),
@@ -200,10 +205,14 @@ class Work:
         }
         self.job.finish(self.plan, segment, record)
 
+    def _went_on(self, worth: float) -> None:
+        self.done += worth
+        if self.progress:
+            self.progress(int(self.done), self.plan.frames)
+
     def _planes(self, colours: Colours, frame: Frame) -> tuple[Array, Array]:
-        sampling = SUBSAMPLING[self.look.encoding.chroma]
         ab = saturated(colours.ab, self.look.saturation)
-        return chroma_planes(ab, frame.luma, frame.coding, sampling, quality=self.look.quality)
+        return chroma_planes(ab, frame.luma, frame.coding, self.look.encoding.subsampling, quality=self.look.quality)
 
 
 class _Timed:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from kinemacolor.colouring import Colours, Passes, blend, blocks, colour_segment
+from kinemacolor.colouring import Colours, Passed, Passes, blend, blocks, colour_segment
 from kinemacolor.engine import Bank, Memory, Step
 from kinemacolor.frames import FloatArray, Reference
 from kinemacolor.plan import Segment
@@ -54,7 +54,11 @@ def images(levels: Sequence[float]) -> Iterator[FloatArray]:
 
 def colour(segment: Segment, passes: Passes, engine: Counting | None = None) -> list[Colours]:
     engine = engine or Counting()
-    return list(colour_segment(engine, engine.start([]), images(range(segment.start, segment.stop)), segment, passes))
+    bank, frames = engine.start([]), images(range(segment.start, segment.stop))
+    made = list(colour_segment(engine, bank, frames, segment, passes))
+    announced = [one.index for one in made if isinstance(one, Passed)]
+    assert announced == (list(range(segment.stop - 1, segment.start - 1, -1)) if segment.backward else [])
+    return [one for one in made[len(announced) :] if isinstance(one, Colours)]
 
 
 def test_forward() -> None:

@@ -49,6 +49,7 @@ LAYERS = (
         "memories",
         "identity",
         "job",
+        "space",
         "work",
         "project",
         "overlay",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -17,15 +18,15 @@ import numpy as np
 import pytest
 
 import kinemacolor
-from kinemacolor import cli, pipeline, work
+from kinemacolor import cli, pipeline, space, work
 from kinemacolor.engine import Bank, Engine, Memory, Step, open_engine
 from kinemacolor.engine.protocol import cells
 from kinemacolor.errors import InputError, UsageError
 from kinemacolor.frames import Array, FloatArray, Frame, Reference
 from kinemacolor.pipeline import Summary, colorize
 from kinemacolor.stages import QUEUE, STAGE_THREAD, in_background
-from kinemacolor.survey import expected_frames
-from kinemacolor.video import SegmentWriter, VideoReader
+from kinemacolor.survey import expected_frames, survey
+from kinemacolor.video import SegmentWriter, VideoReader, plan_output
 from tests.media import Film, make_film
 from tests.stills import grey, halves, write_still
 
@@ -335,6 +336,48 @@ def break_writing(monkeypatch: pytest.MonkeyPatch) -> None:
             raise ArithmeticError("writing fails")
 
     monkeypatch.setattr(SegmentWriter, "write", broken)
+
+
+def test_progress_counts_passes(tmp_path: Path) -> None:
+    """From a still in the middle: three frames backward, four forward; between two stills each pass counts half."""
+    flat_film(tmp_path / "film.mkv", [60, 70, 80, 90, 100, 110, 120])
+    seen: list[list[int]] = []
+    for names in (["0003"], ["0000", "0006"]):
+        folder = tmp_path / "-".join(names)
+        folder.mkdir()
+        for name in names:
+            write_still(folder / f"{name}.png", halves())
+        calls: list[int] = []
+        colorize(
+            tmp_path / "film.mkv", [folder], folder / "out.mkv", engine=Fake(), size=48,
+            progress=lambda done, total: calls.append(done),
+        )  # fmt: skip
+        seen.append(calls)
+    assert seen[0] == [1, 2, 3, 4, 5, 6, 7]
+    assert seen[1] == sorted(seen[1])
+    assert len(seen[1]) > 10
+    assert seen[1][-1] == 7
+
+
+def test_a_long_film_is_told_its_room(tmp_path: Path, still: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_film(tmp_path / "film.mkv", Film(count=60))
+    monkeypatch.setattr(space, "SHORT", 59)
+    monkeypatch.setattr(space, "LENGTH", 5)
+    said: list[str] = []
+    output = tmp_path / "out.mkv"
+    colorize(tmp_path / "film.mkv", [still], output, engine=Fake(), codec="ffv1", noting=said.append)
+    (line,) = said
+    assert re.fullmatch(r"needs about \d+ MB .* while it is made, \d+ MB in the end, .*; [\d.]+ [MG]B are free", line)
+    with VideoReader(tmp_path / "film.mkv") as reader:
+        encoding = plan_output(output, reader.info, codec="ffv1")
+        measured = space.measure_space(reader, survey(reader), encoding, tmp_path)
+    assert measured is not None
+    assert measured.needed == 2 * measured.film
+    assert 0.5 < measured.film / output.stat().st_size < 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["film.mkv", "out.mkv"]
+    monkeypatch.setattr(space, "SHORT", 60)
+    colorize(tmp_path / "film.mkv", [still], output, engine=Fake(), codec="ffv1", overwrite=True, noting=said.append)
+    assert len(said) == 1
 
 
 @pytest.mark.parametrize("where", ["read", "network", "upsample", "write", "progress"])

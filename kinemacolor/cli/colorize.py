@@ -196,6 +196,7 @@ def colorize(
                 overlay=overlay,
                 looking=looking,
                 progress=advance,
+                noting=None if quiet else lambda line: print(f"{asked.output}: {line}", file=sys.stderr),
                 **chosen,
             )
     except KeyboardInterrupt:

@@ -80,6 +80,11 @@ class Encoding:
     options: dict[str, str]
     warnings: tuple[str, ...] = ()
 
+    @property
+    def subsampling(self) -> tuple[int, int]:
+        """Rows and columns of luma to a sample of U and V."""
+        return (2 if self.chroma == "420" else 1, 1 if self.chroma == "444" else 2)
+
 
 def output_chroma(info: VideoInfo) -> ChromaFormat:
     """Subsampling of the coloured film: that of the film itself; 4:2:0 for grey films, 4:4:4 for RGB ones."""

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -338,6 +339,10 @@ def break_writing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SegmentWriter, "write", broken)
 
 
+def _note(into: list[int], done: int, total: int | None) -> None:
+    into.append(done)
+
+
 def test_progress_counts_passes(tmp_path: Path) -> None:
     """From a still in the middle: three frames backward, four forward; between two stills each pass counts half."""
     flat_film(tmp_path / "film.mkv", [60, 70, 80, 90, 100, 110, 120])
@@ -347,12 +352,9 @@ def test_progress_counts_passes(tmp_path: Path) -> None:
         folder.mkdir()
         for name in names:
             write_still(folder / f"{name}.png", halves())
-        calls: list[int] = []
-        colorize(
-            tmp_path / "film.mkv", [folder], folder / "out.mkv", engine=Fake(), size=48,
-            progress=lambda done, total: calls.append(done),
-        )  # fmt: skip
-        seen.append(calls)
+        seen.append([])
+        told = partial(_note, seen[-1])
+        colorize(tmp_path / "film.mkv", [folder], folder / "out.mkv", engine=Fake(), size=48, progress=told)
     assert seen[0] == [1, 2, 3, 4, 5, 6, 7]
     assert seen[1] == sorted(seen[1])
     assert len(seen[1]) > 10

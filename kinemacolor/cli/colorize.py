@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +14,8 @@ from kinemacolor.cli.progress import progress_lines
 from kinemacolor.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kinemacolor.engine import Engine
     from kinemacolor.pipeline import Summary
     from kinemacolor.project import Project
@@ -146,73 +149,80 @@ def colorize(
     from kinemacolor import pipeline
     from kinemacolor.engine import open_engine
     from kinemacolor.identity import engine_identity
-    from kinemacolor.job import work_folder
-    from kinemacolor.project import Project, merge, read_project
 
     said = {
-        "film": film,
-        "references": reference or None,
-        "output": output,
-        "shots": None if shots == "none" else shots,
-    }
-    options = {
+        **{"film": film, "references": reference or None, "output": output},
+        **{"shots": None if shots == "none" else shots},
         **{"size": size, "engine": engine, "weights": weights, "block_size": block_size, "device": device},
         **{"propagate": propagate, "color_memory": color_memory, "codec": codec and codec.value, "crf": crf},
         **{"start": start, "end": end, "chroma": chroma and chroma.value, "upsample": upsample and upsample.value},
-        **{
-            "saturation": saturation,
-            "steady": steady,
-            "denoise_guide": denoise_guide,
-            "fps": _rate(fps),
-            "strict": strict,
-        },
+        **{"saturation": saturation, "steady": steady, "denoise_guide": denoise_guide},
+        **{"fps": _rate(fps), "strict": strict},
     }
-    asked = merge(read_project(project) if project else Project(), {**said, **options})
-    if asked.film is None or asked.output is None:
-        missing = ("FILM", "the film") if asked.film is None else ("--output", "where to write it")
-        raise UsageError(missing[0], f"{missing[1]} is not said", "see kinemacolor colorize --help")
+    asked = _asked(project, said)
+    assert asked.film is not None
+    assert asked.output is not None
     chosen = asked.settings.said()
     opening = {name: chosen.pop(name, None) for name in ("weights", "color_memory", "block_size", "device")}
     name, carries = chosen.pop("engine", "matching"), chosen.pop("propagate", True)
     colorizer = open_engine(name, propagate=carries, **opening)
-    rate = chosen.pop("fps", None)
+    chosen["rate"] = chosen.pop("fps", None)
     listed: Any = "none" if shots == "none" else asked.shots or "auto"
     if preview:
-        _preview(asked, colorizer, listed, rate, every, overwrite=overwrite, hidden=quiet)
+        _preview(asked, colorizer, listed, chosen["rate"], every, overwrite=overwrite, hidden=quiet)
         return
+    chosen |= {"shots": listed, "overwrite": overwrite, "restart": restart, "report": report, "overlay": overlay}
+    identity = engine_identity(name, propagate=carries, **opening)
+    noting = None if quiet else partial(_note, asked.output)
     try:
-        with progress_lines("looking", "colouring", hidden=quiet or as_json) as (looking, advance):
-            summary = pipeline.colorize(
-                asked.film,
-                asked.references,
-                asked.output,
-                engine=colorizer,
-                identity=engine_identity(name, propagate=carries, **opening),
-                shots=listed,
-                rate=rate,
-                overwrite=overwrite,
-                restart=restart,
-                report=report,
-                overlay=overlay,
-                looking=looking,
-                progress=advance,
-                noting=None if quiet else lambda line: print(f"{asked.output}: {line}", file=sys.stderr),
-                **chosen,
-            )
+        with progress_lines("looking", "colouring", hidden=quiet or as_json) as lines:
+            chosen |= {"looking": lines[0], "progress": lines[1], "noting": noting}
+            engines: dict[str, Any] = {"engine": colorizer, "identity": identity}
+            summary = pipeline.colorize(asked.film, asked.references, asked.output, **engines, **chosen)
     except KeyboardInterrupt:
-        kept = work_folder(asked.output)
-        if kept.exists():
-            print(f"what is finished lies in {kept}; the same command goes on from there", file=sys.stderr)
+        _tell_what_is_kept(asked.output)
         raise
+    _tell(summary, hidden=quiet, as_json=as_json)
+    if summary.damage:
+        print(f"{asked.film}: {summary.damage}; what decodes was coloured", file=sys.stderr)
+        raise typer.Exit(DAMAGED)
+
+
+def _asked(file: str | None, said: dict[str, Any]) -> Project:
+    """What the project file says, with what is said on the command line in its place.
+
+    Raises:
+        UsageError: neither says the film or the output.
+        InputError: the project file cannot be used.
+    """
+    from kinemacolor.project import Project, merge, read_project
+
+    asked = merge(read_project(file) if file else Project(), said)
+    if asked.film is None or asked.output is None:
+        missing = ("FILM", "the film") if asked.film is None else ("--output", "where to write it")
+        raise UsageError(missing[0], f"{missing[1]} is not said", "see kinemacolor colorize --help")
+    return asked
+
+
+def _note(output: Path, line: str) -> None:
+    print(f"{output}: {line}", file=sys.stderr)
+
+
+def _tell_what_is_kept(output: Path) -> None:
+    from kinemacolor.job import work_folder
+
+    kept = work_folder(output)
+    if kept.exists():
+        print(f"what is finished lies in {kept}; the same command goes on from there", file=sys.stderr)
+
+
+def _tell(summary: Summary, *, hidden: bool, as_json: bool) -> None:
     for warning in summary.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if as_json:
         print(json.dumps(summary_record(summary), indent=2))
-    elif not quiet:
+    elif not hidden:
         print(summary_line(summary))
-    if summary.damage:
-        print(f"{asked.film}: {summary.damage}; what decodes was coloured", file=sys.stderr)
-        raise typer.Exit(DAMAGED)
 
 
 def _preview(

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from kinemacolor.engine.protocol import CELL
 from kinemacolor.flow import DisFlow, positions
 from kinemacolor.frames import Array, FloatArray
 from kinemacolor.propagation import Place, Trace, agreement, hop
@@ -28,12 +30,16 @@ class Trail:
         reference_time: of the reference.
         between_times: of frames in between, nearest to the reference first.
         frames: pictures of those, R'G'B' (H, W, 3) uint8.
+        reference: picture of the reference as the window's frames are seen, where it is given otherwise; else None.
+        turn: (2, 3), from pixels of that picture to those of the reference as it is given; None with ``reference``.
     """
 
     times: tuple[int, ...]
     reference_time: int
     between_times: tuple[int, ...]
     frames: tuple[Array, ...] = ()
+    reference: Array | None = None
+    turn: NDArray[np.float64] | None = None
 
     @classmethod
     def between(cls, times: Sequence[int], reference_time: int, stride: int) -> Trail:
@@ -45,9 +51,16 @@ class Trail:
         way = [reference_time + round(gap * (k + 1) / (steps + 1)) for k in range(steps)]
         return cls(tuple(times), reference_time, tuple(way))
 
-    def filled(self, frames: Sequence[Array]) -> Trail:
+    def filled(
+        self, frames: Sequence[Array], reference: Array | None = None, turn: NDArray[np.float64] | None = None
+    ) -> Trail:
         """The trail with its pictures."""
-        return replace(self, frames=tuple(frames))
+        return replace(self, frames=tuple(frames), reference=reference, turn=turn)
+
+    @property
+    def pictures(self) -> list[Array]:
+        """All of them; the reference's, if there is one, is the last."""
+        return [*self.frames, *(() if self.reference is None else (self.reference,))]
 
 
 def carried_places(
@@ -87,6 +100,30 @@ def carried_places(
         coordinates[k] = place.coordinates
         agreed[k] = agreement(place, frames[k], [reference])
     return coordinates, agreed
+
+
+def cell_matches(
+    coordinates: FloatArray, agreement: FloatArray, turn: NDArray[np.float64] | None, size: tuple[int, int]
+) -> FloatArray:
+    """What the frames' cells should be matched with.
+
+    Args:
+        coordinates, agreement: of ``carried_places``.
+        turn: see ``Trail``.
+        size: (H, W) of the reference.
+
+    Returns:
+        (T, rows, columns, 3) float32 on the key grid: (x, y) pixels in the reference of each cell's middle pixel, and
+        how sure that is, in [0, 1]; 0 outside the reference.
+    """
+    middle = CELL // 2
+    places = coordinates[:, middle::CELL, middle::CELL]
+    if turn is not None:
+        places = (places @ turn[:, :2].T + turn[:, 2]).astype(np.float32)
+    height, width = size
+    x, y = places[..., 0], places[..., 1]
+    inside = (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
+    return np.concatenate([places, (agreement[:, middle::CELL, middle::CELL] * inside)[..., None]], axis=3)
 
 
 def previous_places(frames: FloatArray, block: int) -> tuple[FloatArray, FloatArray]:

@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 
 from kinemacolor.color import rgb_to_lab, still_lightness
+from kinemacolor.engine.protocol import cells
 from kinemacolor.errors import UsageError
 from kinemacolor.evaluation.optical import ClipFlow
 from kinemacolor.frames import MINIMUM_SIDE, Array, BoolArray, FloatArray
 from kinemacolor.training.augmentation import Augmentation
 from kinemacolor.training.cache import Cache, Clip
-from kinemacolor.training.carried import Trail, carried_places, previous_places
+from kinemacolor.training.carried import Trail, carried_places, cell_matches, previous_places
 from kinemacolor.training.degrade import degrade, mask_areas
 from kinemacolor.training.synthesis import Affine, Scene, chain, draw_scene, render
 
@@ -43,6 +44,8 @@ class Sample:
             without a chain, in the last frame of the block before, 0 in the first block; None if not asked for.
         agreement: (T, H, W) in (0, 1], of the frame and what it is carried from, at those coordinates; 0 where that is
             nothing; None with ``coordinates``.
+        matches: (T, rows, columns, 3), what each key cell should be matched with (``carried.cell_matches``), also where
+            no chain starts; sure of nothing where nothing may fit; None if not asked for.
         flow: (T − 1, H, W, 2), (x, y) pixels from frame t + 1 to frame t, of ``lightness``; None if not asked for.
         visible: (T − 1, H, W) bool, False where frame t does not show what frame t + 1 does; None with ``flow``.
     """
@@ -58,6 +61,7 @@ class Sample:
     chained: bool
     coordinates: FloatArray | None = None
     agreement: FloatArray | None = None
+    matches: FloatArray | None = None
     flow: FloatArray | None = None
     visible: BoolArray | None = None
 
@@ -92,6 +96,7 @@ class Windows:
         seed: of all that is drawn.
         flow: gives samples ``flow`` and ``visible`` by this method.
         carried: gives samples ``coordinates`` and ``agreement`` (DIS, as the engines).
+        matches: gives samples ``matches``.
         block: N, frames coloured together; None for the whole window.
         weights: of the clips that these names match, beside the others of their kind at 1.
 
@@ -109,6 +114,7 @@ class Windows:
         seed: int = 0,
         flow: FlowMethod | None = None,
         carried: bool = False,
+        matches: bool = False,
         block: int | None = None,
         weights: Mapping[str, float] | None = None,
     ) -> None:
@@ -116,7 +122,7 @@ class Windows:
             raise ValueError(f"length, size: expected at least 1 and {MINIMUM_SIDE}, got {length}, {size}")
         self.cache, self.length, self.size, self.seed = cache, length, size, seed
         self.augmentation = augmentation or Augmentation()
-        self.flow, self.carried, self.block = flow, carried, block or length
+        self.flow, self.carried, self.matches, self.block = flow, carried, matches, block or length
         self.films = [clip for clip in cache.clips if not clip.photo and clip.frames >= length]
         self.photos = [clip for clip in cache.clips if clip.photo] if self.augmentation.photos > 0 else []
         if not self.films and not self.photos:
@@ -149,10 +155,12 @@ class Windows:
         same = reference_view is view
         inside = times.index(reference_time) if same and reference_time in times else None
         reference = frames[inside] if inside is not None else shots(reference_time, reference_view, self.size)
+        approach = None
         if options.foreign and noise.random() < options.foreign:
             other, _ = self._draw_clip(noise)
             reference, inside, same = other(self._draw_times(noise, other.length)[0], view, self.size), None, False
-        approach = self._approach(shots, times, reference_time, view) if self.carried and same else None
+        elif self.matches or (self.carried and same):
+            approach = self._approach(shots, times, reference_time, view, reference_view)
         return self._finish(noise, frames, reference, inside, name, same, approach)
 
     # --- draws --------------------
@@ -219,10 +227,16 @@ class Windows:
         shift = noise.uniform(-0.5, 0.5, 2) * (1 - zoom) * np.array([width, height])
         return time, chain(np.array([[cos, -sin, shift[0]], [sin, cos, shift[1]]]), own)
 
-    def _approach(self, shots: _Shots, times: list[int], reference_time: int, view: Affine) -> Trail:
+    def _approach(
+        self, shots: _Shots, times: list[int], reference_time: int, view: Affine, reference_view: Affine
+    ) -> Trail:
         """Frames between the reference and the window, for the chain to step on."""
         trail = Trail.between(times, reference_time, self.augmentation.stride)
-        return trail.filled([shots(time, view, self.size) for time in trail.between_times])
+        pictures = [shots(time, view, self.size) for time in trail.between_times]
+        if reference_view is view:
+            return trail.filled(pictures)
+        turn = chain(cv2.invertAffineTransform(reference_view), view)
+        return trail.filled(pictures, shots(reference_time, view, self.size), turn)
 
     # --- from R'G'B' to a sample --------------------
 
@@ -237,7 +251,7 @@ class Windows:
         approach: Trail | None,
     ) -> Sample:
         options = self.augmentation
-        on_the_way = approach.frames if approach else []
+        on_the_way = approach.pictures if approach else []
         rgb = np.concatenate([frames, reference[None], *(one[None] for one in on_the_way)]).astype(np.float32)
         rgb *= np.float32(1 / 255)
         lab = rgb_to_lab(rgb[: len(frames) + 1])
@@ -259,10 +273,17 @@ class Windows:
             mask = areas if areas.mean() > 0.2 else mask
         lightness = np.ascontiguousarray(lab[:count, ..., 0])
         coordinates = agreement = None
-        if self.carried and approach is None:
-            coordinates, agreement = previous_places(seen[:count], self.block)
+        matches = np.zeros((count, *cells(*self.size), 3), np.float32) if self.matches else None
         if approach is not None:
-            coordinates, agreement = carried_places(approach, seen[:count], seen[count], seen[count + 1 :])
+            start = seen[count] if approach.reference is None else seen[-1]
+            between = seen[count + 1 : count + 1 + len(approach.frames)]
+            coordinates, agreement = carried_places(approach, seen[:count], start, between)
+            if matches is not None:
+                matches = cell_matches(coordinates, agreement, approach.turn, self.size)
+        if not chained and self.carried:
+            coordinates, agreement = previous_places(seen[:count], self.block)
+        elif not self.carried:
+            coordinates = agreement = None
         flow, visible = self._flows(lightness)
         return Sample(
             seen[:count],
@@ -276,6 +297,7 @@ class Windows:
             chained,
             coordinates,
             agreement,
+            matches,
             flow,
             visible,
         )

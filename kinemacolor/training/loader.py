@@ -31,6 +31,7 @@ class Batch:
         reference_frame: (B,) int64; −1 where the reference is no frame of the window.
         chained: (B,) bool, where a chain starts at the reference.
         coordinates, agreement: (B, T, H, W, 2) and (B, T, H, W), or None.
+        matches: (B, T, rows, columns, 3), or None.
         flow, visible: (B, T − 1, H, W, 2) and (B, T − 1, H, W) bool; or None.
         names: of the clips.
         indices: of the samples.
@@ -46,6 +47,7 @@ class Batch:
     chained: BoolArray
     coordinates: FloatArray | None
     agreement: FloatArray | None
+    matches: FloatArray | None
     flow: FloatArray | None
     visible: BoolArray | None
     names: tuple[str, ...]
@@ -73,6 +75,7 @@ class Tensors:
         chained: (B,) bool.
         coordinates: (B, T, 2, H, W), (x, y) pixels, or None.
         agreement: (B, T, 1, H, W), or None.
+        matches: (B, T, 3, rows, columns), or None.
         indices: of the samples.
     """
 
@@ -87,6 +90,7 @@ class Tensors:
     chained: torch.Tensor
     coordinates: torch.Tensor | None
     agreement: torch.Tensor | None
+    matches: torch.Tensor | None
     indices: tuple[int, ...]
 
 
@@ -114,6 +118,7 @@ def stack(samples: Sequence[Sample], indices: Sequence[int]) -> Batch:
         np.array([sample.chained for sample in samples]),
         perhaps("coordinates"),
         perhaps("agreement"),
+        perhaps("matches"),
         perhaps("flow"),
         perhaps("visible"),
         tuple(sample.name for sample in samples),
@@ -143,6 +148,7 @@ def to_tensors(batch: Batch, device: str | torch.device = "cpu") -> Tensors:
         torch.from_numpy(batch.chained).to(device),
         None if batch.coordinates is None else pair(batch.coordinates),
         None if batch.agreement is None else plane(batch.agreement),
+        None if batch.matches is None else pair(batch.matches),
         batch.indices,
     )
 

@@ -135,7 +135,7 @@ def _move(setup: Setup, learner: Learner) -> float:
 
 def make_objective(setup: Setup, learner: Learner) -> Objective:
     """The losses of a run."""
-    return Objective(setup.recipe.losses, learner.network.config.heads, learner.discriminator, setup.device)
+    return Objective(setup.recipe.losses, learner.network.config, learner.discriminator, setup.device)
 
 
 @contextmanager

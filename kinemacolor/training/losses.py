@@ -241,3 +241,46 @@ def gate(
     chosen = functional.log_softmax(torch.where(choice > 0, _full(logits), -1e4), dim=2)
     lost = (answer.exp() * (answer - chosen)).sum(dim=2)
     return (weight * lost).sum() / weight.sum().clamp(min=1e-6)
+
+
+def matches(
+    queries: Tensor, keys: Tensor, valid: Tensor, places: Tensor, grid: tuple[int, int], tau: float, most: float = 12.0
+) -> Tensor:
+    """Whether cells are matched with what they show: cross-entropy of the softmax of equation 2 with the true place.
+
+    What counts is the share of the softmax that falls on the four entries around the place.
+
+    Args:
+        queries: unit features of cells (B, T, C).
+        keys: unit features of the bank (B, K, C), a reference's first, row by row.
+        valid: (B, K), 0 for entries that are masked.
+        places: (B, T, 3): column and row in the reference's grid, and the weight, 0 for unknown.
+        grid: rows and columns of the reference's.
+        tau: temperature.
+        most: loss of a cell at most: some places are wrong.
+
+    Returns:
+        Mean over cells by weight; 0 where no place is known.
+    """
+    logits = (_full(queries) / tau) @ _full(keys).transpose(1, 2) + (valid.unsqueeze(1) - 1) * (4 / tau)
+    place, weight = places[..., :2].detach(), places[..., 2].detach()
+    first = place.floor()
+    corners = [first + place.new_tensor(step) for step in ((0, 0), (1, 0), (0, 1), (1, 1))]
+    rows, columns = grid
+    last = place.new_tensor([columns - 1, rows - 1])
+    inside = [torch.minimum(corner.clamp(min=0), last) for corner in corners]
+    entry = torch.stack([corner[..., 1] * columns + corner[..., 0] for corner in inside], dim=2).long()
+    around = logits.gather(2, entry)
+    # At the border two corners are the same entry, which counts once.
+    twice = torch.stack(
+        [
+            torch.zeros_like(entry[..., 0], dtype=torch.bool),
+            entry[..., 1] == entry[..., 0],
+            entry[..., 2] == entry[..., 0],
+            (entry[..., 3] == entry[..., 1]) | (entry[..., 3] == entry[..., 2]),
+        ],
+        dim=2,
+    )
+    share = torch.logsumexp(around.masked_fill(twice, -1e4), dim=2) - torch.logsumexp(logits, dim=2)
+    weight = weight * (valid.gather(1, entry.flatten(1)).view_as(entry).amin(dim=2) > 0)
+    return (weight * (-share).clamp(max=most)).sum() / weight.sum().clamp(min=1e-6)

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from kinemacolor.model.bank import entries
+from kinemacolor.model.config import KEY_STRIDE, NetworkConfig
 from kinemacolor.training import losses
 from kinemacolor.training.discriminator import Discriminator
 from kinemacolor.training.feature_networks import freeze, lite0_features, vgg19_features
@@ -34,7 +37,7 @@ class Objective:
 
     Args:
         part: which, and how much each counts.
-        heads: of the network: the first candidates of its gate.
+        config: of the network.
         discriminator: of the adversarial loss; None without it.
         device: where the feature network of the perceptual loss runs.
 
@@ -43,9 +46,13 @@ class Objective:
     """
 
     def __init__(
-        self, part: LossPart, heads: int, discriminator: Discriminator | None, device: torch.device | str = "cpu"
+        self,
+        part: LossPart,
+        config: NetworkConfig,
+        discriminator: Discriminator | None,
+        device: torch.device | str = "cpu",
     ) -> None:
-        self.part, self._heads, self._discriminator = part, heads, discriminator
+        self.part, self._config, self._discriminator = part, config, discriminator
         self._features: losses.Features | None = None
         if part.perceptual.weight:
             made = vgg19_features() if part.features == "vgg19" else lite0_features()
@@ -68,8 +75,10 @@ class Objective:
         if part.relative.due(step):
             made["relative"] = losses.relative(block.ab, truth)
         if part.candidates.due(step) and block.candidates is not None:
-            offers = block.candidates[:, :, : self._heads]
+            offers = block.candidates[:, :, : self._config.heads]
             made["candidates"] = losses.l1(offers, truth.unsqueeze(2).expand_as(offers))
+        if part.matches.due(step) and tensors.matches is not None:
+            made["matches"] = self._matches(block, tensors.matches[:, frames], step)
         if part.gate.due(step) and block.logits is not None and block.candidates is not None:
             made["gate"] = losses.gate(block.logits, block.candidates, truth, block.offered)
         if part.perceptual.due(step) and self._features is not None:
@@ -87,6 +96,28 @@ class Objective:
             if part.adversarial.due(step) and self._discriminator is not None:
                 made["adversarial"] = self._adversarial(before, tensors, slice(first - 1, frames.stop), pairs)
         return made
+
+    def _matches(self, block: Block, places: Tensor, step: int) -> Tensor:
+        """The mean over heads; of the first one a quarter of the cells, another one in each step.
+
+        ``places`` (B, N, 3, rows, columns) in pixels.
+        """
+        bank, count = block.bank, self._config.heads
+        grid = (places.shape[3], places.shape[4])
+        middle = (KEY_STRIDE - 1) / 2
+        cells = torch.cat([(places[:, :, :2] - middle) / KEY_STRIDE, places[:, :, 2:]], dim=2)
+        terms = []
+        for head, (own, known) in enumerate(zip(block.keys.chunk(count, 2), bank.keys.chunk(count, 2), strict=True)):
+            stride = 1 if head == 0 else self._config.augmented_stride // KEY_STRIDE
+            if stride == 1:
+                part = (..., slice(step % 2, None, 2), slice(step // 2 % 2, None, 2))
+                asked, wanted = own[part], cells[part]
+            else:
+                asked = torch.unflatten(functional.avg_pool2d(own.flatten(0, 1), stride), 0, own.shape[:2])
+                asked, wanted = functional.normalize(asked, dim=2), _pooled(cells, stride)
+            queries, targets = entries(asked), entries(wanted)
+            terms.append(losses.matches(queries, known, bank.marks(), targets, grid, self._config.tau))
+        return torch.stack(terms).mean()
 
     def _adversarial(self, ab: Tensor, tensors: Tensors, frames: slice, pairs: Pairs | None) -> Tensor:
         """The network's side, and the pairs kept for the other. ``ab`` (B, n, 2, H, W) of the windows' ``frames``."""
@@ -120,3 +151,13 @@ class Objective:
 def _in_pairs(film: Tensor) -> Tensor:
     """(B, n, C, H, W) → (B · (n − 1), 2, C, H, W), each frame with the one after it."""
     return torch.stack([film[:, :-1], film[:, 1:]], dim=2).flatten(0, 1)
+
+
+def _pooled(cells: Tensor, stride: int) -> Tensor:
+    """Places (B, N, 3, rows, columns) of squares of cells: the mean, as sure as the least sure of them, and not where
+    they lie further apart than beside each other."""
+    flat = cells.flatten(0, 1)
+    mean = functional.avg_pool2d(flat, stride)
+    highest, lowest = (functional.max_pool2d(sign * flat, stride) * sign for sign in (1, -1))
+    together = ((highest - lowest)[:, :2].amax(dim=1, keepdim=True) <= stride).to(flat.dtype)
+    return torch.unflatten(torch.cat([mean[:, :2], lowest[:, 2:] * together], dim=1), 0, cells.shape[:2])

@@ -136,6 +136,9 @@ class LossPart(Record):
     """The logarithm of each frame's error: easy frames count as much as hard ones."""
     candidates: Loss = Term()
     """The same on W_1 and W_2, so that the heads learn directly; for a gated output."""
+    matches: Loss = Term()
+    """What each cell should be matched with, where optical flow tells that; for references that are entries of the
+    bank."""
     gate: Loss = Term()
     """Which candidate is nearest the truth; for a gated output."""
     perceptual: Loss = Term()
@@ -252,6 +255,8 @@ class Recipe(Record):
             for name in ("gate", "candidates"):
                 weight = losses.terms()[name].weight
                 need(not weight, f"losses.{name}", "0 for a network without a gated output", weight)
+        if config.reference_block != "separate":
+            need(not losses.matches.weight, "losses.matches", "0 where references attend with frames", losses.matches)
         return self
 
 

@@ -40,6 +40,8 @@ class Block:
         logits: of the gate (B, N, K, H, W), or None without one.
         candidates: what it chooses among (B, N, K, 2, H, W), see ``Colours``; or None.
         offered: (B, N, K, H, W), 0 where a candidate is no colour; or None.
+        keys: of the frames (B, N, heads · C, rows, columns).
+        bank: that they were matched with; its first entries are the reference's, row by row.
     """
 
     frames: slice
@@ -48,6 +50,8 @@ class Block:
     logits: Tensor | None
     candidates: Tensor | None
     offered: Tensor | None
+    keys: Tensor
+    bank: Bank
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -196,7 +200,7 @@ class Window:
             if network.config.propagation:
                 offered[:, :, network.config.heads] = 0 if given is None else given[:, :, 0]
         before = None if last is None else last[0].unsqueeze(1)
-        block = Block(frames, ab, before, logits, candidates, offered)
+        block = Block(frames, ab, before, logits, candidates, offered, keys, bank)
         return block, similarity[..., :height, :width].float(), keys, found.memory
 
     def _carried(

@@ -144,6 +144,7 @@ def prepare(
         seed=recipe.run.seed,
         flow=flow,
         carried=recipe.network.network_config().propagation,
+        matches=recipe.losses.matches.weight > 0,
         block=options.block,
         weights=options.weights,
     )

@@ -43,7 +43,7 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What came of colouring the clips; means over frames, then over clips.
+    """What came of colouring the clips; means over frames but the first, which is the reference, then over clips.
 
     Attributes:
         psnr: dB.
@@ -109,14 +109,14 @@ def try_engine(engine: Engine, clips: Sequence[HeldOut], *, mirrored: bool = Tru
     for clip in clips:
         result = colour(engine, clip.lightness, clip.reference)
         values = np.minimum(psnr(result, clip.film), 100.0)
-        whole.append(float(values.mean()))
+        whole.append(float(values[1:].mean()))  # the first frame is the reference
         last.append(float(values[-LAST:].mean()))
         ratios.append(float(colorfulness(result).mean() / max(colorfulness(clip.film).mean(), 1e-6)))
         shown[clip.name] = result[-1]
         if mirrored:
             half = len(clip.film) // 2 + 1
             again = colour(engine, clip.lightness[:half], _mirrored(clip.reference))
-            other.append(float(np.minimum(psnr(again, clip.film[:half]), 100.0).mean()))
+            other.append(float(np.minimum(psnr(again, clip.film[:half]), 100.0)[1:].mean()))
     by_clip = dict(zip([clip.name for clip in clips], whole, strict=True))
     mean = [float(np.mean(column)) for column in (whole, last, ratios)]
     return Trial(mean[0], mean[1], mean[2], float(np.mean(other)) if other else None, by_clip), shown

@@ -236,6 +236,43 @@ def test_carried_coordinates_find_the_references_colours(options: Augmentation, 
     assert mine < 0.4 * standing
 
 
+@pytest.mark.parametrize("photos", [0, 1])
+@pytest.mark.parametrize("other_view", [0, 1])
+def test_matches_find_the_references_colours_from_every_view(photos: int, other_view: int, tmp_path: Path) -> None:
+    frames, photo = moving(10, 144, 240, speed=2), picture(180, 300, 4)[None]
+    cache = write_cache(
+        tmp_path / "c",
+        [(Clip("f#0", "f", False, 10, 144, 240), frames), (Clip("p", "p", True, 1, 180, 300), photo)],
+        [],
+        "k",
+    )
+    options = replace(PLAIN, photos=photos, other_view=other_view, mirror=0.5, far=1, distance=4, crop=(0.7, 0.9))
+    windows = Windows(cache, 3, (72, 120), options, carried=True, matches=True)
+    gaps = []
+    for index in range(8):
+        s = windows.sample(index)
+        assert s.chained == (not other_view)
+        assert s.matches is not None
+        assert s.matches.shape == (3, 18, 30, 3)
+        sure = s.matches[..., 2]
+        assert 0 <= sure.min() <= sure.max() <= 1
+        assert sure.mean() > 0.3
+        found = sample_at(s.reference_ab, np.ascontiguousarray(s.matches[..., :2].reshape(54, 30, 2)))
+        wanted = s.ab[:, 2::4, 2::4].reshape(54, 30, 2)
+        weight = sure.reshape(54, 30, 1) > 0.5
+        standing = s.reference_ab[None, 2::4, 2::4].repeat(3, axis=0).reshape(54, 30, 2)
+        gaps.append([(np.abs(x - wanted) * weight).sum() / weight.sum() for x in (found, standing)])
+    mine, unmoved = np.mean(gaps, axis=0)
+    assert mine < 0.4 * unmoved
+
+
+def test_nothing_is_sure_of_a_foreign_reference(cache: Cache) -> None:
+    options = replace(PLAIN, foreign=1)
+    matches = Windows(cache, 3, SIZE, options, carried=True, matches=True).sample(3).matches
+    assert matches is not None
+    assert not matches.any()
+
+
 def test_without_a_chain_the_last_frame_of_the_block_before_is_carried(tmp_path: Path) -> None:
     frames = moving(10, 72, 120, speed=1.5)
     cache = write_cache(tmp_path / "c", [(Clip("f#0", "f", False, 10, 72, 120), frames)], [], "k")

@@ -210,6 +210,57 @@ def test_gate_prefers_the_nearest_and_is_silent_without_a_choice() -> None:
         losses.gate(right, candidates[:, :, :2], truth)
 
 
+# --- matching --------------------
+
+
+def matches_by_loop(queries: Tensor, keys: Tensor, valid: Tensor, places: Tensor, grid: tuple[int, int]) -> float:
+    rows, columns = grid
+    total = weights = 0.0
+    for b, t in np.ndindex(*queries.shape[:2]):
+        x, y, weight = places[b, t].tolist()
+        scores = [
+            math.exp(float(queries[b, t] @ key) / 0.1) if ok else 0.0 for key, ok in zip(keys[b], valid[b], strict=True)
+        ]
+        ends = {
+            min(max(math.floor(y) + dy, 0), rows - 1) * columns + min(max(math.floor(x) + dx, 0), columns - 1)
+            for dx in (0, 1)
+            for dy in (0, 1)
+        }
+        if any(not valid[b, k] for k in ends):
+            continue
+        lost = -math.log(sum(scores[k] for k in ends) / sum(scores))
+        total, weights = total + weight * min(lost, 2.5), weights + weight
+    return total / weights
+
+
+def test_matches_against_a_loop() -> None:
+    rows, columns = 5, 7
+    unit = nn.functional.normalize
+    queries, keys = unit(noise(B, 11, 3), dim=2), unit(noise(B, rows * columns + 4, 3, seed=1), dim=2)
+    valid = torch.ones(B, rows * columns + 4, dtype=torch.float64)
+    valid[0, [3, 17]] = 0
+    spread = torch.tensor([columns - 1.0, rows - 1.0, 1.0], dtype=torch.float64)
+    places = torch.rand(B, 11, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64) * spread
+    places[0, 0, :2] = places.new_tensor([columns - 1, rows - 1])  # one entry, not four
+    expected = matches_by_loop(queries, keys, valid, places, (rows, columns))
+    got = losses.matches(queries, keys, valid, places, (rows, columns), 0.1, most=2.5)
+    assert got.item() == pytest.approx(expected)
+    places[..., 2] = 0
+    assert losses.matches(queries, keys, valid, places, (rows, columns), 0.1) == 0
+
+
+def test_matches_draw_keys_of_one_thing_together() -> None:
+    keys = wanted(noise(1, 6, 4, scale=1))
+    queries = wanted(noise(1, 1, 4, seed=1, scale=1))
+    place = torch.tensor([[[1.0, 1.0, 1.0]]], dtype=torch.float64)  # of a grid of 2 × 3: entry 4 and those beside it
+    loss = losses.matches(queries, keys, torch.ones(1, 6, dtype=torch.float64), place, (2, 3), 1.0)
+    loss.backward()
+    assert keys.grad is not None
+    along = (keys.grad @ queries.detach()[0, 0])[0]
+    assert (along[[4, 5]] < 0).all()
+    assert (along[[0, 1, 2, 3]] > 0).all()
+
+
 # --- signs and gradients of all that compare with a truth --------------------
 
 LIGHT, TRUTH, FLOW = lightness(B, 1, H, W), noise(B, 2, H, W, seed=1, scale=10), noise(B, 2, H, W, seed=2, scale=1)

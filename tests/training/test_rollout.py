@@ -59,6 +59,7 @@ def tensors(
         torch.tensor([chained]),
         None if coordinates is None else pair(coordinates),
         None if agreement is None else plane(agreement),
+        None,
         (0,),
     )
 

@@ -54,10 +54,10 @@ def test_figures_are_means_over_frames_then_clips(tmp_path: Path) -> None:
     for clip in clips:
         result = recoloured(clip.film, clip.reference.ab)
         values = np.minimum(psnr(result, clip.film), 100)
-        expected.append(values.mean())
+        expected.append(values[1:].mean())  # the first frame is the reference
         last.append(values[-8:].mean())
         other = recoloured(clip.film[:6], clip.reference.ab[:, ::-1])
-        mirrored.append(np.minimum(psnr(other, clip.film[:6]), 100).mean())
+        mirrored.append(np.minimum(psnr(other, clip.film[:6]), 100)[1:].mean())
         np.testing.assert_allclose(shown[clip.name], result[-1], atol=1)
     assert trial.psnr == pytest.approx(np.mean(expected), abs=0.05)
     assert trial.last == pytest.approx(np.mean(last), abs=0.05)

@@ -72,7 +72,8 @@ def learn(setup: Setup, learner: Learner, objective: Objective, batch: Batch, cl
     totals: dict[str, torch.Tensor] = {}
     pairs = Pairs()
     with clock("forward"):
-        window = Window(learner.network, tensors, draws, recipe.data.block, setup.autocast)
+        coloured = objective.coloured
+        window = Window(learner.network, tensors, draws, recipe.data.block, setup.autocast, coloured=coloured)
         blocks = iter(window)
         block = next(blocks, None)
     while block is not None:

@@ -58,6 +58,11 @@ class Objective:
             made = vgg19_features() if part.features == "vgg19" else lite0_features()
             self._features = made.to(device)
 
+    @property
+    def coloured(self) -> bool:
+        """Whether any loss looks at colours; ``matches`` does not."""
+        return any(term.weight > 0 for name, term in self.part.terms().items() if name != "matches")
+
     def __call__(self, block: Block, tensors: Tensors, step: int, pairs: Pairs | None = None) -> dict[str, Tensor]:
         """The losses that count in a step, by name, not yet weighted.
 

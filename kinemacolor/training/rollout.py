@@ -138,13 +138,21 @@ class Window:
         draws: what chance does to them.
         block: N; the last block may be shorter.
         autocast: type of autocast of the network's stages, or None.
+        coloured: False leaves the third stage out, where only keys are learnt: blocks are grey then.
     """
 
     def __init__(
-        self, network: Network, tensors: Tensors, draws: Draws, block: int, autocast: torch.dtype | None = None
+        self,
+        network: Network,
+        tensors: Tensors,
+        draws: Draws,
+        block: int,
+        autocast: torch.dtype | None = None,
+        *,
+        coloured: bool = True,
     ) -> None:
         self._network, self._tensors, self._draws, self._block = network, tensors, draws, block
-        self._autocast = autocast
+        self._autocast, self._coloured = autocast, coloured
         with self._casting():
             self._bank = network.start(tensors.reference_luminance, tensors.reference_ab, tensors.reference_mask)
         self._leaves: list[tuple[Tensor, Tensor]] = []
@@ -186,6 +194,9 @@ class Window:
         found = network.represent(network.encode(luminance), network.inside(luma), memory, bank.stills)
         rows, columns = (-(-side // KEY_STRIDE) for side in (height, width))
         keys = found.keys[..., :rows, :columns]
+        if not self._coloured:
+            grey = torch.zeros_like(self._tensors.ab[:, frames])
+            return Block(frames, grey, None, None, None, None, keys, bank), grey[:, :, :1], keys, found.memory
         propagated = given = None
         if network.config.propagation and self._tensors.coordinates is not None:
             propagated, given = self._carried(frames, keys, bank, last)

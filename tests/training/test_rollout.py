@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,13 @@ from kinemacolor.model.bank import Bank, entries
 from kinemacolor.model.network import Network
 from kinemacolor.propagation import Place, agreement
 from kinemacolor.propagation import sample as engine_sample
+from kinemacolor.training.augmentation import PAPER
+from kinemacolor.training.cache import Clip, write_cache
 from kinemacolor.training.carried import previous_places
-from kinemacolor.training.loader import Tensors
-from kinemacolor.training.recipe import RolloutPart
+from kinemacolor.training.data import Windows
+from kinemacolor.training.loader import Tensors, stack, to_tensors
+from kinemacolor.training.objective import Objective
+from kinemacolor.training.recipe import LossPart, RolloutPart, Term
 from kinemacolor.training.rollout import Block, Draws, Window, draw, place_similarity, sample_at
 from tests.model import toys
 from tests.training.toys import moving, picture
@@ -211,6 +216,42 @@ def test_remembered_colours_join_the_bank_of_those_that_drew_it() -> None:
         plain = list(Window(net, one, draws(), 2))[1].ab[0]
     np.testing.assert_allclose(a.numpy(), plain.numpy(), atol=1e-3)
     assert float((b - plain).abs().max()) > 0.05
+
+
+def test_keys_alone_are_those_of_coloured_windows() -> None:
+    net, t = network(), tensors(moving(4, *SIZE), still(picture(*SIZE, seed=7)), False, None, None)
+    with torch.no_grad():
+        plain, coloured = (list(Window(net, t, draws(), 2, coloured=x)) for x in (False, True))
+    for a, b in zip(plain, coloured, strict=True):
+        assert torch.equal(a.keys, b.keys)
+        assert torch.equal(a.bank.keys, b.bank.keys)
+        assert not a.ab.any()
+        assert b.ab.any()
+        assert a.logits is None
+
+
+def test_the_loss_of_matching_knows_the_place_and_reaches_the_keys_alone(tmp_path: Path) -> None:
+    clip = Clip("f#0", "f", False, 10, 72, 120)
+    cache = write_cache(tmp_path / "c", [(clip, moving(10, 72, 120, speed=1.5))], [], "k")
+    options = replace(PAPER, whole=False, far=1, distance=6)
+    windows = Windows(cache, 3, (64, 96), options, carried=True, matches=True)
+    batch = to_tensors(stack([windows.sample(index) for index in (0, 1)], [0, 1]))
+    net = network().train()
+    objective = Objective(LossPart(l1=Term(), matches=Term(weight=1)), net.config, None)
+    assert not objective.coloured
+    assert batch.matches is not None
+    for step in range(4):  # another quarter of the cells each
+        window = Window(net, batch, Draws(torch.zeros(2).bool(), torch.zeros(2).bool()), 3, coloured=False)
+        (block,) = window
+        (right,) = objective(block, batch, step).values()
+        turned = replace(batch, matches=batch.matches.flip(3))
+        (wrong,) = objective(block, turned, step).values()
+        assert right < wrong - 1
+        right.backward()
+        window.finish()
+    for name, part in net.named_children():
+        reached = any(p.grad is not None and bool(p.grad.any()) for p in part.parameters())
+        assert reached == (name != "colorization")
 
 
 # --- gradients --------------------

@@ -199,10 +199,12 @@ def colorize(
 
         with open_film() as sampled:
             choice, plan = _planned(job, sampled, runner, known, files, found, shape, longest)
+            if noting and not any(map(job.finished, plan.segments)):
+                space = measure_space(sampled, found, encoding, job.folder)
+                if space is not None:
+                    noting(str(space))
         work = Work(job, plan, look, runner, choice.upright(known), clock, open_film, progress)
         resumed = int(work.done)
-        if noting and not resumed and (space := measure_space(reader, found, encoding, job.folder)):
-            noting(str(space))
         work.colour()
         confidence, regions = _confidence(job, plan)
         with clock.stage("join"):

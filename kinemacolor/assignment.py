@@ -9,7 +9,7 @@ from kinemacolor.binding import Binding, ReferenceFile, bind
 from kinemacolor.coverage import Look, choose, look
 from kinemacolor.engine.protocol import Engine
 from kinemacolor.frames import FloatArray, Reference, Shot
-from kinemacolor.mirroring import mirrored_stills, turned
+from kinemacolor.mirroring import mirrored_stills
 from kinemacolor.survey import Survey
 from kinemacolor.video import VideoInfo
 
@@ -33,7 +33,7 @@ class Choice:
 
     def upright(self, references: Sequence[Reference]) -> list[Reference]:
         """All of the film's references, those that lie the wrong way round turned."""
-        return [turned(one) if number in self.mirrored else one for number, one in enumerate(references)]
+        return [one.mirrored() if number in self.mirrored else one for number, one in enumerate(references)]
 
 
 def settle(

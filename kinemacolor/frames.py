@@ -165,3 +165,8 @@ class Reference:
         """(height, width) in pixels."""
         height, width = self.lightness.shape
         return height, width
+
+    def mirrored(self) -> Reference:
+        """The same left to right."""
+        lightness, ab = (np.ascontiguousarray(plane[:, ::-1]) for plane in (self.lightness, self.ab))
+        return replace(self, lightness=lightness, ab=ab, mask=np.ascontiguousarray(self.mask[:, ::-1]))

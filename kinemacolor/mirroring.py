@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -17,7 +16,6 @@ LEAD = 0.05
 sides."""
 THUMBNAIL = (48, 27)
 """(width, height) at which frames and stills are compared."""
-
 SHOTS = 64
 """Shots that are looked at for a still that says neither frame nor shot, at most."""
 
@@ -71,19 +69,9 @@ def shows_mirrored(reference: Reference, frames: Iterable[FloatArray]) -> bool:
     return False
 
 
-def turned(reference: Reference) -> Reference:
-    """The reference left to right."""
-    return replace(
-        reference,
-        lightness=np.ascontiguousarray(reference.lightness[:, ::-1]),
-        ab=np.ascontiguousarray(reference.ab[:, ::-1]),
-        mask=np.ascontiguousarray(reference.mask[:, ::-1]),
-    )
-
-
 def upright(reference: Reference, frames: Iterable[FloatArray]) -> Reference:
     """The reference, turned round where a frame shows it mirrored."""
-    return turned(reference) if shows_mirrored(reference, frames) else reference
+    return reference.mirrored() if shows_mirrored(reference, frames) else reference
 
 
 def _thumbnail(lightness: FloatArray) -> FloatArray:

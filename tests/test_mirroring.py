@@ -9,7 +9,7 @@ import pytest
 
 from kinemacolor.binding import Binding, ReferenceFile
 from kinemacolor.frames import FloatArray, Reference, Shot
-from kinemacolor.mirroring import mirrored_stills, shows_mirrored, turned, upright
+from kinemacolor.mirroring import mirrored_stills, shows_mirrored, upright
 from tests.engine.conformance import reference_of, scene
 
 FILM, COLOURS = scene(73, 101, 30, shift=1.0)
@@ -27,25 +27,25 @@ def place(frame: int | None = None, shot: int | None = None) -> Binding:
 def test_turning_twice_changes_nothing() -> None:
     mask = np.ones((73, 101), bool)
     mask[:, :30] = False
-    once = turned(Reference(FILM[0], COLOURS[0], mask, "still.png", 3))
+    once = Reference(FILM[0], COLOURS[0], mask, "still.png", 3).mirrored()
     assert (once.name, once.frame) == ("still.png", 3)
     assert not once.mask[:, -30:].any()
-    again = turned(once)
+    again = once.mirrored()
     for name in ("lightness", "ab", "mask"):
         np.testing.assert_array_equal(getattr(again, name), getattr(Reference(FILM[0], COLOURS[0], mask), name))
 
 
 def test_a_mirrored_still_is_turned_and_another_is_not() -> None:
-    assert upright(still(0), FILM[:1]) is not None
+    np.testing.assert_array_equal(upright(still(0), FILM[:1]).ab, COLOURS[0])
     assert not shows_mirrored(still(0), FILM[:1])
-    np.testing.assert_array_equal(upright(turned(still(0)), FILM[:1]).ab, COLOURS[0])
+    np.testing.assert_array_equal(upright(still(0).mirrored(), FILM[:1]).ab, COLOURS[0])
     other, colours = scene(73, 101, seed=9)
-    assert not shows_mirrored(turned(reference_of(other[0], colours[0])), FILM[:1])
+    assert not shows_mirrored(reference_of(other[0], colours[0]).mirrored(), FILM[:1])
 
 
 def test_a_scene_that_is_alike_on_both_sides_is_left() -> None:
     both = (FILM[0] + FILM[0][:, ::-1]) / 2 + 0.02 * FILM[0]
-    assert not shows_mirrored(turned(reference_of(both, COLOURS[0])), both[None])
+    assert not shows_mirrored(reference_of(both, COLOURS[0]).mirrored(), both[None])
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,6 @@ def test_which_frames_are_looked_at(binding: Binding, looked: list[int]) -> None
         return FILM[index]
 
     shown = looked[-1] if looked else 0
-    stills = [turned(still(shown)), still(shown)]
+    stills = [still(shown).mirrored(), still(shown)]
     assert mirrored_stills(stills, [binding, binding], SHOTS, sample) == ((0,) if looked else ())
     assert asked == looked  # once each

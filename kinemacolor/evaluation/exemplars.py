@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +86,7 @@ def references_of(truth: Truth, choice: Choice) -> tuple[list[Reference], Array]
     else:
         references = [_frame(truth, index) for index in choice.indices(len(truth))]
     if choice.text == "mirrored":
-        references = [_mirrored(reference) for reference in references]
+        references = [replace(one.mirrored(), name=f"{one.name}, mirrored") for one in references]
     first = references[0]
     if truth.frames:
         shown = _from_grey_lightness(first.lightness, first.ab)
@@ -132,9 +132,3 @@ def _from_grey_lightness(lightness: FloatArray, ab: FloatArray) -> FloatArray:
     zeros = np.zeros_like(lightness)
     luma = np.ascontiguousarray(lab_to_rgb(np.stack([lightness, zeros, zeros], axis=2))[..., 0])
     return chroma_to_rgb(luma, ab_to_chroma(luma, ab, "bt709"), "bt709")
-
-
-def _mirrored(reference: Reference) -> Reference:
-    lightness = np.ascontiguousarray(reference.lightness[:, ::-1])
-    ab, mask = np.ascontiguousarray(reference.ab[:, ::-1]), np.ascontiguousarray(reference.mask[:, ::-1])
-    return Reference(lightness, ab, mask, f"{reference.name}, mirrored")

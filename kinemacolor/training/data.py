@@ -280,10 +280,10 @@ class Windows:
             coordinates, agreement = carried_places(approach, seen[:count], start, between)
             if matches is not None:
                 matches = cell_matches(coordinates, agreement, approach.turn, self.size)
-        if not chained and self.carried:
-            coordinates, agreement = previous_places(seen[:count], self.block)
-        elif not self.carried:
+        if not self.carried:
             coordinates = agreement = None
+        elif not chained:
+            coordinates, agreement = previous_places(seen[:count], self.block)
         flow, visible = self._flows(lightness)
         return Sample(
             seen[:count],

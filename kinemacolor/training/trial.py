@@ -115,16 +115,11 @@ def try_engine(engine: Engine, clips: Sequence[HeldOut], *, mirrored: bool = Tru
         shown[clip.name] = result[-1]
         if mirrored:
             half = len(clip.film) // 2 + 1
-            again = colour(engine, clip.lightness[:half], _mirrored(clip.reference))
+            again = colour(engine, clip.lightness[:half], clip.reference.mirrored())
             other.append(float(np.minimum(psnr(again, clip.film[:half]), 100.0)[1:].mean()))
     by_clip = dict(zip([clip.name for clip in clips], whole, strict=True))
     mean = [float(np.mean(column)) for column in (whole, last, ratios)]
     return Trial(mean[0], mean[1], mean[2], float(np.mean(other)) if other else None, by_clip), shown
-
-
-def _mirrored(reference: Reference) -> Reference:
-    lightness, ab = (np.ascontiguousarray(plane[:, ::-1]) for plane in (reference.lightness, reference.ab))
-    return Reference(lightness, ab, np.ascontiguousarray(reference.mask[:, ::-1]))
 
 
 def try_network(

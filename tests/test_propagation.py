@@ -14,11 +14,12 @@ from kinemacolor.propagation import (
     Trace,
     advance,
     agreement,
-    choose,
+    best_place,
     correlation,
     gather,
     hop,
     sample,
+    weigh,
 )
 from tests.engine.conformance import reference_of, scene
 
@@ -63,7 +64,7 @@ def moved(
 ) -> Chain | None:
     chain, flow = None, DisFlow()
     for lightness in film:
-        chain = advance(flow, chain, lightness, references, support, **options)
+        chain, _ = advance(flow, chain, lightness, references, support, **options)
     return chain
 
 
@@ -103,7 +104,7 @@ def test_a_better_reference_takes_over() -> None:
     references = [reference_of(film[i], colours[i]) for i in (0, 5)]
     chain, flow, used = None, DisFlow(), []
     for lightness in film:
-        chain = advance(flow, chain, lightness, references, anywhere)
+        chain, _ = advance(flow, chain, lightness, references, anywhere)
         assert chain is not None
         used.append(chain.anchor)
     assert used[0] == 0
@@ -137,11 +138,14 @@ def test_of_several_places_the_best_is_taken_pixel_by_pixel() -> None:
     def left_is_there(place: Place) -> np.ndarray:
         return np.where(left, place.owner == 0, 0).astype(np.float32)
 
-    chosen = choose(places, film[0], references, left_is_there)
+    offers = weigh(places, film[0], references, left_is_there)
+    np.testing.assert_allclose(sum(offer.share for offer in offers), 1, rtol=1e-5)
+    chosen = best_place(offers)
     assert (chosen.owner[:, :20] == 0).all()
     np.testing.assert_array_equal(chosen.coordinates[:, :20], there[:, :20])
     assert (chosen.owner[:, 20:] == 1).mean() > 0.9
-    assert (choose(places, film[0], references, lambda place: -place.owner.astype(np.float32)).owner == 0).all()
+    worse = weigh(places, film[0], references, lambda place: -place.owner.astype(np.float32))
+    assert (best_place(worse).owner == 0).all()
 
 
 def test_agreement_is_of_lightness() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from kinemacolor.engine.grid import place_similarity
 from kinemacolor.engine.protocol import Bank
 from kinemacolor.flow import DisFlow, positions
 from kinemacolor.frames import FloatArray
-from kinemacolor.propagation import Chain, Coloured, Place, Trace, advance, agreement, gather, hop
+from kinemacolor.propagation import Chain, Coloured, Offer, Place, Trace, advance, agreement, gather, hop
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,15 +73,9 @@ class Carrier:
         def support(place: Place) -> FloatArray:
             return place_similarity(keys, place, bank)
 
-        chain = advance(self._flow, state.chain, lightness, bank.references, support)
+        chain, offers = advance(self._flow, state.chain, lightness, bank.references, support)
         if chain:
-            stills = bank.references
-            masks = [still.mask.astype(np.float32) for still in stills]
-            colours = [still.ab * mask[..., None] for still, mask in zip(stills, masks, strict=True)]
-            place = chain.place
-            agreed = agreement(place, lightness, [still.lightness for still in stills])
-            carried = Carried(gather(colours, place), support(place), agreed, gather(masks, place), True)
-            return carried, replace(state, chain=chain, trace=None)
+            return blend(offers, bank), replace(state, chain=chain, trace=None)
         if state.previous is None:
             return None, state
         last = state.previous
@@ -90,3 +85,19 @@ class Carrier:
         similarity = gather([last.similarity], place)
         carried = Carried(gather([last.ab], place), similarity, agreed, np.ones_like(similarity), False)
         return carried, replace(state, trace=Trace(lightness, place))
+
+
+def blend(offers: Sequence[Offer], bank: Bank) -> Carried:
+    """The colours of the references at the places offered, and what is told of them, each by its share."""
+    masks = [still.mask.astype(np.float32) for still in bank.references]
+    colours = [still.ab * mask[..., None] for still, mask in zip(bank.references, masks, strict=True)]
+
+    def mean(maps: Sequence[FloatArray]) -> FloatArray:
+        total: FloatArray = np.add.reduce([offer.share * one for offer, one in zip(offers, maps, strict=True)])
+        return total
+
+    samples = [gather(colours, offer.place) for offer in offers]
+    ab = np.dstack([mean([sample[..., k] for sample in samples]) for k in (0, 1)])
+    given = mean([gather(masks, offer.place) for offer in offers])
+    similarity, agreed = mean([offer.similarity for offer in offers]), mean([offer.agreement for offer in offers])
+    return Carried(ab, similarity, agreed, given, True)

@@ -131,16 +131,18 @@ class CorrespondenceSubnet(nn.Module):
             )
             self.start_as(random_basis(sum(self.tap_channels), config.heads * key))
 
-    def start_as(self, basis: Tensor) -> None:
-        """Makes the heads the projection of the normalised taps by ``basis`` (taps' channels, heads · key channels),
-        with the learnt part small beside it: matching starts as that of the taps themselves."""
+    def start_as(self, basis: Tensor, learnt: float = 0.1) -> None:
+        """Makes the heads the projection of the normalised taps by ``basis`` (taps' channels, heads · key channels): at
+        first matching is that of the taps themselves; what is learnt beside it counts ``learnt`` times what it did."""
         with torch.no_grad():
             for layer, part in zip(self.shortcut, torch.split(basis, list(self.tap_channels)), strict=True):
                 assert isinstance(layer, nn.Conv2d)
                 layer.weight.copy_(part.T[:, :, None, None])
             for head in self.heads:
                 for parameter in head.parameters():
-                    parameter.mul_(0.1)
+                    parameter.mul_(learnt)
+            if len(self.heads) > 1:
+                self.alpha.mul_(learnt)
 
     def reduce(self, taps: Taps, batch: int) -> Features:
         """Activation maps of B · F images → what equation 4 starts from."""

@@ -1,7 +1,8 @@
-"""The candidate P in training: the reference's coordinates carried along the flow to the frames of a window, as in use.
+"""The candidate P in training: where in the reference the pixels of a window's frames come from, as in use.
 
-Hops go from frame to frame, as the engines' do before their features choose among longer ones. In a sample the
-reference may be many frames away; the chain then steps on a few frames in between.
+By way of the frame before, and straight from the reference; the network's features choose in the rollout. In a sample
+the reference may be many frames away; the chain then steps on a few frames in between. Hops go on from hops: features
+are not there yet that would choose for the next one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from kinemacolor.flow import DisFlow, positions
 from kinemacolor.frames import Array, FloatArray
 from kinemacolor.propagation import Place, Trace, agreement, hop
 
+OFFERS = 2
+"""Places offered to each pixel: along the chain, and straight from the reference."""
 STEPS = 4
 """Frames between a reference and a window on which the chain steps, at most."""
 
@@ -75,15 +78,16 @@ def carried_places(
         between: L* (K, H, W) of the trail's frames.
 
     Returns:
-        (T, H, W, 2) float32, (x, y) pixels, and (T, H, W) float32 in (0, 1].
+        (T, OFFERS, H, W, 2) float32, (x, y) pixels, and (T, OFFERS, H, W) float32 in (0, 1].
     """
     flow, owner = DisFlow(), np.zeros(reference.shape, np.int16)
     identity = positions(*reference.shape)
     start = Trace(reference, Place(identity, owner))
     for lightness in between:
         start = Trace(lightness, hop(flow, lightness, start))
-    coordinates = np.empty((*frames.shape, 2), np.float32)
-    agreed = np.empty(frames.shape, np.float32)
+    count, *size = frames.shape
+    coordinates = np.empty((count, OFFERS, *size, 2), np.float32)
+    agreed = np.empty((count, OFFERS, *size), np.float32)
     order = sorted(range(len(frames)), key=lambda k: abs(trail.times[k] - trail.reference_time))
     earlier = later = start  # the ends of the chain on either side of the reference
     for k in order:
@@ -97,8 +101,9 @@ def carried_places(
             earlier = trace
         else:
             later = trace
-        coordinates[k] = place.coordinates
-        agreed[k] = agreement(place, frames[k], [reference])
+        straight = place if at_reference else Place(identity + flow(frames[k], reference), owner)
+        for offer, one in enumerate((place, straight)):
+            coordinates[k, offer], agreed[k, offer] = one.coordinates, agreement(one, frames[k], [reference])
     return coordinates, agreed
 
 
@@ -108,7 +113,7 @@ def cell_matches(
     """What the frames' cells should be matched with.
 
     Args:
-        coordinates, agreement: of ``carried_places``.
+        coordinates, agreement: of ``carried_places``; of its places the chain's.
         turn: see ``Trail``.
         size: (H, W) of the reference.
 
@@ -117,13 +122,13 @@ def cell_matches(
         how sure that is, in [0, 1]; 0 outside the reference.
     """
     middle = CELL // 2
-    places = coordinates[:, middle::CELL, middle::CELL]
+    places = coordinates[:, 0, middle::CELL, middle::CELL]
     if turn is not None:
         places = (places @ turn[:, :2].T + turn[:, 2]).astype(np.float32)
     height, width = size
     x, y = places[..., 0], places[..., 1]
     inside = (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
-    return np.concatenate([places, (agreement[:, middle::CELL, middle::CELL] * inside)[..., None]], axis=3)
+    return np.concatenate([places, (agreement[:, 0, middle::CELL, middle::CELL] * inside)[..., None]], axis=3)
 
 
 def previous_places(frames: FloatArray, block: int) -> tuple[FloatArray, FloatArray]:
@@ -134,8 +139,8 @@ def previous_places(frames: FloatArray, block: int) -> tuple[FloatArray, FloatAr
         block: N, frames of a block.
 
     Returns:
-        (T, H, W, 2) float32, (x, y) pixels, and how far the lightness agrees there, (T, H, W) float32 in (0, 1]; both 0
-        for the first block.
+        (T, OFFERS, H, W, 2) float32, (x, y) pixels, and how far the lightness agrees there, (T, OFFERS, H, W) float32
+        in (0, 1]; both 0 for the first block. All offers are the same.
     """
     flow = DisFlow()
     coordinates = np.zeros((*frames.shape, 2), np.float32)
@@ -148,4 +153,4 @@ def previous_places(frames: FloatArray, block: int) -> tuple[FloatArray, FloatAr
             place = hop(flow, frames[k], trace)
             trace = Trace(frames[k], place)
             coordinates[k], agreed[k] = place.coordinates, agreement(place, frames[k], [last])
-    return coordinates, agreed
+    return np.repeat(coordinates[:, None], OFFERS, axis=1), np.repeat(agreed[:, None], OFFERS, axis=1)

@@ -40,10 +40,10 @@ class Sample:
         reference_frame: index of the frame of the window that the reference is, or None.
         name: of the clip, for pictures and messages.
         chained: whether a chain starts at the reference; not where it is seen otherwise than the frames.
-        coordinates: (T, H, W, 2), (x, y) of each pixel, carried along the flow of ``luminance``: in the reference;
+        coordinates: (T, OFFERS, H, W, 2), (x, y) of each pixel along the flow of ``luminance``: in the reference;
             without a chain, in the last frame of the block before, 0 in the first block; None if not asked for.
-        agreement: (T, H, W) in (0, 1], of the frame and what it is carried from, at those coordinates; 0 where that is
-            nothing; None with ``coordinates``.
+        agreement: (T, OFFERS, H, W) in (0, 1], of the frame and what it is carried from, at those coordinates; 0 where
+            that is nothing; None with ``coordinates``.
         matches: (T, rows, columns, 3), what each key cell should be matched with (``carried.cell_matches``), also where
             no chain starts; sure of nothing where nothing may fit; None if not asked for.
         flow: (T − 1, H, W, 2), (x, y) pixels from frame t + 1 to frame t, of ``lightness``; None if not asked for.

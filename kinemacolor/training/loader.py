@@ -30,7 +30,7 @@ class Batch:
         reference_mask: (B, H, W) bool.
         reference_frame: (B,) int64; −1 where the reference is no frame of the window.
         chained: (B,) bool, where a chain starts at the reference.
-        coordinates, agreement: (B, T, H, W, 2) and (B, T, H, W), or None.
+        coordinates, agreement: (B, T, OFFERS, H, W, 2) and (B, T, OFFERS, H, W), or None.
         matches: (B, T, rows, columns, 3), or None.
         flow, visible: (B, T − 1, H, W, 2) and (B, T − 1, H, W) bool; or None.
         names: of the clips.
@@ -73,8 +73,8 @@ class Tensors:
         flow: (B, T − 1, 2, H, W), pixels, or None.
         visible: (B, T − 1, 1, H, W), 0 or 1, or None.
         chained: (B,) bool.
-        coordinates: (B, T, 2, H, W), (x, y) pixels, or None.
-        agreement: (B, T, 1, H, W), or None.
+        coordinates: (B, T, OFFERS, 2, H, W), (x, y) pixels, or None.
+        agreement: (B, T, OFFERS, 1, H, W), or None.
         matches: (B, T, 3, rows, columns), or None.
         indices: of the samples.
     """

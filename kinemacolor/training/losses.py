@@ -284,3 +284,13 @@ def matches(
     share = torch.logsumexp(around.masked_fill(twice, -1e4), dim=2) - torch.logsumexp(logits, dim=2)
     weight = weight * (valid.gather(1, entry.flatten(1)).view_as(entry).amin(dim=2) > 0)
     return (weight * (-share).clamp(max=most)).sum() / weight.sum().clamp(min=1e-6)
+
+
+def pooled_places(cells: Tensor, stride: int) -> Tensor:
+    """Places (B, N, 3, rows, columns) of squares of cells: the mean, as sure as the least sure of them, and not where
+    they lie further apart than beside each other."""
+    flat = cells.flatten(0, 1)
+    mean = functional.avg_pool2d(flat, stride)
+    highest, lowest = (functional.max_pool2d(sign * flat, stride) * sign for sign in (1, -1))
+    together = ((highest - lowest)[:, :2].amax(dim=1, keepdim=True) <= stride).to(flat.dtype)
+    return torch.unflatten(torch.cat([mean[:, :2], lowest[:, 2:] * together], dim=1), 0, cells.shape[:2])

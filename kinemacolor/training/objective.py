@@ -119,7 +119,7 @@ class Objective:
                 asked, wanted = own[part], cells[part]
             else:
                 asked = torch.unflatten(functional.avg_pool2d(own.flatten(0, 1), stride), 0, own.shape[:2])
-                asked, wanted = functional.normalize(asked, dim=2), _pooled(cells, stride)
+                asked, wanted = functional.normalize(asked, dim=2), losses.pooled_places(cells, stride)
             queries, targets = entries(asked), entries(wanted)
             terms.append(losses.matches(queries, known, bank.marks(), targets, grid, self._config.tau))
         return torch.stack(terms).mean()
@@ -156,13 +156,3 @@ class Objective:
 def _in_pairs(film: Tensor) -> Tensor:
     """(B, n, C, H, W) → (B · (n − 1), 2, C, H, W), each frame with the one after it."""
     return torch.stack([film[:, :-1], film[:, 1:]], dim=2).flatten(0, 1)
-
-
-def _pooled(cells: Tensor, stride: int) -> Tensor:
-    """Places (B, N, 3, rows, columns) of squares of cells: the mean, as sure as the least sure of them, and not where
-    they lie further apart than beside each other."""
-    flat = cells.flatten(0, 1)
-    mean = functional.avg_pool2d(flat, stride)
-    highest, lowest = (functional.max_pool2d(sign * flat, stride) * sign for sign in (1, -1))
-    together = ((highest - lowest)[:, :2].amax(dim=1, keepdim=True) <= stride).to(flat.dtype)
-    return torch.unflatten(torch.cat([mean[:, :2], lowest[:, 2:] * together], dim=1), 0, cells.shape[:2])

@@ -47,8 +47,8 @@ class NetworkPart(Record):
     pretrained: bool = True
     """Whether the feature network carries its ImageNet weights; false for random ones (tests)."""
     basis: bool = True
-    """Whether the heads start as principal directions of the feature network's taps on the training pictures; for a
-    configuration with ``tap_shortcut``."""
+    """Whether the heads start as those directions of the feature network's taps that tell matches from other places of
+    the training pictures best; for a configuration with ``tap_shortcut``."""
     initial: str | None = None
     """A .safetensors file of the same configuration to start from (then ``basis`` does nothing)."""
     vistr: str | None = None

@@ -21,6 +21,7 @@ from kinemacolor.model.colorization import Propagated
 from kinemacolor.model.config import KEY_STRIDE
 from kinemacolor.model.linkage import Memory
 from kinemacolor.model.network import Network
+from kinemacolor.propagation import BLEND, FIT
 from kinemacolor.training.loader import Tensors
 from kinemacolor.training.recipe import RolloutPart
 
@@ -223,15 +224,19 @@ class Window:
         assert t.agreement is not None
         coordinates, agreement = t.coordinates[:, frames], t.agreement[:, frames]
         mask = t.reference_mask[:, 0]
-        found = sample_at(torch.cat([t.reference_ab[:, 0] * mask, mask], dim=1), coordinates)
-        ab, given = found[:, :, :2], (found[:, :, 2:] > 0.5).to(found.dtype)
+        colours = torch.cat([t.reference_ab[:, 0] * mask, mask], dim=1)
         size = (mask.shape[2], mask.shape[3])
-        similarity = place_similarity(keys, coordinates, bank, size, heads).to(ab.dtype)
+        similarities = [place_similarity(keys, each, bank, size, heads) for each in coordinates.unbind(2)]
+        support = torch.stack(similarities, dim=2).to(colours.dtype)
+        shares = torch.softmax((support + FIT * agreement) / BLEND, dim=2)
+        samples = torch.stack([sample_at(colours, each) for each in coordinates.unbind(2)], dim=2)
+        found, similarity, agreement = ((shares * x).sum(dim=2) for x in (samples, support, agreement))
+        ab, given = found[:, :, :2], (found[:, :, 2:] > 0.5).to(found.dtype)
         chained = t.chained.view(-1, 1, 1, 1, 1)
         if last is None:
             given = given * chained
         else:  # without a chain, what the frame before the block was given is carried on
-            previous = sample_at(torch.cat(last, dim=1), coordinates)
+            previous = sample_at(torch.cat(last, dim=1), coordinates[:, :, 0])
             ab = torch.where(chained, ab, previous[:, :, :2])
             similarity = torch.where(chained, similarity, previous[:, :, 2:])
             given = torch.where(chained, given, 1.0)

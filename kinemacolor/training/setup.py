@@ -16,7 +16,7 @@ from kinemacolor.evaluation.optical import clip_flow, flow_weights
 from kinemacolor.model.checkpoint import load_network
 from kinemacolor.model.network import Network
 from kinemacolor.model.vistr import initialise_from_vistr
-from kinemacolor.training.basis import principal_basis
+from kinemacolor.training.basis import discriminant_basis
 from kinemacolor.training.cache import INDEX, Cache, CacheSettings, Report, build_cache, open_cache
 from kinemacolor.training.data import FlowMethod, Windows
 from kinemacolor.training.pack import open_pack
@@ -183,5 +183,7 @@ def first_network(setup: Setup) -> Network:
             raise InputError(part.vistr, str(error).splitlines()[0], "give a VisTR checkpoint") from error
     if part.basis and config.tap_shortcut:
         network.to(setup.device)
-        network.correspondence.start_as(principal_basis(network, setup.cache, setup.recipe.data.size))
+        data = setup.recipe.data
+        basis = discriminant_basis(network, setup.cache, data.size, data.augmentation, data.weights)
+        network.correspondence.start_as(basis, learnt=0.0)
     return network

@@ -75,7 +75,7 @@ def test_files(tmp_path: Path) -> None:
     own = tmp_path / "mine.toml"
     own.write_text(shipped.read_text().replace('name = "lite"', 'name = "mine"'))
     assert load_config(own) == load_config("lite").changed(name="mine")
-    own.write_text(shipped.read_text().replace("tau = 0.01\n", ""))
+    own.write_text(shipped.read_text().replace("tau = 0.02\n", ""))
     with pytest.raises(ConfigError, match=r"mine\.toml: tau: expected a value, got none"):
         load_config(str(own))
     own.write_text("tau = ")

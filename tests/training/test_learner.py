@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.linalg import eigh
 
 from kinemacolor.model.network import Network
-from kinemacolor.training.basis import principal_basis
+from kinemacolor.training.basis import RIDGE, _directions, centred_taps, differences, discriminant_basis
 from kinemacolor.training.learner import (
     calibrating,
     clip,
@@ -143,39 +144,60 @@ def test_calibration_takes_the_mean_over_passes() -> None:
     assert torch.is_grad_enabled()
 
 
-def test_the_basis_is_that_of_the_taps(tmp_path: Path) -> None:
+def test_the_basis_is_fishers_discriminant(tmp_path: Path) -> None:
+    """Against scipy's generalized eigenvectors of the same scatters; keys are of length 1 on average."""
+    noise = np.random.default_rng(0)
+    within, total = (x @ x.T / 50 for x in noise.standard_normal((2, 11, 50)) * np.linspace(0.2, 2, 11)[:, None])
+    got = _directions(torch.from_numpy(within), torch.from_numpy(total), 5).numpy()
+    ridged = within + RIDGE * np.trace(within) / 11 * np.eye(11)
+    values, vectors = eigh(total, ridged)
+    expected = vectors[:, ::-1][:, :5] * np.sqrt(values[::-1][:5])
+    expected /= np.sqrt(np.trace(expected.T @ total @ expected))
+    np.testing.assert_allclose(np.abs(got), np.abs(expected), atol=1e-8)
+    assert _directions(torch.from_numpy(within), torch.from_numpy(total), 13)[:, 11:].abs().max() == 0
+
+
+def test_differences_are_those_of_sure_matches() -> None:
+    """A reference shifted by two cells: matches that know it leave no difference, others are left out."""
+    noise = torch.Generator().manual_seed(1)
+    frames = torch.randn(1, 3, 7, 9, generator=noise)
+    reference = torch.roll(frames, 2, dims=3)
+    y, x = torch.meshgrid(torch.arange(7.0), torch.arange(9.0), indexing="ij")
+    sure = (x < 7).float()
+    places = torch.stack([(x + 2) * 4 + 1.5, y * 4 + 1.5, sure])[None]
+    found = differences(frames, reference, places, 1)
+    assert found.shape == (49, 3)
+    assert found.abs().max() < 1e-5
+    wrong = torch.stack([x * 4 + 1.5, y * 4 + 1.5, sure])[None]
+    assert differences(frames, reference, wrong, 1).abs().mean() > 0.5
+    assert differences(frames, reference, places, 2).shape[1] == 3
+    assert len(differences(frames, reference, places * torch.tensor([1, 1, 0.0])[:, None, None], 1)) == 0
+
+
+def test_mirrored_things_match_better_than_by_the_taps_themselves(tmp_path: Path) -> None:
     cache = toy_cache(tmp_path / "cache")
-    net = Network(toys.toy_config("lite", key_channels=16), pretrained=True)
-    basis = principal_basis(net, cache, (48, 64))
-    assert basis.shape == (24 + 40 + 112, 32)
-    first, second = basis.double().numpy()[:, :16], basis.double().numpy()[:, 16:]
-    np.testing.assert_allclose(first.T @ first, np.eye(16), atol=1e-5)
-    weight = np.repeat([0.5, 1.0, 1.25], [24, 40, 112])
-    plain = second / weight[:, None]
-    np.testing.assert_allclose(plain.T @ plain, np.eye(16), atol=1e-5)
-    # of a picture, it keeps nearly all that an SVD of all directions does, and far more than a random one
-    clip_frames = cache.frames(cache.clips[0])[0].astype(np.float32).mean(axis=2)[:48, :64]
-    lightness = torch.from_numpy(clip_frames / 127.5 - 1)[None, None]
-    net.eval()
+    net = Network(toys.toy_config("lite", key_channels=32), pretrained=True).eval()
+    basis = discriminant_basis(net, cache, (48, 64), samples=30)
+    assert basis.shape == (24 + 40 + 112, 64)
+    frames = cache.frames(cache.clips[0])[0].astype(np.float32).mean(axis=2)[:48, :64]
+    pictures = torch.from_numpy(np.stack([frames, frames[:, ::-1]]) / 127.5 - 1)[:, None]
     with torch.no_grad():
-        taps = net.features(lightness)
-        parts = [torch.nn.functional.normalize(t, dim=1) for t in (taps.low[1], *taps.high)]
-        size = list(parts[0].shape[2:])
-        grown = [torch.nn.functional.interpolate(p, size=size, mode="bilinear", align_corners=False) for p in parts]
-    rows = torch.cat(grown, dim=1)[0].flatten(1).T.double().numpy()
-    rows = rows - rows.mean(axis=0)
-    total, kept = np.square(rows).sum(), np.square(rows @ first).sum()
-    best = np.square(np.linalg.svd(rows, compute_uv=False)[:16]).sum()
-    random, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((176, 16)))
-    assert kept > 0.6 * best
-    assert kept > 4 * np.square(rows @ random).sum()
-    assert kept < total
+        plain = centred_taps(net, pictures)
+    hits = {}
+    for name, features in (("taps", plain), ("basis", torch.einsum("nchw,ck->nkhw", plain, basis[:, :32]))):
+        keys = torch.nn.functional.normalize(features, dim=1)
+        here, there = keys[0].flatten(1).T, keys[1].flip(2).flatten(1).T
+        found = (here @ there.T).argmax(dim=1)
+        rows, columns = np.divmod(found.numpy(), 16)
+        y, x = np.divmod(np.arange(12 * 16), 16)
+        hits[name] = (np.hypot(rows - y, columns - x) < 2).mean()
+    assert hits["basis"] > hits["taps"] + 0.1
 
 
 def test_the_network_starts_from_the_basis(tmp_path: Path) -> None:
     cache = toy_cache(tmp_path / "cache")
     net = Network(toys.toy_config("lite"), pretrained=True)
-    basis = principal_basis(net, cache, (48, 64))
+    basis = discriminant_basis(net, cache, (48, 64), samples=4)
     net.correspondence.start_as(basis)
     layer = net.correspondence.shortcut[0]
     assert isinstance(layer, torch.nn.Conv2d)

@@ -10,6 +10,7 @@ import pytest
 
 from kinemacolor.training.augmentation import PAPER, Augmentation
 from kinemacolor.training.cache import Cache
+from kinemacolor.training.carried import OFFERS
 from kinemacolor.training.data import Sample, Windows
 from kinemacolor.training.loader import Loader, stack, to_tensors
 from tests.training.toys import toy_cache
@@ -108,9 +109,9 @@ def test_tensors_tell_what_is_carried(cache: Cache) -> None:
     assert t.agreement is not None
     assert batch.coordinates is not None
     assert batch.agreement is not None
-    assert t.coordinates.shape == (4, 3, 2, *SIZE)
-    np.testing.assert_array_equal(t.coordinates.numpy()[:, :, 1], batch.coordinates[..., 1])
-    np.testing.assert_array_equal(t.agreement.numpy()[:, :, 0], batch.agreement)
+    assert t.coordinates.shape == (4, 3, OFFERS, 2, *SIZE)
+    np.testing.assert_array_equal(t.coordinates.numpy()[:, :, :, 1], batch.coordinates[..., 1])
+    np.testing.assert_array_equal(t.agreement.numpy()[:, :, :, 0], batch.agreement)
     assert t.chained.tolist() == batch.chained.tolist()
     assert t.indices == (0, 1, 2, 3)
 

@@ -11,18 +11,18 @@ import pytest
 import torch
 
 from kinemacolor.color import rgb_to_lab
-from kinemacolor.engine import grid
+from kinemacolor.engine import carrying, grid
 from kinemacolor.engine.network import NetworkEngine, NetworkMemory
 from kinemacolor.engine.protocol import Bank as EngineBank
 from kinemacolor.engine.torch import TorchRunner
 from kinemacolor.frames import Array, FloatArray, Reference
 from kinemacolor.model.bank import Bank, entries
 from kinemacolor.model.network import Network
-from kinemacolor.propagation import Place, agreement
+from kinemacolor.propagation import Chain, Offer, Place, advance
 from kinemacolor.propagation import sample as engine_sample
 from kinemacolor.training.augmentation import PAPER
 from kinemacolor.training.cache import Clip, write_cache
-from kinemacolor.training.carried import previous_places
+from kinemacolor.training.carried import OFFERS, previous_places
 from kinemacolor.training.data import Windows
 from kinemacolor.training.loader import Tensors, stack, to_tensors
 from kinemacolor.training.objective import Objective
@@ -47,7 +47,7 @@ def tensors(
     lightness, ab = lab(frames)
 
     def plane(x: Any) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))[None, :, None]
+        return torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))[None].unsqueeze(-3)
 
     def pair(x: Any) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(np.moveaxis(x, -1, -3), dtype=np.float32))[None]
@@ -164,22 +164,29 @@ def test_a_window_without_a_chain_is_coloured_as_the_engine_does() -> None:
         assert (number == 0) == (float((ab - without).abs().mean()) < 1)
 
 
-def test_a_window_with_a_chain_is_coloured_as_the_engine_does() -> None:
+def test_a_window_with_a_chain_is_coloured_as_the_engine_does(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = moving(4, *SIZE, speed=1.5)
     first = still(frames[0])
     lightness, _ = lab(frames)
     net = network()
     engine = NetworkEngine(TorchRunner(net, device="cpu", bfloat16=False), color_memory=False, block_size=1)
-    bank, memory, expected, places = engine.start([first]), None, [], []
+    bank, memory, expected = engine.start([first]), None, []
+    offered: list[tuple[Offer, ...]] = []
+
+    def noting(*arguments: Any) -> tuple[Chain | None, tuple[Offer, ...]]:
+        chain, offers = advance(*arguments)
+        offered.append(offers if len(offers) == OFFERS else offers * OFFERS)
+        return chain, offers
+
+    monkeypatch.setattr(carrying, "advance", noting)
     for number in range(4):
         step = engine.step(lightness[number : number + 1], bank, memory)
         memory = step.memory
         assert isinstance(memory, NetworkMemory)
         assert memory.carrying.chain is not None
-        places.append(memory.carrying.chain.place)
         expected.append(step.ab[0])
-    coordinates = np.stack([place.coordinates for place in places])
-    agreed = np.stack([agreement(p, seen, [first.lightness]) for p, seen in zip(places, lightness, strict=True)])
+    coordinates = np.stack([[offer.place.coordinates for offer in offers] for offers in offered])
+    agreed = np.stack([[offer.agreement for offer in offers] for offers in offered])
     t = tensors(frames, first, True, coordinates, agreed)
     with torch.no_grad():
         blocks = list(Window(net, t, draws(), 1))

@@ -35,6 +35,10 @@ class Choice:
         """All of the film's references, those that lie the wrong way round turned."""
         return [one.mirrored() if number in self.mirrored else one for number, one in enumerate(references)]
 
+    def warnings(self, files: Sequence[ReferenceFile]) -> list[str]:
+        """What was done to stills, for the user."""
+        return [f"{files[k].path}: shows the film mirrored, and was turned round" for k in self.mirrored]
+
 
 def settle(
     engine: Engine,

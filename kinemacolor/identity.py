@@ -11,6 +11,7 @@ from typing import Any, Literal
 from kinemacolor import __version__
 from kinemacolor.binding import ReferenceFile
 from kinemacolor.frames import Shot
+from kinemacolor.weights import released
 
 _EDGE = 1 << 20
 
@@ -45,8 +46,10 @@ def shots_identity(shots: Literal["auto", "none"] | Path | Sequence[Shot]) -> An
 
 def engine_identity(name: str, *, weights: str | Path | None = None, **options: Any) -> dict[str, Any]:
     """What tells an engine from others: its name, the options of ``open_engine``, and what its weights are."""
-    files = [] if weights is None else [Path(weights)] if Path(weights).is_file() else sorted(Path(weights).iterdir())
-    told = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}
+    told = released(name)
+    if weights is not None:
+        files = [Path(weights)] if Path(weights).is_file() else sorted(Path(weights).iterdir())
+        told = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}
     return {"name": name, "weights": told, **options, "version": __version__}
 
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from kinemacolor.assignment import Choice, bindings_within, bound_frames, settle
 from kinemacolor.binding import ReferenceFile, read_reference, reference_files
-from kinemacolor.engine import Engine, open_engine
+from kinemacolor.engine import DEFAULT, Engine, open_engine
 from kinemacolor.errors import InputError, OutputError, UsageError
 from kinemacolor.film_report import film_report, write, write_overlay
 from kinemacolor.frames import Array, FloatArray, Reference, Shot
@@ -91,7 +91,7 @@ def colorize(
     output: str | Path,
     *,
     size: int | None = None,
-    engine: str | Engine = "matching",
+    engine: str | Engine = DEFAULT,
     identity: Mapping[str, Any] | None = None,
     propagate: bool = True,
     shots: Literal["auto", "none"] | Path | Sequence[Shot] = "auto",
@@ -211,7 +211,7 @@ def colorize(
             paths = [job.path(segment) for segment in plan.segments]
             options: dict[str, Any] = {"overwrite": overwrite, "strict": strict, "start": start, "end": end}
             warnings = join_segments(output, reader, paths, encoding, **options)
-        warnings += [f"{files[k].path}: shows the film mirrored, and was turned round" for k in choice.mirrored]
+        warnings += choice.warnings(files)
         if overlay:
             with clock.stage("report"):
                 write_overlay(Path(overlay), output, regions, info.rate)

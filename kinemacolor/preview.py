@@ -63,6 +63,7 @@ def preview(
     every: int = 48,
     side: int = SIDE,
     progress: Callable[[int, int | None], None] | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> list[Sample]:
     """Colours single frames of a film, each from the shot's references alone: nothing is carried from others.
 
@@ -74,6 +75,7 @@ def preview(
         every: frames from one of a shot to the next.
         side: short side in pixels.
         progress: told of each frame that is done, and the number of all.
+        warn: told of stills that were turned round.
 
     Raises:
         InputError: a reference cannot be used.
@@ -91,6 +93,9 @@ def preview(
 
     choice = settle(engine, references, bindings, found.shots, sample)
     references = choice.upright(references)
+    if warn:
+        for warning in choice.warnings(files):
+            warn(warning)
     wanted = chosen_frames(found.shots, every)
     samples: list[Sample] = []
     bank: Bank | None = None

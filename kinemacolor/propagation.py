@@ -25,17 +25,19 @@ Support = Callable[["Place"], FloatArray]
 
 ANCHOR_CORRELATION = 0.95
 """Least correlation of a frame's lightness with a reference's for a chain to start there."""
-HOPS = (1,)
-"""Frames back from which coordinates may come, beside those straight from the reference.
+HOPS = (1, 4)
+"""Frames back from which coordinates may come, beside those straight from the reference. Each costs a flow a frame.
 
-Mean PSNR of the engine ``matching`` on twelve training clips, 30 frames, and flows a frame: t−1 alone 39.23 dB, one;
-t−1 and straight 39.39, two; t−1, t−4, t−12 and straight 39.43, four.
+t−4 is worth 0.15 dB of a*, b* from 16 frames on; see ``docs/design-lite.md``.
 """
 FIT = 0.1
 """Weight of agreement beside similarity where places are compared."""
 BLEND = 0.05
 """Difference of such scores at which one place counts e times as much as another: colours of places nearly as good are
 averaged, which on training clips is 0.1 to 0.2 dB better than those of the best place alone."""
+DOUBT = 0.1
+"""How much less colours that a frame was given before are trusted than a reference's own (cosine): they may have been
+wrong there, and would be carried on for ever."""
 RESIDUAL = 5.0
 """Difference of lightness (L*) at which agreement has fallen to 1/e."""
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from kinemacolor.errors import InputError
+
+ASSETS = Path(__file__).parent / "assets"
+LICENCE = "Apache-2.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,4 +64,24 @@ MATCHING = Weights(
     recipe="python -m kinemacolor.export",
 )
 
-RELEASED = (MATCHING,)
+
+def record_name(engine: str) -> str:
+    """File in ``ASSETS`` that tells of the files of a trained network: what ``kinemacolor.release`` writes."""
+    return f"{engine}.json"
+
+
+def recorded(path: Path) -> tuple[Weights, ...]:
+    """The files that such a record tells of."""
+    told = json.loads(path.read_text("utf-8"))
+    shared = (told["licence"], told["origin"], told["recipe"])
+    return tuple(Weights(told["engine"], file, sha256, *shared) for file, sha256 in told["files"].items())
+
+
+LITE = recorded(ASSETS / record_name("lite"))
+
+RELEASED = (MATCHING, *LITE)
+
+
+def released(engine: str) -> dict[str, str]:
+    """sha256 of the files that an engine runs on, by name; none where it is given its weights."""
+    return {weights.file: weights.sha256 for weights in RELEASED if weights.engine == engine}

@@ -15,7 +15,7 @@ from kinemacolor.preview import chosen_frames, preview, write_preview
 from kinemacolor.survey import survey
 from kinemacolor.video import VideoReader
 from tests.media import Film, make_film
-from tests.stills import halves, write_still
+from tests.stills import grey, halves, write_still
 
 
 def test_a_frame_of_each_shot(tmp_path: Path) -> None:
@@ -37,6 +37,25 @@ def test_a_frame_of_each_shot(tmp_path: Path) -> None:
     write_preview(tmp_path / "sheet.png", samples)
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet.shape[1] > 3 * 43
+
+
+def test_a_mirrored_still_is_turned_and_told_of(tmp_path: Path) -> None:
+    picture = halves()
+    (tmp_path / "in").mkdir()
+    for number in range(2):
+        write_still(tmp_path / "in" / f"{number:04}.png", grey(picture))
+    stills = {"still.png": picture, "turned.png": np.ascontiguousarray(picture[:, ::-1])}
+    told: dict[str, list[str]] = {name: [] for name in stills}
+    shown = []
+    for name, image in stills.items():
+        write_still(tmp_path / name, image)
+        with VideoReader(tmp_path / "in") as reader:
+            found = survey(reader, shots=[Shot(0, 2)])
+            files = [ReferenceFile(tmp_path / name)]
+            shown += preview(reader, files, open_engine("matching"), found, side=64, warn=told[name].append)
+    assert told["still.png"] == []
+    assert [line.split(": ", 1)[1] for line in told["turned.png"]] == ["shows the film mirrored, and was turned round"]
+    assert np.abs(shown[0].picture.astype(int) - shown[1].picture).max() <= 2
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ def test_numbers_as_times_are_exact(ticks: int, digits: int) -> None:
         ("[settings]\npropagate = 1", "settings.propagate: expected boolean, got 1"),
         ("[settings]\ncodec = 'mpeg2'", "settings.codec: expected 'h264', 'h265', 'prores' or 'ffv1', got 'mpeg2'"),
         ("[settings]\nchroma = 411", "settings.chroma: expected '420', '422' or '444', got '411'"),
-        ("[settings]\nengine = 'magic'", "settings.engine: expected matching, onnx, torch, got 'magic'"),
+        ("[settings]\nengine = 'magic'", "settings.engine: expected lite, matching, onnx, torch, got 'magic'"),
         ("[settings]\nsaturation = inf", "settings.saturation: expected a finite number, got inf"),
         ("[settings]\nfps = '1/0'", "settings.fps: expected frames a second, as 18 or \"24000/1001\", got '1/0'"),
         ("[settings]\nstart = 5\nend = 00:00:04.5", "settings.end: expected a time after start (5 s), got 4.5 s"),

@@ -8,6 +8,7 @@ import pytest
 from kinemacolor.flow import DisFlow, consistent, positions
 from kinemacolor.frames import Reference
 from kinemacolor.propagation import (
+    HOPS,
     Chain,
     Place,
     Support,
@@ -96,7 +97,7 @@ def test_coordinates_follow_the_motion_for_many_frames(options: dict[str, object
     expected = positions(73, 151) + np.array([19.5, 0], np.float32)
     inside = (slice(10, -10), slice(10, 151 - 20 - 20))
     assert np.abs(chain.place.coordinates - expected)[inside].mean() < 0.6
-    assert len(chain.traces) == max(options.get("hops", (1,)))
+    assert len(chain.traces) == max(options.get("hops", HOPS))
 
 
 def test_a_better_reference_takes_over() -> None:

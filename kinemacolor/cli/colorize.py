@@ -89,7 +89,7 @@ def colorize(
         int | None, typer.Option(help="Short side at which the network works.", show_default="about 384×216 in area")
     ] = None,
     engine: Annotated[
-        str | None, typer.Option(help="Colorization engine; see `kinemacolor info`.", show_default="matching")
+        str | None, typer.Option(help="Colorization engine; see `kinemacolor info`.", show_default="lite")
     ] = None,
     weights: Annotated[
         str | None, typer.Option(help="Of a trained network: file for torch, folder for onnx.", show_default=False)
@@ -147,7 +147,7 @@ def colorize(
     A run that breaks off goes on where it was when the same command is given again.
     """
     from kinemacolor import pipeline
-    from kinemacolor.engine import open_engine
+    from kinemacolor.engine import DEFAULT, open_engine
     from kinemacolor.identity import engine_identity
 
     said = {
@@ -164,7 +164,7 @@ def colorize(
     assert asked.output is not None
     chosen = asked.settings.said()
     opening = {name: chosen.pop(name, None) for name in ("weights", "color_memory", "block_size", "device")}
-    name, carries = chosen.pop("engine", "matching"), chosen.pop("propagate", True)
+    name, carries = chosen.pop("engine", DEFAULT), chosen.pop("propagate", True)
     colorizer = open_engine(name, propagate=carries, **opening)
     chosen["rate"] = chosen.pop("fps", None)
     listed: Any = "none" if shots == "none" else asked.shots or "auto"
@@ -247,8 +247,11 @@ def _preview(
         begin, stop = (None if time is None else float(time) for time in (settings.start, settings.end))
         found = look_at(reader, begin, stop, shots, Clock(), lines[0])
         options: dict[str, Any] = {"every": every, "side": settings.size or SIDE, "progress": lines[1]}
-        samples = preview(reader, asked.references, engine, found, **options)
+        warnings: list[str] = []
+        samples = preview(reader, asked.references, engine, found, **options, warn=warnings.append)
     write_preview(output, samples)
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     if not hidden:
         mean = sum(one.confidence for one in samples) / len(samples)
         print(f"{output}: {len(samples)} frames of {len(found.shots)} shots, mean confidence {mean:.2f}")

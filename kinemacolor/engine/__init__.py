@@ -7,14 +7,17 @@ from pathlib import Path
 from kinemacolor.engine.protocol import Bank, Engine, Memory, Step
 from kinemacolor.errors import InputError, UsageError
 
+DEFAULT = "lite"
+"""The engine that colours films unless another is asked for."""
 ENGINES = {
+    "lite": "the network trained for colour that comes with the package",
     "matching": "nothing trained for colour: ImageNet features, and colours carried along the optical flow",
     "onnx": "a trained network on ONNX Runtime; --weights names the folder it was exported to",
     "torch": "a trained network in PyTorch, on a GPU where there is one; --weights names its .safetensors file",
 }
 """Names and what they stand for."""
 
-__all__ = ["ENGINES", "Bank", "Engine", "Memory", "Step", "open_engine"]
+__all__ = ["DEFAULT", "ENGINES", "Bank", "Engine", "Memory", "Step", "open_engine"]
 
 
 def open_engine(
@@ -31,7 +34,7 @@ def open_engine(
 
     Args:
         name: one of ``ENGINES``.
-        weights: of a trained network, a folder for ``onnx``, a file for ``torch``; ``matching`` takes none.
+        weights: of a trained network, a folder for ``onnx``, a file for ``torch``; the others take none.
         propagate: whether colours are carried along the optical flow.
         color_memory: whether past outputs join the bank; None for what the network's configuration says.
         block_size: frames that a trained network colours together; None for what its configuration says.
@@ -48,25 +51,28 @@ def open_engine(
         raise UsageError("--device", f"the engine {name} has no choice of devices", "leave it out, or take torch")
     if name == "matching":
         return _matching(weights, propagate, color_memory, block_size, threads)
-    if weights is None:
+    if name == "lite":
+        _refuse(name, ("--weights", weights))
+    elif weights is None:
         raise UsageError(
-            "--weights", f"the engine {name} needs a trained network", "name its weights, or take matching"
+            "--weights", f"the engine {name} needs a trained network", f"name its weights, or take {DEFAULT}"
         )
     if block_size is not None and not 1 <= block_size <= 6:
         raise UsageError("--block-size", f"{block_size} is not a number of frames", "give 1 to 6")
     from kinemacolor.engine.network import NetworkEngine, Runner
 
     runner: Runner
-    if name == "onnx":
-        from kinemacolor.engine.onnx import OnnxRunner
+    if name in ("lite", "onnx"):
+        from kinemacolor.engine.onnx import OnnxRunner, shipped
 
-        runner = OnnxRunner(weights, threads)
+        runner = OnnxRunner(weights, threads) if weights else shipped(name, threads)
     else:
         try:
             from kinemacolor.engine.torch import TorchRunner
         except ModuleNotFoundError as error:
             problem = f"the engine torch needs {error.name}, which is not installed"
             raise InputError("--engine", problem, "pip install 'kinemacolor[train]'") from error
+        assert weights is not None
         runner = TorchRunner(weights, device=device, threads=threads)
     return NetworkEngine(runner, propagate=propagate, color_memory=color_memory, block_size=block_size)
 
@@ -78,9 +84,13 @@ def _matching(
     block_size: int | None,
     threads: int | None,
 ) -> Engine:
-    for option, value in (("--weights", weights), ("--block-size", block_size)):
-        if value is not None:
-            raise UsageError(option, "the engine matching takes none", "leave it out, or choose another --engine")
+    _refuse("matching", ("--weights", weights), ("--block-size", block_size))
     from kinemacolor.engine.matching import MatchingEngine
 
     return MatchingEngine(propagate=propagate, color_memory=bool(color_memory), threads=threads)
+
+
+def _refuse(name: str, *options: tuple[str, object]) -> None:
+    for option, value in options:
+        if value is not None:
+            raise UsageError(option, f"the engine {name} takes none", "leave it out, or choose another --engine")

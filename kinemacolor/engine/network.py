@@ -18,6 +18,7 @@ from kinemacolor.engine.protocol import CELL, Bank, Memory, Step, cells, check_b
 from kinemacolor.errors import UsageError
 from kinemacolor.frames import FloatArray, Reference
 from kinemacolor.model.config import NetworkConfig
+from kinemacolor.propagation import DOUBT
 
 Tensors = dict[str, FloatArray]
 
@@ -247,7 +248,8 @@ def candidate(carried: Carried | None, shape: tuple[int, ...]) -> FloatArray:
     nothing[..., 2] = -1
     if carried is None:
         return nothing
-    given = np.dstack([carried.ab, carried.similarity, carried.agreement])
+    doubt = np.float32(0 if carried.original else DOUBT)
+    given = np.dstack([carried.ab, carried.similarity - doubt, carried.agreement])
     return np.where(carried.given[..., None] > 0.5, given, nothing)
 
 

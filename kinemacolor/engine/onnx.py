@@ -14,6 +14,7 @@ from kinemacolor.engine.runtime import session_options
 from kinemacolor.errors import InputError
 from kinemacolor.frames import FloatArray
 from kinemacolor.model.config import ConfigError, NetworkConfig, parse_config
+from kinemacolor.weights import ASSETS, RELEASED
 
 STAGES = ("encode", "represent", "colorize")
 """Files of an exported network, each with the suffix ``.onnx``."""
@@ -23,13 +24,17 @@ REMEDY = "give the folder that kinemacolor export made"
 class OnnxRunner:
     """Stages of the network exported to ``folder``.
 
+    Args:
+        folder: of the graphs.
+        threads: of ONNX Runtime; None lets it take the machine's cores.
+        name: of the engine.
+
     Raises:
         InputError: a file is missing, is no such graph, or is of another network than the others.
     """
 
-    name = "onnx"
-
-    def __init__(self, folder: str | Path, threads: int | None = None) -> None:
+    def __init__(self, folder: str | Path, threads: int | None = None, name: str = "onnx") -> None:
+        self.name = name
         self._sessions, told = {}, set()
         for stage in STAGES:
             path = Path(folder) / f"{stage}.onnx"
@@ -57,3 +62,15 @@ class OnnxRunner:
         wanted = {x.name: np.ascontiguousarray(feeds[x.name]) for x in session.get_inputs()}
         names = [x.name for x in session.get_outputs()]
         return dict(zip(names, session.run(names, wanted), strict=True))
+
+
+def shipped(engine: str, threads: int | None = None) -> OnnxRunner:
+    """The network of that name that comes with the package.
+
+    Raises:
+        InputError: a file of it is missing or not the released one.
+    """
+    for weights in RELEASED:
+        if weights.engine == engine and weights.file.endswith(".onnx"):
+            weights.load()
+    return OnnxRunner(ASSETS / engine, threads, engine)

@@ -19,7 +19,7 @@ from kinemacolor.errors import InputError, UsageError
 from kinemacolor.evaluation.clips import Clip, Truth, digest
 from kinemacolor.frames import Array, Reference
 from kinemacolor.mirroring import upright
-from kinemacolor.weights import RELEASED
+from kinemacolor.weights import released
 
 ENDINGS: dict[str, dict[str, Any]] = {"": {}, "-alone": {"propagate": False}, "-memory": {"color_memory": True}}
 """Endings of the name of an engine without weights, and what they switch."""
@@ -77,7 +77,7 @@ class Method:
         if self.kind != "engine":
             return {}
         if self.path is None:
-            return {weights.file: weights.sha256 for weights in RELEASED if weights.engine == self.base}
+            return released(self.base)
         files = [self.path] if self.path.is_file() else sorted(f for f in self.path.rglob("*") if f.is_file())
         return {file.name: digest([file]) for file in files}
 

@@ -1,8 +1,8 @@
 """The candidate P in training: where in the reference the pixels of a window's frames come from, as in use.
 
-By way of the frame before, and straight from the reference; the network's features choose in the rollout. In a sample
-the reference may be many frames away; the chain then steps on a few frames in between. Hops go on from hops: features
-are not there yet that would choose for the next one.
+By way of the frame before, of one further back, and straight from the reference; the network's features choose in the
+rollout. In a sample the reference may be many frames away; the chain then steps on some frames in between. Hops go on
+from hops: features are not there yet that would choose for the next one.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from kinemacolor.flow import DisFlow, positions
 from kinemacolor.frames import Array, FloatArray
 from kinemacolor.propagation import Place, Trace, agreement, hop
 
-OFFERS = 2
-"""Places offered to each pixel: along the chain, and straight from the reference."""
-STEPS = 4
+OFFERS = 3
+"""Places offered to each pixel: by the chain's last step, by an earlier one, and straight from the reference."""
+BACK = 4
+"""Steps back of the second offer; where there are fewer, it is the first once more."""
+STEPS = 10
 """Frames between a reference and a window on which the chain steps, at most."""
 
 
@@ -82,28 +84,25 @@ def carried_places(
     """
     flow, owner = DisFlow(), np.zeros(reference.shape, np.int16)
     identity = positions(*reference.shape)
-    start = Trace(reference, Place(identity, owner))
+    way = [Trace(reference, Place(identity, owner))]
     for lightness in between:
-        start = Trace(lightness, hop(flow, lightness, start))
+        way.append(Trace(lightness, hop(flow, lightness, way[-1])))
     count, *size = frames.shape
     coordinates = np.empty((count, OFFERS, *size, 2), np.float32)
     agreed = np.empty((count, OFFERS, *size), np.float32)
     order = sorted(range(len(frames)), key=lambda k: abs(trail.times[k] - trail.reference_time))
-    earlier = later = start  # the ends of the chain on either side of the reference
+    sides = {True: way, False: list(way)}  # the chain goes on before the reference and after it
     for k in order:
-        before = trail.times[k] < trail.reference_time
-        at_reference = trail.times[k] == trail.reference_time
-        place = start.place if at_reference else hop(flow, frames[k], earlier if before else later)
-        trace = Trace(frames[k], place)
-        if at_reference:
-            earlier = later = trace
-        elif before:
-            earlier = trace
+        if trail.times[k] == trail.reference_time:
+            places = [way[0].place] * OFFERS
         else:
-            later = trace
-        straight = place if at_reference else Place(identity + flow(frames[k], reference), owner)
-        for offer, one in enumerate((place, straight)):
-            coordinates[k, offer], agreed[k, offer] = one.coordinates, agreement(one, frames[k], [reference])
+            traces = sides[trail.times[k] < trail.reference_time]
+            last = hop(flow, frames[k], traces[-1])
+            further = hop(flow, frames[k], traces[-BACK]) if len(traces) >= BACK else last
+            places = [last, further, Place(identity + flow(frames[k], reference), owner)]
+            traces.append(Trace(frames[k], last))
+        for offer, place in enumerate(places):
+            coordinates[k, offer], agreed[k, offer] = place.coordinates, agreement(place, frames[k], [reference])
     return coordinates, agreed
 
 

@@ -20,6 +20,7 @@ from kinemacolor.model.network import Network
 from kinemacolor.training.cache import Report
 from kinemacolor.training.checkpoint import checkpoints, load_checkpoint, read_state, save_checkpoint
 from kinemacolor.training.clock import Clock
+from kinemacolor.training.gate import settle_gate
 from kinemacolor.training.journal import Journal, progress_text
 from kinemacolor.training.learner import (
     Learner,
@@ -204,6 +205,8 @@ class Run:
                     progress.tell(self._journal, step, setup)
                 if step % recipe.evaluation.every == 0 or step == setup.steps:
                     progress.pause()
+                    if step == setup.steps:
+                        self._settle()
                     self._evaluate()
                     progress.resume()
                 if agreed(stopped() or now > limit, setup.processes, setup.device):
@@ -238,6 +241,12 @@ class Run:
             np.savez_compressed(path, **arrays)
             remedy = "take lower learning rates or clip gradients, then go on with --resume"
             raise InputError(path, f"a loss is no number in step {self._learner.step} ({error})", remedy) from error
+
+    def _settle(self) -> None:
+        films = self._setup.recipe.network.settle
+        if films and self._setup.processes.first:
+            network, cache, seed = self._learner.average, self._setup.cache, self._setup.recipe.run.seed
+            self._journal.say(settle_gate(network, cache, films, seed=seed, device=self._setup.device))
 
     def _evaluate(self) -> None:
         setup, learner = self._setup, self._learner

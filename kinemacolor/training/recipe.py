@@ -58,6 +58,9 @@ class NetworkPart(Record):
     calibration: NonNegativeInt = 0
     """Batches over which batch normalisation outside the pretrained feature network takes its statistics before the
     first step, so that it can be frozen from the start."""
+    settle: NonNegativeInt = 0
+    """Films that were learnt from, over which the gate's few numbers are fitted after the last step, as in use; for a
+    configuration with a gated output."""
     freeze_statistics: Share = 0.7
     """Share of the run after which batch normalisation uses its running statistics, as at inference; 0 from the start,
     1 never."""
@@ -255,6 +258,8 @@ class Recipe(Record):
             for name in ("gate", "candidates"):
                 weight = losses.terms()[name].weight
                 need(not weight, f"losses.{name}", "0 for a network without a gated output", weight)
+            settle = self.network.settle
+            need(not settle, "network.settle", "0 for a network without a gated output", settle)
         if config.reference_block != "separate":
             need(not losses.matches.weight, "losses.matches", "0 where references attend with frames", losses.matches)
         return self

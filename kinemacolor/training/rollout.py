@@ -21,7 +21,7 @@ from kinemacolor.model.colorization import Propagated
 from kinemacolor.model.config import KEY_STRIDE
 from kinemacolor.model.linkage import Memory
 from kinemacolor.model.network import Network
-from kinemacolor.propagation import BLEND, FIT
+from kinemacolor.propagation import BLEND, DOUBT, FIT
 from kinemacolor.training.loader import Tensors
 from kinemacolor.training.recipe import RolloutPart
 
@@ -238,7 +238,7 @@ class Window:
         else:  # without a chain, what the frame before the block was given is carried on
             previous = sample_at(torch.cat(last, dim=1), coordinates[:, :, 0])
             ab = torch.where(chained, ab, previous[:, :, :2])
-            similarity = torch.where(chained, similarity, previous[:, :, 2:])
+            similarity = torch.where(chained, similarity, previous[:, :, 2:] - DOUBT)
             given = torch.where(chained, given, 1.0)
         given = given * ~self._draws.dropped.view(-1, 1, 1, 1, 1)
         there = given > 0

@@ -13,7 +13,7 @@ from kinemacolor.errors import UsageError
 from tests.engine import conformance
 from tests.engine.conformance import in_blocks, masked, reference_of, scene
 
-CASES = [("matching", propagate) for propagate in (True, False)]
+CASES = [(name, propagate) for name in ("lite", "matching") for propagate in (True, False)]
 
 
 @cache

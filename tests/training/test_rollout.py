@@ -174,7 +174,7 @@ def test_a_window_with_a_chain_is_coloured_as_the_engine_does(monkeypatch: pytes
     offered: list[tuple[Offer, ...]] = []
 
     def noting(*arguments: Any) -> tuple[Chain | None, tuple[Offer, ...]]:
-        chain, offers = advance(*arguments)
+        chain, offers = advance(*arguments, hops=(1,))
         offered.append(offers if len(offers) == OFFERS else offers * OFFERS)
         return chain, offers
 

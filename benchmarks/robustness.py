@@ -1,0 +1,116 @@
+"""What worn film and long shots cost the colours: worn luminance beside clean, and the error of still areas over time.
+
+    python benchmarks/robustness.py worn ../shared/data/bench [-m lite,matching,flow] [--frames 40]
+    python benchmarks/robustness.py drift ../shared/data/bench [-m lite,matching] [--frames 500] [--clips NAME,NAME]
+
+``worn``: engines see the luminance with grain (σ 8 of 255), flicker, blur and scratches, the same for all (seeded); the
+reference, its first frame, stays clean. Mean PSNR with the colours put on the clean luminance, so that only they count.
+``drift``: of each clip the first 25 frames, played forth and back as one shot. Of areas that stand still, the mean
+difference of a*, b* from the truth around frame 50 and around the last one; a clip without such areas is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from kinemacolor.color import rgb_to_lab
+from kinemacolor.evaluation.clips import Truth, find_clips, load_clip
+from kinemacolor.evaluation.exemplars import parse_choice, references_of
+from kinemacolor.evaluation.methods import Method, parse_methods
+from kinemacolor.evaluation.metrics import psnr
+from kinemacolor.evaluation.protocol import load_protocol
+from kinemacolor.frames import FloatArray
+from kinemacolor.training.degrade import Wear, degrade
+
+GRAIN = 8 / 2.55
+"""One σ, in L*."""
+TURN = 25
+"""Frames after which a clip plays back."""
+STILL = 1.0
+"""Standard deviation over time, in L* of 5 × 5 pixels, below which a pixel stands still."""
+LEAST = 0.05
+"""Share of still pixels below which a clip is left out."""
+
+
+def worn(lightness: FloatArray, seed: int) -> FloatArray:
+    """(T, H, W) with every damage named above."""
+    noise = np.random.default_rng((seed, 8))
+    wear = Wear(blur=1, blur_sigma=1.0, tone=0, flicker=1, flicker_level=0.05, grain=0, scratches=1, dust=0)
+    film = degrade(lightness, noise, wear)
+    film += noise.standard_normal(film.shape, dtype=np.float32) * np.float32(GRAIN)
+    return np.clip(film, 0, 100, out=film)
+
+
+def coloured(method: Method, truth: Truth, seen: FloatArray, order: list[int]) -> Iterator[tuple[int, FloatArray]]:
+    """Frame number and a*, b* of each frame of ``order``, engines seeing ``seen``."""
+    engine = method.open(2)
+    references, _ = references_of(truth, parse_choice("first"))
+    bank, memory = engine.start(references), None
+    for start in range(0, len(order), engine.block_size):
+        block = order[start : start + engine.block_size]
+        step = engine.step(np.stack([seen[index] for index in block]), bank, memory)
+        memory = step.memory
+        yield from zip(block, step.ab, strict=True)
+
+
+def loss(method: Method, truth: Truth, seen: FloatArray) -> float:
+    """Mean PSNR of frames, dB."""
+    film = [truth.coloured(index, ab) for index, ab in coloured(method, truth, seen, list(range(len(truth))))]
+    return float(np.mean(psnr(np.stack(film), truth.rgb)))
+
+
+def drift(method: Method, truth: Truth, frames: int) -> tuple[float, float] | None:
+    """Error of still areas around frame 50 and around the last; None where nothing stands still."""
+    small = np.stack([cv2.blur(frame, (5, 5)) for frame in truth.lightness[:TURN]])
+    still = small.std(axis=0) < STILL
+    if still.mean() < LEAST or len(truth) < TURN:
+        return None
+    there_and_back = [*range(TURN), *range(TURN - 2, 0, -1)]
+    order = [there_and_back[k % len(there_and_back)] for k in range(frames)]
+    true = rgb_to_lab(truth.rgb[:TURN].astype(np.float32) / 255)[..., 1:]
+    errors = [
+        float(np.abs(ab - true[index])[still].mean()) for index, ab in coloured(method, truth, truth.lightness, order)
+    ]
+    cycle = len(there_and_back)
+    return float(np.mean(errors[50 - cycle // 2 : 50 + cycle // 2])), float(np.mean(errors[-cycle:]))
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("worn", "drift"))
+    parser.add_argument("data", type=Path, help="folder of clips in colour")
+    parser.add_argument("--methods", "-m", default="lite,matching")
+    parser.add_argument("--frames", type=int, help="of each clip: 40 worn, 500 for drift")
+    parser.add_argument("--clips", default="", help="only these, with commas between")
+    asked = parser.parse_args()
+    methods = parse_methods(asked.methods)
+    frames = asked.frames or (40 if asked.what == "worn" else 500)
+    names = ("clean", "worn", "loss") if asked.what == "worn" else ("around 50", "at the end", "grown by")
+    print("| clip | " + " | ".join(f"{m.name}: {n}" for m in methods for n in names) + " |")
+    print("|---|" + "--:|" * (len(methods) * len(names)))
+    rows = []
+    for seed, clip in enumerate(find_clips(asked.data)):
+        if asked.clips and clip.name not in asked.clips.split(","):
+            continue
+        truth = load_clip(clip, load_protocol("network", frames=frames if asked.what == "worn" else TURN))
+        row: list[float] = []
+        for method in methods:
+            if asked.what == "worn":
+                clean, damaged = (loss(method, truth, x) for x in (truth.lightness, worn(truth.lightness, seed)))
+                row += [clean, damaged, clean - damaged]
+            elif found := drift(method, truth, frames):
+                row += [*found, 100 * (found[1] / max(found[0], 1e-6) - 1)]
+        if row:
+            rows.append(row)
+            print(f"| {clip.name} | " + " | ".join(f"{x:.2f}" for x in row) + " |", flush=True)
+    print("| **mean** | " + " | ".join(f"{x:.2f}" for x in np.mean(rows, axis=0)) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -22,7 +22,7 @@ from kinemacolor.propagation import Chain, Offer, Place, advance
 from kinemacolor.propagation import sample as engine_sample
 from kinemacolor.training.augmentation import PAPER
 from kinemacolor.training.cache import Clip, write_cache
-from kinemacolor.training.carried import OFFERS, previous_places
+from kinemacolor.training.carried import previous_places
 from kinemacolor.training.data import Windows
 from kinemacolor.training.loader import Tensors, stack, to_tensors
 from kinemacolor.training.objective import Objective
@@ -175,7 +175,7 @@ def test_a_window_with_a_chain_is_coloured_as_the_engine_does(monkeypatch: pytes
 
     def noting(*arguments: Any) -> tuple[Chain | None, tuple[Offer, ...]]:
         chain, offers = advance(*arguments, hops=(1,))
-        offered.append(offers if len(offers) == OFFERS else offers * OFFERS)
+        offered.append(offers if len(offers) == 2 else offers * 2)
         return chain, offers
 
     monkeypatch.setattr(carrying, "advance", noting)

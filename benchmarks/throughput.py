@@ -96,7 +96,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         for width, height in SIZES:
             film, still = make(Path(name), (width, height), options.frames, options.clip)
-            for engine in ("matching", "idle"):
+            for engine in ("lite", "matching", "idle"):
                 record = measured(film, still, Path(name) / f"out-{width}-{engine}.mp4", engine)
                 frames, stages = record["frames"], record["stages"]
                 rest = frames / sum(seconds for stage, seconds in stages.items() if stage != "network")

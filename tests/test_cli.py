@@ -446,11 +446,11 @@ def test_version_and_help(run: Run) -> None:
 START = "from kinemacolor.cli import main; main()"
 STUCK = """
 import time
-from kinemacolor.engine.matching import MatchingEngine
+from kinemacolor.engine.network import NetworkEngine
 def step(*_):
     print("stepping", flush=True)
     time.sleep(60)
-MatchingEngine.step = step
+NetworkEngine.step = step
 """
 
 

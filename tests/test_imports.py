@@ -67,6 +67,7 @@ BESIDE = {
     "model": {"model", "errors"},
     "export": {"model", "weights"},
     "export_network": {"model", "engine", "errors", "export"},
+    "release": {"model", "errors", "export_network", "files", "weights"},
     "baselines": {"baselines", *LAYERS[0], *LAYERS[1], *LAYERS[2]},
     "evaluation": {"evaluation", "baselines", *LAYERS[0], *LAYERS[1], *LAYERS[2], *LAYERS[3], *LAYERS[4]},
     "training": {"training", "model", "evaluation", "export", *LAYERS[0], *LAYERS[1], *LAYERS[2]},
@@ -141,7 +142,10 @@ def test_libraries_of_training_stay_where_they_belong(file: Path) -> None:
     name = name_of(file)
     if part_of(name) == "model":
         assert libraries <= MODEL_LIBRARIES
-    elif part_of(name) not in ("export", "export_network", "training", "evaluation") and name != "engine/torch":
+    elif (
+        part_of(name) not in ("export", "export_network", "release", "training", "evaluation")
+        and name != "engine/torch"
+    ):
         assert not libraries & TORCH
 
 

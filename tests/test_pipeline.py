@@ -287,12 +287,10 @@ def test_expected_frames(tmp_path: Path) -> None:
         assert expected_frames(info, *span) == count  # type: ignore[arg-type]
 
 
-def test_the_command_line_takes_the_same_path(
-    film: Path, still: Path, matching: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_line_takes_the_same_path(film: Path, still: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert kinemacolor.colorize is pipeline.colorize
     assert kinemacolor.Summary is pipeline.Summary
-    kinemacolor.colorize(film, [still], film.with_name("api.mkv"), engine=matching, size=48, codec="ffv1", chroma="444")
+    kinemacolor.colorize(film, [still], film.with_name("api.mkv"), size=48, codec="ffv1", chroma="444")
     output = film.with_name("cli.mkv")
     options = ["--size", "48", "--codec", "ffv1", "--chroma", "444", "--quiet"]
     arguments = ["colorize", str(film), "-r", str(still), "-o", str(output), *options]

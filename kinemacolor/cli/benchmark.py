@@ -21,7 +21,7 @@ EXAMPLES = """
 
     kinemacolor benchmark clips/ --protocol film --reference every:50 -o report/
 
-Methods: grey, reinhard, welsh, flow, matching, matching-alone, matching-memory; torch:NAME=FILE and onnx:NAME=FOLDER
+Methods: grey, reinhard, welsh, flow; lite and matching, with -alone or -memory behind; torch:NAME=FILE and onnx:NAME=FOLDER
 (trained networks; with +alone, +memory, +block1 … +block6 behind); external:NAME=FOLDER (what another tool made: a film
 or a folder of frames for each clip). References: first, middle, last, mirrored, every:K, or a folder of stills. A run
 that was broken off goes on where it stopped.
@@ -33,7 +33,7 @@ def benchmark(
     output: Annotated[str, typer.Option("--output", "-o", help="Folder for the report.", show_default=False)],
     methods: Annotated[
         str, typer.Option("--methods", "-m", help="Methods, with commas between.")
-    ] = "grey,reinhard,welsh,flow,matching-alone,matching",
+    ] = "grey,reinhard,welsh,flow,matching-alone,matching,lite",
     table: Annotated[
         int | None, typer.Option(help="2 or 3: the paper's ablations or block sizes, instead of --methods.")
     ] = None,

@@ -23,6 +23,7 @@ from kinemacolor.model.checkpoint import load_network
 from kinemacolor.model.config import KEY_STRIDE
 from kinemacolor.model.correspondence import centred_unit, match
 from kinemacolor.model.network import Network
+from kinemacolor.training.basis import centred_taps
 from kinemacolor.training.cache import open_cache
 from kinemacolor.training.trial import HeldOut, held_out
 
@@ -33,10 +34,7 @@ UNTRAINED_TAU = 0.03
 def keys(network: Network, luminance: Tensor) -> dict[str, tuple[Tensor, float]]:
     """Keys (n, positions, C) of single pictures (n, 1, H', W') in different ways, and the temperature of each."""
     heads, tau = network.config.heads, network.config.tau
-    features = network.features(luminance)
-    taps = [functional.normalize(tap, dim=1) for tap in (features.low[1], *features.high)]
-    grown = [functional.interpolate(x, taps[0].shape[2:], mode="bilinear", align_corners=False) for x in taps]
-    plain = torch.cat(grown, dim=1).flatten(2).transpose(1, 2)
+    plain = centred_taps(network, luminance).flatten(2).transpose(1, 2)
     alone = luminance.unsqueeze(1)  # each picture a block of its own
     own = network.represent(network.encode(alone), network.inside(alone)).keys
     parts = [entries(part) for part in own.chunk(heads, dim=2)]

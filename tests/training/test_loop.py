@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from kinemacolor.engine import open_engine
 from kinemacolor.errors import InputError, KinemacolorError, OutputError, UsageError
+from kinemacolor.model.network import Network
 from kinemacolor.training import loop
 from kinemacolor.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from kinemacolor.training.discriminator import Discriminator
@@ -104,6 +105,30 @@ def test_training_teaches(tmp_path: Path, cache: list[str]) -> None:
 
 
 # --- what stops a run --------------------
+
+
+def test_the_gate_is_settled_once_after_the_last_step(
+    tmp_path: Path, cache: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is saved has the fitted numbers, and a run that is stopped before does without."""
+    asked: list[tuple[int, int]] = []
+
+    def fitted(network: Network, _cache: object, films: int, *, seed: int, **_rest: object) -> str:
+        asked.append((films, seed))
+        with torch.no_grad():
+            network.colorization.sharpness.fill_(7)
+        return "settled"
+
+    monkeypatch.setattr(loop, "settle_gate", fitted)
+    lines: list[str] = []
+    run(tmp_path / "stopped", cache, {"network": {"settle": 3}}, minutes=0, say=lines.append)
+    assert not asked
+    run(tmp_path / "whole", cache, {"network": {"settle": 3}}, say=lines.append)
+    assert asked == [(3, 0)]
+    assert lines.count("settled") == 1
+    assert float(load_file(tmp_path / "whole" / "network.safetensors")["colorization.sharpness"]) == 7
+    run(tmp_path / "without", cache)
+    assert len(asked) == 1
 
 
 def test_a_time_limit_stops_after_a_checkpoint(tmp_path: Path, cache: list[str]) -> None:

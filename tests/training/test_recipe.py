@@ -79,6 +79,13 @@ def test_every_field_is_documented() -> None:
             {"network": {"changes": {"output": "tanh", "neutral": False}}},
             "losses.gate: expected 0 for a network without a gated output",
         ),
+        (
+            {
+                "network": {"changes": {"output": "tanh", "neutral": False}, "settle": 2},
+                "losses": {"gate": 0, "candidates": 0},
+            },
+            "network.settle: expected 0 for a network without a gated output",
+        ),
     ],
 )
 def test_faults_are_named(changes: dict[str, Any], text: str) -> None:

@@ -81,9 +81,9 @@ def _best(level: FloatArray, shot: Shot) -> tuple[int, float]:
 
 def film_report(
     output: Path, rate: Fraction, plan: Plan, names: Sequence[str], bound: Mapping[int, int], confidence: FloatArray,
-    notes: Sequence[str], start: int,
+    notes: Sequence[str], start: int, numbers: Sequence[int],
 ) -> FilmReport:  # fmt: skip
-    """The report of a finished film; its frames count from 0, as those of ``output`` do.
+    """The report of a finished film; its frames are indices of ``output``'s.
 
     Args:
         output: the coloured film, whose pictures are shown.
@@ -94,6 +94,7 @@ def film_report(
         confidence: (F,) of all frames.
         notes: warnings.
         start: frame of the source that is the first of ``output``.
+        numbers: (F,) by which people call the frames of the source.
     """
     shots = [Shot(shot.start - start, (shot.stop or 0) - start) for shot in plan.shots]
     used: list[dict[int, None]] = [{} for _ in shots]
@@ -118,6 +119,7 @@ def film_report(
         advice=tuple(advise(confidence, shots)),
         painted=tuple((frame - start, names[number]) for frame, number in sorted(bound.items()) if frame in inside),
         notes=tuple(notes),
+        numbers=() if list(numbers) == list(range(len(confidence))) else tuple(numbers),
     )
 
 

@@ -218,8 +218,9 @@ def colorize(
         if report:
             with clock.stage("report"):
                 names, bound = [file.path.name for file in files], bound_frames(bindings_within(files, found, info))
-                facts = (output, info.rate, plan, names, bound, confidence, warnings, found.first)
-                write(Path(report), film_report(*facts), regions)
+                facts = (output, info.rate, plan, names, bound, confidence, warnings)
+                told_of = film_report(*facts, found.first, found.numbers(info))
+                write(Path(report), told_of, regions)
         job.remove()
     return Summary(
         output=output,

@@ -1,6 +1,6 @@
 "use strict";
 for (const figure of document.querySelectorAll("figure.film")) {
-  const { frames, rate, starts, confidence, plot } = JSON.parse(figure.dataset.film);
+  const { frames, numbers, rate, starts, confidence, plot } = JSON.parse(figure.dataset.film);
   const svg = figure.querySelector("svg"), cursor = svg.querySelector(".cursor"), tip = figure.querySelector(".tip");
   const [left, right, width] = plot;
   const clock = (seconds) => {
@@ -16,10 +16,11 @@ for (const figure of document.querySelectorAll("figure.film")) {
     cursor.setAttribute("x1", x);
     cursor.setAttribute("x2", x);
     cursor.style.visibility = "visible";
+    const number = Array.isArray(numbers) ? numbers[frame] : numbers + frame;
     let shot = 0;
     while (shot < starts.length && starts[shot] <= frame) shot += 1;
     const value = confidence[Math.floor((frame * confidence.length) / frames)];
-    tip.textContent = "frame " + frame + "  " + clock(frame / rate) + "\nshot " + shot + "\nconfidence " + value.toFixed(3);
+    tip.textContent = "frame " + number + "  " + clock(frame / rate) + "\nshot " + shot + "\nconfidence " + value.toFixed(3);
     tip.hidden = false;
     const at = (x / width) * box.width;
     tip.style.left = (share > 0.8 ? at - tip.offsetWidth - 12 : at + 12) + "px";

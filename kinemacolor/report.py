@@ -68,6 +68,7 @@ class FilmReport:
         advice: frames worth painting next, with their gain: by how much the film's mean support would rise. Any order.
         painted: frames that have a reference of their own, with its name.
         notes: warnings, a line each.
+        numbers: (F,) by which people, and names of stills, call the frames; empty for their indices.
     """
 
     film: str
@@ -80,9 +81,12 @@ class FilmReport:
     advice: tuple[tuple[int, float], ...] = ()
     painted: tuple[tuple[int, str], ...] = ()
     notes: tuple[str, ...] = ()
+    numbers: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         _check(self.confidence, [one.shot for one in self.shots])
+        if len(self.numbers) not in (0, len(self.confidence)):
+            raise ValueError(f"numbers: expected one of each of {len(self.confidence)} frames, got {len(self.numbers)}")
         if self.rate <= 0:
             raise ValueError(f"rate: expected > 0, got {self.rate}")
         frames = [*(one.frame for one in self.strip), *(frame for frame, _ in (*self.advice, *self.painted))]
@@ -94,6 +98,14 @@ class FilmReport:
     def best_first(self) -> list[tuple[int, float]]:
         """The advice in order of gain; equals by frame."""
         return sorted(self.advice, key=lambda item: (-item[1], item[0]))
+
+    def number(self, frame: int) -> int:
+        """What people call a frame."""
+        return self.numbers[frame] if self.numbers else frame
+
+    def still(self, frame: int) -> str:
+        """Name under which a painted frame is bound to its place."""
+        return f"{self.number(frame):07}.png"
 
     def shot_of(self, frame: int) -> int | None:
         """Number of a frame's shot, from 1, or None."""
@@ -176,7 +188,10 @@ def _joined(values: Array, threshold: float, least_frames: int) -> list[tuple[in
 
 
 def to_json(report: FilmReport) -> dict[str, Any]:
-    """The report as JSON-ready values, pictures left out: frames are indices, times are seconds, shots go from 1."""
+    """The report as JSON-ready values, pictures left out: frames are indices, times are seconds, shots go from 1.
+
+    ``numbers`` are what people call the frames, None where that is their indices.
+    """
     confidence = np.asarray(report.confidence, np.float64)
 
     def seconds(frame: int) -> float:
@@ -217,11 +232,18 @@ def to_json(report: FilmReport) -> dict[str, Any]:
             for one in report.stretches
         ],
         "advice": [
-            {"frame": frame, "time": seconds(frame), "shot": report.shot_of(frame), "gain": round(float(gain), 5)}
+            {
+                "frame": frame,
+                "still": report.still(frame),
+                "time": seconds(frame),
+                "shot": report.shot_of(frame),
+                "gain": round(float(gain), 5),
+            }
             for frame, gain in report.best_first
         ],
         "painted": [{"frame": frame, "reference": name} for frame, name in report.painted],
         "notes": list(report.notes),
+        "numbers": list(report.numbers) or None,
         "confidence": [round(float(value), 4) for value in confidence],
     }
 

@@ -71,10 +71,10 @@ def _facts(report: FilmReport) -> str:
     return f"<div class=facts>{cells}</div><p>{about}</p>"
 
 
-def _picture(one: Thumbnail | None, alt: str = "") -> str:
+def _picture(report: FilmReport, one: Thumbnail | None) -> str:
     if one is None:
         return ""
-    words = alt or f"frame {one.frame}"
+    words = f"frame {report.number(one.frame)}"
     data = base64.b64encode(one.jpeg).decode()
     return f'<img alt="{escape(words)}" title="{escape(words)}" src="data:image/jpeg;base64,{data}">'
 
@@ -99,10 +99,11 @@ def _film(report: FilmReport) -> str:
     count, strip = len(report.confidence), _Strip(report.strip)
     slots = min(STRIP, len(report.strip))
     centres = [int((k + 0.5) * count / slots) for k in range(slots)]
-    pictures = "".join(_picture(strip.nearest(frame)) for frame in centres)
+    pictures = "".join(_picture(report, strip.nearest(frame)) for frame in centres)
     margin = f"margin: 0 {100 * RIGHT / WIDTH:.3f}% 4px {100 * LEFT / WIDTH:.3f}%"
     data = {
         "frames": count,
+        "numbers": _numbers(report),
         "rate": float(report.rate),
         "starts": [one.shot.start for one in report.shots],
         "confidence": _thinned(report),
@@ -129,11 +130,17 @@ def _thinned(report: FilmReport) -> list[float]:
     return [round(float(value), 3) for value in values]
 
 
+def _numbers(report: FilmReport) -> int | list[int]:
+    """That of the first frame where the others follow, else all."""
+    first, count = report.number(0), len(report.confidence)
+    return first if report.number(count - 1) - first == count - 1 else list(report.numbers)
+
+
 def _place(report: FilmReport, frame: int) -> str:
     """Frame, time and shot in words."""
     number = report.shot_of(frame)
     shot = f", <a href='#shot-{number}'>shot {number}</a>" if number else ""
-    return f"frame {frame:,} <span>{clock_text(frame / report.rate)}{shot}</span>"
+    return f"frame {report.number(frame):,} <span>{clock_text(frame / report.rate)}{shot}</span>"
 
 
 def _advice(report: FilmReport) -> str:
@@ -144,12 +151,12 @@ def _advice(report: FilmReport) -> str:
     cards = []
     for rank, (frame, gain) in enumerate(ranked, 1):
         near = strip.nearest(frame)
-        away = f" (picture: frame {near.frame:,})" if near and near.frame != frame else ""
+        away = f" (picture: frame {report.number(near.frame):,})" if near and near.frame != frame else ""
         share = 100 * max(0.0, gain) / most if most > 0 else 0
         cards.append(
-            f"<li><b>{rank}</b>{_picture(near)}<div><p>{_place(report, frame)}{away}</p>"
+            f"<li><b>{rank}</b>{_picture(report, near)}<div><p>{_place(report, frame)}{away}</p>"
             f"<div class=bar><i style='width:{share:.0f}%'></i></div><p>gain {gain:+.4f}; "
-            f"save it as <code>{frame:07}.png</code></p></div></li>"
+            f"save it as <code>{report.still(frame)}</code></p></div></li>"
         )
     about = (
         "In order of gain: by how much the film's mean support rises when this frame, too, has a coloured still. "
@@ -165,7 +172,7 @@ def _stretches(report: FilmReport) -> str:
     rows = [
         f"<tr><td>{_place(report, one.start)}</td><td>{one.stop - one.start:,}</td>"
         f"<td>{float((one.stop - one.start) / report.rate):.1f} s</td><td>{one.mean:.3f}</td>"
-        f"<td>{float(report.confidence[one.lowest]):.3f} at {one.lowest:,}</td></tr>"
+        f"<td>{float(report.confidence[one.lowest]):.3f} at {report.number(one.lowest):,}</td></tr>"
         for one in worst_first
     ]
     head = "<tr><th>from</th><th>frames</th><th>length</th><th>confidence</th><th>lowest</th></tr>"
@@ -185,14 +192,15 @@ def _shots(report: FilmReport) -> str:
     strip, rows = _Strip(report.strip), []
     for k, ((start, stop), mean) in enumerate(zip(spans, means, strict=True)):
         lowest = start + int(report.confidence[start:stop].argmin())
-        picture = _picture(strip.nearest((start + stop) // 2, start, stop)) if k in shown else ""
+        picture = _picture(report, strip.nearest((start + stop) // 2, start, stop)) if k in shown else ""
         names = ", ".join(map(escape, report.shots[k].references)) or "–"
+        numbers = f"{report.number(start):,} – {report.number(stop - 1):,}"
         kind = " class=low" if mean < report.threshold else ""
         rows.append(
-            f"<tr id=shot-{k + 1}{kind}><td>{k + 1}</td><td>{picture}</td><td>{start:,} – {stop - 1:,}</td>"
+            f"<tr id=shot-{k + 1}{kind}><td>{k + 1}</td><td>{picture}</td><td>{numbers}</td>"
             f"<td>{clock_text(start / report.rate)}</td><td>{float((stop - start) / report.rate):.1f} s</td>"
             f"<td class=names>{names}</td><td>{_meter(mean, report.threshold)}</td>"
-            f"<td>{float(report.confidence[lowest]):.3f} at {lowest:,}</td></tr>"
+            f"<td>{float(report.confidence[lowest]):.3f} at {report.number(lowest):,}</td></tr>"
         )
     head = "".join(
         f"<th>{name}</th>"

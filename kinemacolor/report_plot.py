@@ -43,7 +43,7 @@ def timeline(report: FilmReport) -> str:
     for number, one in enumerate(report.shots, 1):
         start, stop = one.shot.start, one.shot.stop or count
         kind = "even" if number % 2 else "odd"
-        words = f"shot {number}: frames {start} to {stop - 1}"
+        words = f"shot {number}: frames {report.number(start)} to {report.number(stop - 1)}"
         parts.append(
             f'<a href="#shot-{number}"><rect class="{kind}" x="{x(start)}" y="0" width="{x(stop) - x(start):.2f}" '
             f'height="{BAND}"><title>{words}</title></rect></a>'
@@ -78,12 +78,12 @@ def _marks(report: FilmReport, x: Callable[[float], float], bottom: int) -> list
     parts = []
     for frame, name in report.painted:
         at = x(frame + 0.5)
-        title = _title(f"frame {frame}: {name}")
+        title = _title(f"frame {report.number(frame)}: {name}")
         points = f"{at},{bottom + 2} {at - 5},{bottom + 11} {at + 5},{bottom + 11}"
         parts.append(f'<polygon class="painted" points="{points}">{title}</polygon>')
     for rank, (frame, gain) in reversed(list(enumerate(report.best_first, 1))):  # the best on top
         at, middle = x(frame + 0.5), bottom + 13
-        title = _title(f"paint next, {rank}: frame {frame}, gain {gain:.4f}")
+        title = _title(f"paint next, {rank}: frame {report.number(frame)}, gain {gain:.4f}")
         points = f"{at},{middle - 8} {at + 8},{middle} {at},{middle + 8} {at - 8},{middle}"
         parts.append(f'<polygon class="next" points="{points}">{title}</polygon>')
         parts.append(f'<text class="rank" x="{at}" y="{middle + 3.5}" text-anchor="middle">{rank}</text>')

@@ -47,6 +47,7 @@ def test_a_run_writes_them(tmp_path: Path, part: dict[str, float]) -> None:
     np.testing.assert_allclose(np.mean(record["regions"], axis=(1, 2)), record["confidence"], atol=0.03)
     assert record["painted"] == ([] if part else [{"frame": 2, "reference": "0002.png"}])
     assert [shot["stop"] for shot in record["shots"]] == ([6, 8] if part else [12, 20])
+    assert record["numbers"] == (list(range(6, 14)) if part else None)
     page = (tmp_path / "report.html").read_text()
     assert "free.png" in page
     assert "http://" not in page.replace("http://www.w3.org", "")

@@ -157,7 +157,9 @@ def test_the_report_as_json() -> None:
     assert record["mean_confidence"] == round(float(report.confidence.astype(float).mean()), 4)
     assert record["low_share"] == round(41 / 120, 4)
     assert [one["frame"] for one in record["advice"]] == [60, 7, 90]
-    assert record["advice"][0] == {"frame": 60, "time": round(60 * 1001 / 24000, 3), "shot": 2, "gain": 0.03}
+    first = {"frame": 60, "still": "0000060.png", "time": round(60 * 1001 / 24000, 3), "shot": 2, "gain": 0.03}
+    assert record["advice"][0] == first
+    assert record["numbers"] is None
     assert [(one["number"], one["start"], one["stop"], one["lowest"]) for one in record["shots"]] == [
         (1, 0, 40, 0),
         (2, 40, 80, 79),
@@ -180,6 +182,7 @@ def test_the_report_as_json() -> None:
         ({"advice": ((120, 0.1),)}, "expected frames below 120, got 120"),
         ({"painted": ((-1, "a"),)}, "expected frames below 120, got -1"),
         ({"shots": (ShotReport(Shot(0, 121), ()),)}, "shots: expected ascending"),
+        ({"numbers": range(119)}, "numbers: expected one of each of 120"),
     ],
 )
 def test_what_is_no_report(changes: dict[str, Any], message: str) -> None:
@@ -258,6 +261,23 @@ def test_the_page_says_what_the_report_says(tmp_path: Path) -> None:
     data = json.loads(page.all("figure")[0]["data-film"])
     assert (data["frames"], data["starts"]) == (120, [0, 40, 80])
     np.testing.assert_allclose(data["confidence"], report.confidence, atol=5.1e-4)
+
+
+@pytest.mark.parametrize("step", [1, 2], ids=["from 1000 on", "every other number"])
+def test_frames_are_called_by_their_numbers(tmp_path: Path, step: int) -> None:
+    numbers = range(1000, 1000 + 120 * step, step)
+    report = make(numbers=tuple(numbers))
+    page = read(tmp_path / "report.html", report)
+    assert re.findall(r"save it as (\d{7}\.png)", page.text) == [f"{numbers[k]:07}.png" for k in (60, 7, 90)]
+    for frame in (40, 79, 110):
+        assert f"{numbers[frame]:,}" in page.text
+    titles = " ".join(a["title"] for a in page.all("img"))
+    assert f"frame {numbers[119]}" in titles
+    told = json.loads(page.all("figure")[0]["data-film"])["numbers"]
+    assert told == (1000 if step == 1 else list(numbers))
+    record = to_json(report)
+    assert record["numbers"] == list(numbers)
+    assert record["advice"][0]["still"] == f"{numbers[60]:07}.png"
 
 
 def test_the_page_stands_alone_and_its_links_lead_somewhere(tmp_path: Path) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
 from kinemacolor.frames import Array, BoolArray, FloatArray
-from kinemacolor.training.data import Sample, Windows
+from kinemacolor.training.data import Sample
 
 if TYPE_CHECKING:
     import torch
@@ -153,7 +153,19 @@ def to_tensors(batch: Batch, device: str | torch.device = "cpu") -> Tensors:
     )
 
 
-class Loader:
+Item = TypeVar("Item", covariant=True)
+Made = TypeVar("Made")
+
+
+class Source(Protocol[Item]):
+    """Samples by number."""
+
+    def sample(self, index: int) -> Item:
+        """Sample ``index`` ≥ 0; no two calls depend on each other."""
+        ...
+
+
+class Loader(Generic[Made]):
     """An endless iterator of batches, prefetched by one thread.
 
     Step k of process r of w takes samples (k·w + r)·B … (k·w + r)·B + B − 1, so that w processes see together what one
@@ -161,7 +173,8 @@ class Loader:
     statement, or ``close`` it.
 
     Args:
-        windows: where samples come from.
+        source: of samples.
+        collate: makes a batch of samples and their indices.
         batch_size: B, samples a batch.
         start: number of the first step.
         rank, processes: r and w.
@@ -169,16 +182,24 @@ class Loader:
     """
 
     def __init__(
-        self, windows: Windows, batch_size: int, *, start: int = 0, rank: int = 0, processes: int = 1, depth: int = 3
+        self,
+        source: Source[Any],
+        batch_size: int,
+        *,
+        collate: Callable[[Sequence[Any], Sequence[int]], Made],
+        start: int = 0,
+        rank: int = 0,
+        processes: int = 1,
+        depth: int = 3,
     ) -> None:
         if batch_size < 1 or start < 0 or depth < 1 or not 0 <= rank < processes:
             raise ValueError(
                 f"expected batch_size and depth ≥ 1, start ≥ 0, 0 ≤ rank < processes, got {batch_size}, {depth}, "
                 f"{start}, {rank}, {processes}"
             )
-        self.windows, self.batch_size = windows, batch_size
+        self._source, self._collate, self.batch_size = source, collate, batch_size
         self._step, self._rank, self._processes = start, rank, processes
-        self._ready: queue.Queue[Batch | BaseException] = queue.Queue(depth)
+        self._ready: queue.Queue[Made | BaseException] = queue.Queue(depth)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="samples", daemon=True)
         self._thread.start()
@@ -186,11 +207,11 @@ class Loader:
     def _work(self) -> None:
         step = self._step
         while not self._stop.is_set():
-            made: Batch | BaseException
+            made: Made | BaseException
             try:
                 first = (step * self._processes + self._rank) * self.batch_size
                 indices = range(first, first + self.batch_size)
-                made = stack([self.windows.sample(index) for index in indices], indices)
+                made = self._collate([self._source.sample(index) for index in indices], indices)
             except BaseException as error:  # it is raised where the batch would have come out
                 made = error
             while not self._stop.is_set():
@@ -203,10 +224,10 @@ class Loader:
                 return
             step += 1
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Made]:
         return self
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> Made:
         """The next batch; raises what making it raised."""
         if self._stop.is_set():
             raise StopIteration

@@ -32,12 +32,14 @@ from kinemacolor.training.learner import (
     set_rates,
     update_average,
 )
-from kinemacolor.training.loader import Batch, Loader, stack, to_tensors
+from kinemacolor.training.lessons import Lessons, make_lessons
+from kinemacolor.training.loader import stack, to_tensors
 from kinemacolor.training.objective import Objective, Pairs
 from kinemacolor.training.parallel import Processes, agreed, average_gradients, share_state
 from kinemacolor.training.recipe import Recipe, recipe_differences
 from kinemacolor.training.rollout import Window, draw
 from kinemacolor.training.setup import Setup, first_network, prepare
+from kinemacolor.training.traces import Advance
 from kinemacolor.training.trial import Trial, try_matching, try_network
 
 Say = Callable[[str], None]
@@ -62,19 +64,19 @@ class Outcome:
     trial: Trial | None
 
 
-def learn(setup: Setup, learner: Learner, objective: Objective, batch: Batch, clock: Clock) -> dict[str, float]:
+def learn(
+    setup: Setup, lessons: Lessons, learner: Learner, objective: Objective, batch: Any, clock: Clock
+) -> dict[str, float]:
     """One step: the losses of a batch by name, before the step. Raises FloatingPointError where one is no number."""
     recipe, step = setup.recipe, learner.step
     if step >= recipe.network.freeze_statistics * setup.steps:
         freeze_statistics(learner.network)
     with clock("transfer"):
-        tensors = to_tensors(batch, setup.device)
-    draws = draw(recipe.rollout, recipe.run.seed, batch.indices, setup.device)
+        tensors = lessons.tensors(batch)
     totals: dict[str, torch.Tensor] = {}
     pairs = Pairs()
     with clock("forward"):
-        coloured = objective.coloured
-        window = Window(learner.network, tensors, draws, recipe.data.block, setup.autocast, coloured=coloured)
+        window = lessons.blocks(learner.network, tensors, coloured=objective.coloured)
         blocks = iter(window)
         block = next(blocks, None)
     while block is not None:
@@ -167,13 +169,17 @@ class Run:
     Args:
         setup: all that does not change.
         learner: all that does.
+        lessons: what it learns from.
         output: the folder.
         say: shows a line to the user.
         spent: seconds of training before, for a run that goes on.
     """
 
-    def __init__(self, setup: Setup, learner: Learner, output: Path, say: Say, spent: float = 0.0) -> None:
+    def __init__(
+        self, setup: Setup, learner: Learner, lessons: Lessons, output: Path, say: Say, spent: float = 0.0
+    ) -> None:
         self._setup, self._learner, self._output, self._spent = setup, learner, output, spent
+        self._lessons = lessons
         self._started = time.monotonic()
         self._objective = make_objective(setup, learner)
         self._journal = Journal(output, learner.step, say, silent=not setup.processes.first)
@@ -189,14 +195,10 @@ class Run:
         """
         setup, learner, recipe = self._setup, self._learner, self._setup.recipe
         limit = math.inf if minutes is None else self._started + 60 * minutes
-        ranks = (setup.processes.rank, setup.processes.count)
         if learner.step == 0:
             self._begin()
         last_saved, reason = time.monotonic(), "done"
-        with (
-            _stoppable() as stopped,
-            Loader(setup.windows, recipe.data.batch, start=learner.step, rank=ranks[0], processes=ranks[1]) as loader,
-        ):
+        with _stoppable() as stopped, self._lessons.loader(learner.step) as loader:
             progress = _Progress(learner.step)
             while learner.step < setup.steps:
                 self._step(next(loader), progress)
@@ -231,9 +233,9 @@ class Run:
         calibrate(setup, self._learner)
         self._evaluate()
 
-    def _step(self, batch: Batch, progress: _Progress) -> None:
+    def _step(self, batch: Any, progress: _Progress) -> None:
         try:
-            progress.add(learn(self._setup, self._learner, self._objective, batch, progress.clock))
+            progress.add(learn(self._setup, self._lessons, self._learner, self._objective, batch, progress.clock))
         except FloatingPointError as error:
             rank = self._setup.processes.rank
             path = self._output / f"broken-{self._learner.step:06d}-{rank}.npz"
@@ -315,9 +317,10 @@ def start_run(setup: Setup, output: Path, say: Say, *, resume: bool) -> Run:
             say(f"{output} holds no checkpoint; starting anew")
         if output.exists() and not output.is_dir():
             raise OutputError(output, "is no folder", "choose another")
-        learner = make_learner(setup.recipe, first_network(setup), setup.device)
+        learner = _beginner(setup)
         _share(learner, setup.processes)
-        return Run(setup, learner, output, say)
+        lessons = make_lessons(setup, lambda: learner.network, output, advance=_told(say))
+        return Run(setup, learner, lessons, output, say)
     folder = found[-1]
     state = read_state(folder)
     changed = recipe_differences(state["recipe"], setup.recipe.model_dump(mode="json"))
@@ -330,7 +333,30 @@ def start_run(setup: Setup, output: Path, say: Say, *, resume: bool) -> Run:
     learner = make_learner(setup.recipe, Network(config, pretrained=False), setup.device)
     load_checkpoint(folder, learner)
     say(f"going on from {folder}")
-    return Run(setup, learner, output, say, float(state["seconds"]))
+    lessons = make_lessons(setup, lambda: _beginner(setup).network, output, advance=_told(say))
+    return Run(setup, learner, lessons, output, say, float(state["seconds"]))
+
+
+def _beginner(setup: Setup) -> Learner:
+    return make_learner(setup.recipe, first_network(setup), setup.device)
+
+
+def _told(say: Say) -> Advance:
+    """Tells of the making of traces, every tenth of them, with the time left."""
+    started, made = time.monotonic(), 0
+
+    def advance(done: int, total: int) -> None:
+        nonlocal started, made
+        seconds = time.monotonic() - started
+        if seconds < 0.02:  # it was there already
+            started = time.monotonic()
+            return
+        made += 1
+        if done % max(1, total // 10) == 0:
+            left = (total - done) * seconds / made
+            say(f"traces: {done} of {total}, {seconds / made:.1f} s each, {left / 60:.0f} minutes left")
+
+    return advance
 
 
 def _share(learner: Learner, processes: Processes) -> None:

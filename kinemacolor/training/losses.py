@@ -101,6 +101,20 @@ def relative(prediction: Tensor, truth: Tensor, floor: float = 1.0) -> Tensor:
     return torch.log1p(error / floor).mean()
 
 
+def psnr(prediction: Tensor, truth: Tensor, floor: float = 1.0) -> Tensor:
+    """Mean over frames of log(1 + e / floor), e the mean |ã − a|² of a frame: what is left when PSNR is high.
+
+    Unlike ``relative``, a few pixels that are far off count as much as they do in PSNR.
+
+    Args:
+        prediction, truth: a*, b* (…, 2, H, W).
+        floor: squared Lab units; errors far below it hardly count.
+    """
+    _same(prediction, truth, 2)
+    error = (_full(prediction) - truth.detach()).square().sum(dim=-3).mean(dim=(-2, -1))
+    return torch.log1p(error / floor).mean()
+
+
 def perceptual(features: Features, lightness: Tensor, prediction: Tensor, truth: Tensor) -> Tensor:
     """Equation 9: mean squared difference of activation maps of R'G'B'; the mean over maps where there are several.
 

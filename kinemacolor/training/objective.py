@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -13,9 +14,23 @@ from kinemacolor.model.config import KEY_STRIDE, NetworkConfig
 from kinemacolor.training import losses
 from kinemacolor.training.discriminator import Discriminator
 from kinemacolor.training.feature_networks import freeze, lite0_features, vgg19_features
-from kinemacolor.training.loader import Tensors
 from kinemacolor.training.recipe import LossPart
 from kinemacolor.training.rollout import Block
+
+
+class Truth(Protocol):
+    """What losses ask of a batch; see ``loader.Tensors``."""
+
+    @property
+    def ab(self) -> Tensor: ...
+    @property
+    def lightness(self) -> Tensor: ...
+    @property
+    def matches(self) -> Tensor | None: ...
+    @property
+    def flow(self) -> Tensor | None: ...
+    @property
+    def visible(self) -> Tensor | None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -63,7 +78,7 @@ class Objective:
         """Whether any loss looks at colours; ``matches`` does not."""
         return any(term.weight > 0 for name, term in self.part.terms().items() if name != "matches")
 
-    def __call__(self, block: Block, tensors: Tensors, step: int, pairs: Pairs | None = None) -> dict[str, Tensor]:
+    def __call__(self, block: Block, tensors: Truth, step: int, pairs: Pairs | None = None) -> dict[str, Tensor]:
         """The losses that count in a step, by name, not yet weighted.
 
         Args:
@@ -79,6 +94,8 @@ class Objective:
             made["l1"] = losses.l1(block.ab, truth)
         if part.relative.due(step):
             made["relative"] = losses.relative(block.ab, truth)
+        if part.psnr.due(step):
+            made["psnr"] = losses.psnr(block.ab, truth)
         if part.candidates.due(step) and block.candidates is not None:
             offers = block.candidates[:, :, : self._config.heads]
             made["candidates"] = losses.l1(offers, truth.unsqueeze(2).expand_as(offers))
@@ -108,6 +125,8 @@ class Objective:
         ``places`` (B, N, 3, rows, columns) in pixels.
         """
         bank, count = block.bank, self._config.heads
+        assert bank is not None
+        assert block.keys is not None
         grid = (places.shape[3], places.shape[4])
         middle = (KEY_STRIDE - 1) / 2
         cells = torch.cat([(places[:, :, :2] - middle) / KEY_STRIDE, places[:, :, 2:]], dim=2)
@@ -124,7 +143,7 @@ class Objective:
             terms.append(losses.matches(queries, known, bank.marks(), targets, grid, self._config.tau))
         return torch.stack(terms).mean()
 
-    def _adversarial(self, ab: Tensor, tensors: Tensors, frames: slice, pairs: Pairs | None) -> Tensor:
+    def _adversarial(self, ab: Tensor, tensors: Truth, frames: slice, pairs: Pairs | None) -> Tensor:
         """The network's side, and the pairs kept for the other. ``ab`` (B, n, 2, H, W) of the windows' ``frames``."""
         assert self._discriminator is not None
         shown = [_in_pairs(x) for x in (tensors.lightness[:, frames], tensors.ab[:, frames], ab)]

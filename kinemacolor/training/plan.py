@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from kinemacolor.errors import InputError
 from kinemacolor.training.clock import Clock
-from kinemacolor.training.learner import make_learner
-from kinemacolor.training.loader import Loader
+from kinemacolor.training.learner import Learner, make_learner
+from kinemacolor.training.lessons import Lessons, make_lessons
 from kinemacolor.training.loop import learn, make_objective
+from kinemacolor.training.objective import Objective
 from kinemacolor.training.setup import Setup, first_network
 
 MEGABYTE = 1 << 20
+TRIAL = 2
+"""Traces that are made to measure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,34 +32,44 @@ class Measured:
         parts: seconds a step by part.
         memory: bytes at most, of the GPU's memory or of the process.
         parameters: of each subnet.
+        traced: seconds to make a trace, where the recipe asks for some.
     """
 
     seconds: float
     parts: dict[str, float]
     memory: int
     parameters: dict[str, int]
+    traced: float = 0.0
 
 
 def measure_steps(setup: Setup, count: int) -> Measured:
     """Makes a learner and measures ``count`` of its steps after one to warm up."""
     learner = make_learner(setup.recipe, first_network(setup), setup.device)
     objective, clock = make_objective(setup, learner), Clock(synchronise=True)
-    ranks = (setup.processes.rank, setup.processes.count)
-    with Loader(setup.windows, setup.recipe.data.batch, rank=ranks[0], processes=ranks[1]) as loader:
+    with tempfile.TemporaryDirectory(prefix="kinemacolor-") as aside:
+        begun = time.perf_counter()
+        lessons = make_lessons(setup, lambda: learner.network, Path(aside), most=TRIAL)
+        traced = (time.perf_counter() - begun) / TRIAL
+        seconds = _timed(setup, lessons, learner, objective, count, clock)
+    parts = {name: value / count for name, value in clock.seconds.items()}
+    return Measured(seconds, parts, _memory(setup.device), learner.network.parameters_by_part(), traced)
+
+
+def _timed(setup: Setup, lessons: Lessons, learner: Learner, objective: Objective, count: int, clock: Clock) -> float:
+    """Seconds a step, over ``count`` of them after one to warm up."""
+    with lessons.loader(0) as loader:
         try:
-            learn(setup, learner, objective, next(loader), Clock())
+            learn(setup, lessons, learner, objective, next(loader), Clock())
             start = time.perf_counter()
             for _ in range(count):
                 with clock("data"):
                     batch = next(loader)
-                learn(setup, learner, objective, batch, clock)
+                learn(setup, lessons, learner, objective, batch, clock)
         except FloatingPointError as error:
             raise InputError(
                 setup.recipe.name, f"a loss is no number ({error})", "take lower learning rates"
             ) from error
-        seconds = (time.perf_counter() - start) / count
-    parts = {name: value / count for name, value in clock.seconds.items()}
-    return Measured(seconds, parts, _memory(setup.device), learner.network.parameters_by_part())
+        return (time.perf_counter() - start) / count
 
 
 def _memory(device: torch.device) -> int:
@@ -81,12 +96,15 @@ def describe(setup: Setup, measured: Measured) -> str:
     counts = ", ".join(f"{name} {number / 1e6:.2f} M" for name, number in measured.parameters.items())
     size = f"{data.size[1]}x{data.size[0]}"
     where = f"{setup.device}{', bfloat16' if setup.autocast else ''}, {torch.get_num_threads()} threads"
+    replay = recipe.replay
+    traces = f"{replay.traces} windows of {replay.length} frames at {replay.size[1]}x{replay.size[0]}, coloured first"
     lines = [
         ("recipe", f"{recipe.name}, network {recipe.network.network_config().name} ({counts})"),
         ("data", f"{len(films)} shots ({sum(c.frames for c in films)} frames), {len(photos)} photos"),
         ("", f"sha256 {setup.cache.digest[:16]}…, {len(setup.cache.skipped)} sources skipped"),
         *(("", f"skipped {one.name}: {one.reason}") for one in setup.cache.skipped[:20]),
         ("windows", f"{data.length} frames at {size} in blocks of {data.block}, batches of {data.batch}"),
+        *([("traces", f"{traces}, {_clock(replay.traces * measured.traced)}")] if replay.traces else []),
         ("losses", ", ".join(losses) + (f"; flow {setup.flow}" if setup.flow else "")),
         ("evaluation", f"{len(setup.clips)} clips every {recipe.evaluation.every} steps"),
         ("device", where + (f", {setup.processes.count} processes" if setup.processes.count > 1 else "")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -110,6 +110,23 @@ class RolloutPart(Record):
     """Probability that a window's outputs join its bank after each block."""
 
 
+class ReplayPart(Record):
+    """Windows coloured as in use before the first step, from which the colorization subnet alone learns: ``traces``.
+
+    Steps learn from crops of them, ``data.size`` large; ``data.augmentation`` says how windows are drawn, and crops
+    mirrored, rotated in the ab plane and saturated.
+    """
+
+    traces: NonNegativeInt = 0
+    """Windows kept, 20 MB each at the size below; 0 for learning from windows as they are coloured."""
+    length: PositiveInt = 32
+    """Frames of a window."""
+    size: tuple[PositiveInt, PositiveInt] = (144, 256)
+    """(height, width) of its frames, pixels."""
+    keep: PositiveInt = 2
+    """Every so-manieth block is kept."""
+
+
 class Term(Record):
     """A loss of the sum of equation 11."""
 
@@ -137,6 +154,8 @@ class LossPart(Record):
     """Equation 8, on the result."""
     relative: Loss = Term()
     """The logarithm of each frame's error: easy frames count as much as hard ones."""
+    psnr: Loss = Term()
+    """The logarithm of each frame's squared error."""
     candidates: Loss = Term()
     """The same on W_1 and W_2, so that the heads learn directly; for a gated output."""
     matches: Loss = Term()
@@ -231,6 +250,7 @@ class Recipe(Record):
     network: NetworkPart = NetworkPart()
     data: DataPart = DataPart()
     rollout: RolloutPart = RolloutPart()
+    replay: ReplayPart = ReplayPart()
     losses: LossPart = LossPart()
     optimiser: OptimiserPart = OptimiserPart()
     evaluation: EvaluationPart = EvaluationPart()
@@ -260,9 +280,26 @@ class Recipe(Record):
                 need(not weight, f"losses.{name}", "0 for a network without a gated output", weight)
             settle = self.network.settle
             need(not settle, "network.settle", "0 for a network without a gated output", settle)
+        if self.replay.traces:
+            self._check_replay(config, need)
         if config.reference_block != "separate":
             need(not losses.matches.weight, "losses.matches", "0 where references attend with frames", losses.matches)
         return self
+
+    def _check_replay(self, config: NetworkConfig, need: Callable[[bool, str, str, object], None]) -> None:
+        network, data, replay = self.network, self.data, self.replay
+        frozen = {"features", "correspondence", *(("linkage",) if config.linkage else ())}
+        need(frozen <= set(network.freeze), "network.freeze", f"{', '.join(sorted(frozen))} (replay)", network.freeze)
+        need(not network.calibration, "network.calibration", "0 (replay)", network.calibration)
+        need(config.reference_block == "separate", "network", "references that are a block of their own (replay)", "")
+        need(data.length == data.block, "data.length", "data.block (replay)", data.length)
+        need(replay.length >= 2 * data.block, "replay.length", "at least two blocks", replay.length)
+        for name, size in (("data.size", data.size), ("replay.size", replay.size)):
+            side = config.stride
+            need(not any(x % side for x in size), name, f"multiples of {side} (replay)", size)
+        need(all(a <= b for a, b in zip(data.size, replay.size, strict=True)), "data.size", "at most replay.size", "")
+        for name in ("temporal", "matches", "adversarial"):
+            need(not self.losses.terms()[name].weight, f"losses.{name}", "0 (replay)", self.losses.terms()[name].weight)
 
 
 REMEDY = "correct the recipe, or --set"

@@ -41,8 +41,8 @@ class Block:
         logits: of the gate (B, N, K, H, W), or None without one.
         candidates: what it chooses among (B, N, K, 2, H, W), see ``Colours``; or None.
         offered: (B, N, K, H, W), 0 where a candidate is no colour; or None.
-        keys: of the frames (B, N, heads · C, rows, columns).
-        bank: that they were matched with; its first entries are the reference's, row by row.
+        keys: of the frames (B, N, heads · C, rows, columns); None in a replay.
+        bank: that they were matched with; its first entries are the reference's, row by row. None in a replay.
     """
 
     frames: slice
@@ -51,8 +51,8 @@ class Block:
     logits: Tensor | None
     candidates: Tensor | None
     offered: Tensor | None
-    keys: Tensor
-    bank: Bank
+    keys: Tensor | None
+    bank: Bank | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -32,7 +32,7 @@ def toy_recipe(**changes: Mapping[str, Any]) -> Recipe:
     """``RECIPE`` with fields of its parts replaced."""
     fields = {key: dict(value) if isinstance(value, dict) else value for key, value in RECIPE.items()}
     for part, values in changes.items():
-        fields[part].update(values)
+        fields.setdefault(part, {}).update(values)
     return parse_recipe(fields, "toy.toml")
 
 

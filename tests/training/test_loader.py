@@ -25,10 +25,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
 
 def test_batches_come_in_order_and_resume_exactly(cache: Cache) -> None:
     windows = Windows(cache, 2, SIZE, seed=3)
-    with Loader(windows, 3) as loader:
+    with Loader(windows, 3, collate=stack) as loader:
         first = [next(loader) for _ in range(4)]
     assert [batch.indices for batch in first] == [(0, 1, 2), (3, 4, 5), (6, 7, 8), (9, 10, 11)]
-    with Loader(windows, 3, start=2) as resumed:
+    with Loader(windows, 3, start=2, collate=stack) as resumed:
         again = next(resumed)
     for name, array in again.arrays().items():
         np.testing.assert_array_equal(array, first[2].arrays()[name])
@@ -39,9 +39,9 @@ def test_processes_share_the_batch_of_one(cache: Cache) -> None:
     windows = Windows(cache, 2, SIZE)
     seen = []
     for rank in (0, 1):
-        with Loader(windows, 2, start=1, rank=rank, processes=2) as loader:
+        with Loader(windows, 2, start=1, rank=rank, processes=2, collate=stack) as loader:
             seen += [*next(loader).indices]
-    with Loader(windows, 4, start=1) as loader:
+    with Loader(windows, 4, start=1, collate=stack) as loader:
         assert list(next(loader).indices) == seen
 
 
@@ -52,7 +52,7 @@ def test_a_failing_sample_fails_where_its_batch_would_come(cache: Cache) -> None
                 raise RuntimeError("sample 3")
             return super().sample(index)
 
-    with Loader(Failing(cache, 2, SIZE), 2) as loader:
+    with Loader(Failing(cache, 2, SIZE), 2, collate=stack) as loader:
         assert next(loader).indices == (0, 1)
         with pytest.raises(RuntimeError, match="sample 3"):
             next(loader)
@@ -62,12 +62,12 @@ def test_a_failing_sample_fails_where_its_batch_would_come(cache: Cache) -> None
 
 def test_closing_ends_the_thread(cache: Cache) -> None:
     before = threading.active_count()
-    loader = Loader(Windows(cache, 2, SIZE), 2, depth=1)
+    loader = Loader(Windows(cache, 2, SIZE), 2, depth=1, collate=stack)
     next(loader)
     loader.close()
     assert threading.active_count() == before
     with pytest.raises(ValueError, match="expected batch_size and depth"):
-        Loader(Windows(cache, 2, SIZE), 0)
+        Loader(Windows(cache, 2, SIZE), 0, collate=stack)
 
 
 def test_stacking_tells_which_samples_have_a_chain(cache: Cache) -> None:

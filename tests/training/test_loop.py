@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from kinemacolor.engine import open_engine
 from kinemacolor.errors import InputError, KinemacolorError, OutputError, UsageError
 from kinemacolor.model.network import Network
-from kinemacolor.training import loop
+from kinemacolor.training import lessons, loop
 from kinemacolor.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from kinemacolor.training.discriminator import Discriminator
 from kinemacolor.training.learner import make_learner
@@ -170,8 +170,8 @@ def test_a_loss_that_is_no_number_stops_with_the_batch_saved(
             batch.ab[0, 0, 0, 0] = np.nan
         return to_tensors(batch, device)
 
-    to_tensors = loop.to_tensors
-    monkeypatch.setattr(loop, "to_tensors", spoilt)
+    to_tensors = lessons.to_tensors
+    monkeypatch.setattr(lessons, "to_tensors", spoilt)
     changes = {"run": {"checkpoint_minutes": 0}}
     with pytest.raises(InputError, match=r"a loss is no number in step 2 .*l1 nan.*learning rates"):
         run(tmp_path, cache, changes)

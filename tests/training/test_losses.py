@@ -386,3 +386,25 @@ def test_vgg19_without_weights_is_one_line(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(models, "vgg19", offline)
     with pytest.raises(InputError, match=r"perceptual loss: VGG19's ImageNet weights cannot be had .* name another"):
         vgg19_features()
+
+
+@pytest.mark.parametrize("floor", [1.0, 0.25])
+def test_psnr_against_a_plain_loop(floor: float) -> None:
+    result, truth = wanted(noise(B, 3, 2, H, W)), noise(B, 3, 2, H, W, seed=1)
+    got = losses.psnr(result, truth, floor)
+    total = 0.0
+    for item in range(B):
+        for frame in range(3):
+            squares = [
+                sum(float(result[item, frame, c, y, x] - truth[item, frame, c, y, x]) ** 2 for c in range(2))
+                for y in range(H)
+                for x in range(W)
+            ]
+            total += math.log(1 + sum(squares) / len(squares) / floor)
+    assert float(got) == pytest.approx(total / (3 * B), rel=1e-5)
+    torch.autograd.backward(got)
+    assert result.grad is not None
+    assert ((result.grad * (result.detach() - truth)) >= 0).all()  # each step down leads towards the truth
+    nearer = truth + 0.5 * (result.detach() - truth)
+    assert losses.psnr(nearer, truth, floor) < got
+    assert float(losses.psnr(truth, truth, floor)) == 0

@@ -1,0 +1,145 @@
+"""Where a run's batches come from, and how a batch is coloured: windows as they are, or traces of windows, replayed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from kinemacolor.model.network import Network
+from kinemacolor.training.data import Windows
+from kinemacolor.training.loader import Batch, Loader, Tensors, stack, to_tensors
+from kinemacolor.training.objective import Truth
+from kinemacolor.training.replay import Replay, ReplayBatch, Replays, ReplayTensors, replay_tensors, stack_crops
+from kinemacolor.training.rollout import Block, Window, draw
+from kinemacolor.training.setup import Setup
+from kinemacolor.training.traces import Advance, Layout, make_traces
+
+
+class Blocks(Protocol):
+    """Blocks of a batch in order. Go backward from each before asking for the next, then call ``finish``."""
+
+    def __iter__(self) -> Iterator[Block]: ...
+    def finish(self) -> None:
+        """Goes backward through what all blocks share."""
+        ...
+
+
+class Lessons(Protocol):
+    """Batches of a run. What ``loader`` yields ``tensors`` takes, what that returns ``blocks`` takes."""
+
+    def loader(self, start: int) -> Loader[Any]:
+        """Batches from a step on, for this process."""
+        ...
+
+    def tensors(self, batch: Any) -> Truth:
+        """A batch on the run's device."""
+        ...
+
+    def blocks(self, network: Network, tensors: Any, *, coloured: bool) -> Blocks:
+        """The batch, coloured block by block with gradients; grey without the third stage if not ``coloured``."""
+        ...
+
+
+class WindowLessons:
+    """Windows, coloured as they are learnt from."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+
+    def loader(self, start: int) -> Loader[Batch]:
+        """See ``Lessons``."""
+        return _loader(self._setup, self._setup.windows, stack, start)
+
+    def tensors(self, batch: Batch) -> Tensors:
+        """See ``Lessons``."""
+        return to_tensors(batch, self._setup.device)
+
+    def blocks(self, network: Network, tensors: Tensors, *, coloured: bool) -> Window:
+        """See ``Lessons``."""
+        recipe = self._setup.recipe
+        draws = draw(recipe.rollout, recipe.run.seed, tensors.indices, self._setup.device)
+        return Window(network, tensors, draws, recipe.data.block, self._setup.autocast, coloured=coloured)
+
+
+class ReplayLessons:
+    """Crops of windows that were coloured as in use.
+
+    Args:
+        setup: of the run.
+        first: gives the network at step 0.
+        folder: of the traces; those that are missing are made.
+        count: of traces.
+        advance: told of their making.
+    """
+
+    def __init__(
+        self, setup: Setup, first: Callable[[], Network], folder: Path, count: int, advance: Advance | None = None
+    ) -> None:
+        recipe = setup.recipe
+        part, options = recipe.replay, recipe.data.augmentation
+        self._setup, self._layout = setup, Layout(recipe.network.network_config())
+        windows = Windows(
+            setup.cache, part.length, part.size, options, seed=recipe.run.seed, weights=recipe.data.weights
+        )
+        key = {
+            "network": [recipe.network.model_dump(mode="json"), _sha256(recipe.network.initial)],
+            "replay": part.model_dump(mode="json", exclude={"traces"}),
+            "data": [setup.cache.digest, *(clip.name for clip in setup.cache.clips)],
+            "drawn": [repr(options), sorted(recipe.data.weights.items()), recipe.run.seed, recipe.data.block],
+        }
+        traces = make_traces(
+            first, windows, folder, count, block=recipe.data.block, keep=part.keep, key=key, device=setup.device,
+            advance=advance,
+        )  # fmt: skip
+        self._replays = Replays(
+            traces,
+            self._layout,
+            recipe.data.size,
+            options,
+            seed=recipe.run.seed,
+            drop_carried=recipe.rollout.drop_carried,
+        )
+
+    def loader(self, start: int) -> Loader[ReplayBatch]:
+        """See ``Lessons``."""
+        return _loader(self._setup, self._replays, stack_crops, start)
+
+    def tensors(self, batch: ReplayBatch) -> ReplayTensors:
+        """See ``Lessons``."""
+        return replay_tensors(batch, self._layout, self._setup.device)
+
+    def blocks(self, network: Network, tensors: ReplayTensors, *, coloured: bool) -> Replay:
+        """See ``Lessons``; replays are coloured always."""
+        return Replay(network, tensors, self._layout, self._setup.autocast)
+
+
+def _loader(setup: Setup, source: Any, collate: Callable[..., Any], start: int) -> Loader[Any]:
+    rank, count = setup.processes.rank, setup.processes.count
+    return Loader(source, setup.recipe.data.batch, collate=collate, start=start, rank=rank, processes=count)
+
+
+def _sha256(file: str | None) -> str | None:
+    return None if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+
+def make_lessons(
+    setup: Setup, first: Callable[[], Network], output: Path, most: int | None = None, advance: Advance | None = None
+) -> Lessons:
+    """The lessons of a recipe.
+
+    Args:
+        setup: of the run.
+        first: see ``ReplayLessons``.
+        output: folder of the run, in which traces are kept.
+        most: traces at most, for a trial; None for the recipe's number.
+        advance: told of the making of traces.
+
+    Raises:
+        UsageError, InputError, OutputError: see ``make_traces``.
+    """
+    count = setup.recipe.replay.traces
+    if not count:
+        return WindowLessons(setup)
+    return ReplayLessons(setup, first, output / "traces", count if most is None else min(count, most), advance)

@@ -102,11 +102,3 @@ def picture_grid(clips: tuple[HeldOut, ...], shown: Mapping[str, Array], width: 
         height = max(1, round(3 * width * row.shape[0] / row.shape[1]))
         rows.append(cv2.resize(row, (3 * width, height), interpolation=cv2.INTER_AREA))
     return np.concatenate(rows)
-
-
-def progress_text(step: int, steps: int, parts: Mapping[str, float], speed: float, left: float) -> str:
-    """One line: losses, frames a second, time left in seconds."""
-    losses = "  ".join(f"{name} {value:.4g}" for name, value in parts.items())
-    minutes, seconds = divmod(round(left), 60)
-    clock = f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}" if minutes >= 60 else f"{minutes}:{seconds:02d}"
-    return f"step {step}/{steps}  {losses}  |  {speed:.2f} frames/s  |  {clock} left"

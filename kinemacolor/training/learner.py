@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from kinemacolor.model.network import Network
 from kinemacolor.training.discriminator import Discriminator
-from kinemacolor.training.recipe import OptimiserPart, Recipe
+from kinemacolor.training.recipe import Recipe
+from kinemacolor.training.recipe_parts import OptimiserPart
 
 GROUPS = ("rest", "backbone", "discriminator")
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -21,7 +18,7 @@ from kinemacolor.training.cache import Report
 from kinemacolor.training.checkpoint import checkpoints, load_checkpoint, read_state, save_checkpoint
 from kinemacolor.training.clock import Clock
 from kinemacolor.training.gate import settle_gate
-from kinemacolor.training.journal import Journal, progress_text
+from kinemacolor.training.journal import Journal
 from kinemacolor.training.learner import (
     Learner,
     calibrating,
@@ -36,10 +33,11 @@ from kinemacolor.training.lessons import Lessons, make_lessons
 from kinemacolor.training.loader import stack, to_tensors
 from kinemacolor.training.objective import Objective, Pairs
 from kinemacolor.training.parallel import Processes, agreed, average_gradients, share_state
+from kinemacolor.training.progress import Progress, tracing_line
 from kinemacolor.training.recipe import Recipe, recipe_differences
 from kinemacolor.training.rollout import Window, draw
 from kinemacolor.training.setup import Setup, first_network, prepare
-from kinemacolor.training.traces import Advance
+from kinemacolor.training.signals import stoppable
 from kinemacolor.training.trial import Trial, try_matching, try_network
 
 Say = Callable[[str], None]
@@ -142,27 +140,6 @@ def make_objective(setup: Setup, learner: Learner) -> Objective:
     return Objective(setup.recipe.losses, learner.network.config, learner.discriminator, setup.device)
 
 
-@contextmanager
-def _stoppable() -> Iterator[Callable[[], bool]]:
-    """Yields what tells whether SIGINT or SIGTERM came; the second one interrupts at once."""
-    came: list[int] = []
-
-    def note(kind: int, _frame: FrameType | None) -> None:
-        if came:
-            raise KeyboardInterrupt
-        came.append(kind)
-
-    kinds = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.getsignal(kind) for kind in kinds]
-    try:
-        for kind in kinds:
-            signal.signal(kind, note)
-        yield lambda: bool(came)
-    finally:
-        for kind, handler in zip(kinds, before, strict=True):
-            signal.signal(kind, handler)
-
-
 class Run:
     """A run of training in its folder.
 
@@ -198,13 +175,13 @@ class Run:
         if learner.step == 0:
             self._begin()
         last_saved, reason = time.monotonic(), "done"
-        with _stoppable() as stopped, self._lessons.loader(learner.step) as loader:
-            progress = _Progress(learner.step)
+        with stoppable() as stopped, self._lessons.loader(learner.step) as loader:
+            progress = Progress(learner.step)
             while learner.step < setup.steps:
                 self._step(next(loader), progress)
                 now, step = time.monotonic(), learner.step
                 if step % recipe.run.log_every == 0 or step == setup.steps:
-                    progress.tell(self._journal, step, setup)
+                    progress.tell(self._journal, step, setup.steps, setup.frames_a_step)
                 if step % recipe.evaluation.every == 0 or step == setup.steps:
                     progress.pause()
                     if step == setup.steps:
@@ -233,7 +210,7 @@ class Run:
         calibrate(setup, self._learner)
         self._evaluate()
 
-    def _step(self, batch: Any, progress: _Progress) -> None:
+    def _step(self, batch: Any, progress: Progress) -> None:
         try:
             progress.add(learn(self._setup, self._lessons, self._learner, self._objective, batch, progress.clock))
         except FloatingPointError as error:
@@ -271,37 +248,6 @@ class Run:
         self._journal.say(f"step {self._learner.step}: {folder}")
 
 
-class _Progress:
-    """Losses and time since the last line of the log."""
-
-    def __init__(self, step: int) -> None:
-        self.clock = Clock()
-        self._parts: dict[str, list[float]] = {}
-        self._since, self._step = time.monotonic(), step
-        self._paused = 0.0
-
-    def add(self, parts: dict[str, float]) -> None:
-        for name, value in parts.items():
-            self._parts.setdefault(name, []).append(value)
-
-    def pause(self) -> None:
-        self._paused = time.monotonic()
-
-    def resume(self) -> None:
-        self._since += time.monotonic() - self._paused
-
-    def tell(self, journal: Journal, step: int, setup: Setup) -> None:
-        """A line of progress and of the log."""
-        seconds = max(time.monotonic() - self._since, 1e-9)
-        means = {name: float(np.mean(values)) for name, values in self._parts.items()}
-        speed = (step - self._step) * setup.frames_a_step / seconds
-        left = (setup.steps - step) * seconds / max(step - self._step, 1)
-        journal.say(progress_text(step, setup.steps, means, speed, left))
-        journal.record(step, "losses", {**means, "frames_a_second": round(speed, 3)})
-        self._parts.clear()
-        self._since, self._step = time.monotonic(), step
-
-
 def start_run(setup: Setup, output: Path, say: Say, *, resume: bool) -> Run:
     """A run in a folder, from its beginning or from its newest checkpoint.
 
@@ -319,7 +265,7 @@ def start_run(setup: Setup, output: Path, say: Say, *, resume: bool) -> Run:
             raise OutputError(output, "is no folder", "choose another")
         learner = _beginner(setup)
         _share(learner, setup.processes)
-        lessons = make_lessons(setup, lambda: learner.network, output, advance=_told(say))
+        lessons = make_lessons(setup, lambda: learner.network, output, advance=tracing_line(say))
         return Run(setup, learner, lessons, output, say)
     folder = found[-1]
     state = read_state(folder)
@@ -333,30 +279,12 @@ def start_run(setup: Setup, output: Path, say: Say, *, resume: bool) -> Run:
     learner = make_learner(setup.recipe, Network(config, pretrained=False), setup.device)
     load_checkpoint(folder, learner)
     say(f"going on from {folder}")
-    lessons = make_lessons(setup, lambda: _beginner(setup).network, output, advance=_told(say))
+    lessons = make_lessons(setup, lambda: _beginner(setup).network, output, advance=tracing_line(say))
     return Run(setup, learner, lessons, output, say, float(state["seconds"]))
 
 
 def _beginner(setup: Setup) -> Learner:
     return make_learner(setup.recipe, first_network(setup), setup.device)
-
-
-def _told(say: Say) -> Advance:
-    """Tells of the making of traces, every tenth of them, with the time left."""
-    started, made = time.monotonic(), 0
-
-    def advance(done: int, total: int) -> None:
-        nonlocal started, made
-        seconds = time.monotonic() - started
-        if seconds < 0.02:  # it was there already
-            started = time.monotonic()
-            return
-        made += 1
-        if done % max(1, total // 10) == 0:
-            left = (total - done) * seconds / made
-            say(f"traces: {done} of {total}, {seconds / made:.1f} s each, {left / 60:.0f} minutes left")
-
-    return advance
 
 
 def _share(learner: Learner, processes: Processes) -> None:

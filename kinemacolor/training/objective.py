@@ -14,7 +14,7 @@ from kinemacolor.model.config import KEY_STRIDE, NetworkConfig
 from kinemacolor.training import losses
 from kinemacolor.training.discriminator import Discriminator
 from kinemacolor.training.feature_networks import freeze, lite0_features, vgg19_features
-from kinemacolor.training.recipe import LossPart
+from kinemacolor.training.recipe_parts import LossPart
 from kinemacolor.training.rollout import Block
 
 

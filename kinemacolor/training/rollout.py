@@ -23,7 +23,7 @@ from kinemacolor.model.linkage import Memory
 from kinemacolor.model.network import Network
 from kinemacolor.propagation import BLEND, DOUBT, FIT
 from kinemacolor.training.loader import Tensors
-from kinemacolor.training.recipe import RolloutPart
+from kinemacolor.training.recipe_parts import RolloutPart
 
 Value = TypeVar("Value")
 _DRAWS = 7

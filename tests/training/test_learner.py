@@ -20,7 +20,8 @@ from kinemacolor.training.learner import (
     set_rates,
     update_average,
 )
-from kinemacolor.training.recipe import OptimiserPart, Recipe
+from kinemacolor.training.recipe import Recipe
+from kinemacolor.training.recipe_parts import OptimiserPart
 from tests.model import toys
 from tests.training.runs import toy_recipe
 from tests.training.toys import toy_cache

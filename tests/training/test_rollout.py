@@ -26,7 +26,7 @@ from kinemacolor.training.carried import previous_places
 from kinemacolor.training.data import Windows
 from kinemacolor.training.loader import Tensors, stack, to_tensors
 from kinemacolor.training.objective import Objective
-from kinemacolor.training.recipe import LossPart, RolloutPart, Term
+from kinemacolor.training.recipe_parts import LossPart, RolloutPart, Term
 from kinemacolor.training.rollout import Block, Draws, Window, draw, place_similarity, sample_at
 from tests.model import toys
 from tests.training.toys import moving, picture

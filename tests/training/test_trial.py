@@ -16,8 +16,9 @@ from kinemacolor.errors import UsageError
 from kinemacolor.evaluation.metrics import psnr
 from kinemacolor.frames import Array, FloatArray, Reference
 from kinemacolor.model.network import Network
-from kinemacolor.training.journal import Journal, picture_grid, progress_text
+from kinemacolor.training.journal import Journal, picture_grid
 from kinemacolor.training.learner import freeze_statistics
+from kinemacolor.training.progress import progress_text
 from kinemacolor.training.trial import Trial, held_out, try_engine, try_matching, try_network
 from tests.model import toys
 from tests.training.toys import toy_cache

@@ -1,0 +1,72 @@
+"""Frames as an engine colours them, beside the still and the truth: to look at.
+
+    python benchmarks/pictures.py CLIP[:FRAME[:STILL]] … --output SHEET.jpg [--engine lite] [--caption TEXT …]
+
+A row a CLIP: the still (frame STILL, 0 by default), the frame in grey, as coloured from the still on, and in truth.
+Without FRAME the one with the largest error among the first 60 is taken, and told.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from kinemacolor.color import rgb_to_lab
+from kinemacolor.engine import open_engine
+from kinemacolor.evaluation.clips import Clip, Truth, load_clip
+from kinemacolor.evaluation.metrics import psnr
+from kinemacolor.evaluation.protocol import load_protocol
+from kinemacolor.frames import Array, Reference
+from kinemacolor.sheets import sheet, write_sheet
+
+LOOKED_AT = 60
+
+
+def coloured(engine_name: str, truth: Truth, first: int, stop: int) -> dict[int, Array]:
+    """R'G'B' of frames, from the still on."""
+    engine = open_engine(engine_name)
+    lab = rgb_to_lab(truth.rgb[first].astype(np.float32) / 255)
+    still = Reference(truth.lightness[first], np.ascontiguousarray(lab[..., 1:]), np.ones(lab.shape[:2], np.bool_))
+    bank, memory, made = engine.start([still]), None, {}
+    for start in range(first, stop, engine.block_size):
+        frames = range(start, min(start + engine.block_size, stop))
+        step = engine.step(np.ascontiguousarray(truth.lightness[frames.start : frames.stop]), bank, memory)
+        memory = step.memory
+        made.update((index, truth.coloured(index, ab)) for index, ab in zip(frames, step.ab, strict=True))
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clips", nargs="+")
+    parser.add_argument("--output", "-o", type=Path, required=True)
+    parser.add_argument("--engine", default="lite")
+    parser.add_argument("--caption", action="append", default=[], help="of a row, in the order of the clips")
+    parser.add_argument("--width", type=int, default=300)
+    options = parser.parse_args()
+    pictures: list[tuple[str, Array]] = []
+    for number, text in enumerate(options.clips):
+        name, *places = text.split(":")
+        path = Path(name)
+        asked = int(places[0]) if places and places[0] else None
+        first = int(places[1]) if len(places) > 1 else 0
+        stop = (first + LOOKED_AT) if asked is None else asked + 1
+        truth = load_clip(Clip(path.stem, path), load_protocol("network", frames=stop))
+        made = coloured(options.engine, truth, first, len(truth))
+        quality = {k: float(psnr(made[k][None], truth.rgb[k][None])[0]) for k in made if k != first}
+        frame = min(quality, key=quality.__getitem__) if asked is None else asked
+        grey = np.clip(truth.lightness[frame] * 2.55, 0, 255).astype(np.uint8)
+        print(
+            f"{path.stem}: frame {frame}, {quality[frame]:.2f} dB; mean {np.mean(list(quality.values())):.2f}",
+            flush=True,
+        )
+        caption = options.caption[number] if number < len(options.caption) else f"frame {frame}"
+        pictures += [(f"{path.stem}, {first}", truth.rgb[first]), (caption, grey)]
+        pictures += [(f"coloured, {quality[frame]:.1f} dB", made[frame]), ("truth", truth.rgb[frame])]
+    write_sheet(options.output, sheet(pictures, columns=4, width=options.width))
+
+
+if __name__ == "__main__":
+    main()

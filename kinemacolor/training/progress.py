@@ -59,11 +59,8 @@ def tracing_line(say: Callable[[str], None]) -> Advance:
     started, made = time.monotonic(), 0
 
     def advance(done: int, total: int) -> None:
-        nonlocal started, made
+        nonlocal made
         seconds = time.monotonic() - started
-        if seconds < 0.02:  # it was there already
-            started = time.monotonic()
-            return
         made += 1
         if done % max(1, total // 10) == 0:
             left = (total - done) * seconds / made

@@ -36,7 +36,7 @@ INDEX = "index.json"
 FIRST = 2 * 10**9
 """Number of the first window of which a trace is made; no run's own samples come so far."""
 Advance = Callable[[int, int], None]
-"""Told of progress: traces there are, traces in all."""
+"""Told after each trace that was made: traces there are, traces in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +196,8 @@ def make_traces(
                         np.save(file, array)
                 except OSError as error:
                     raise OutputError(path, f"cannot be written ({error.strerror})", "make room") from error
-        if advance:
-            advance(number + 1, count)
+            if advance:
+                advance(number + 1, count)
     return [_open(folder, number) for number in range(count)]
 
 

@@ -142,7 +142,7 @@ def report(looks: list[Look]) -> float:
     print("\nframes done | seconds | resident memory, MiB | ETA told, s | in truth, s\n---:|---:|---:|---:|---:")
     shown = [next(look for look in looks if look.time >= min(MINUTE, whole))]
     shown += [next(look for look in looks if look.done >= count * k // 10) for k in range(1, 11)]
-    for look in sorted(set(shown)):
+    for look in sorted(set(shown[:-1])):  # of the last one the line tells how long all took
         numbers = (look.time, look.memory, look.left, whole - look.time)
         print(f"{look.done:,}", *(f"{number:.0f}" for number in numbers), sep=" | ")
     minute = shown[0]

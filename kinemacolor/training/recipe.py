@@ -79,7 +79,8 @@ class Recipe(Record):
         need(not network.calibration, "network.calibration", "0 (replay)", network.calibration)
         need(config.reference_block == "separate", "network", "references that are a block of their own (replay)", "")
         need(data.length == data.block, "data.length", "data.block (replay)", data.length)
-        need(replay.length >= 2 * data.block, "replay.length", "at least two blocks", replay.length)
+        least = max(2, replay.keep) * data.block
+        need(replay.length >= least, "replay.length", f"at least {least}, so that a block is kept", replay.length)
         for name, size in (("data.size", data.size), ("replay.size", replay.size)):
             side = config.stride
             need(not any(x % side for x in size), name, f"multiples of {side} (replay)", size)

@@ -105,7 +105,7 @@ def watch(network: Network, runner: TorchRunner, sample: Sample, block: int, kee
         runner: on its device.
         sample: whose sides are multiples of the network's stride; its last frames are left out where a block is short.
         block: N.
-        keep: every so-manieth block is kept, the first one not.
+        keep: every so-manieth block is kept, as the ``keep``-th.
     """
     given: list[tuple[Any, ...]] = []
     hook = network.colorization.register_forward_pre_hook(lambda _module, arguments: given.append(arguments))
@@ -121,7 +121,7 @@ def watch(network: Network, runner: TorchRunner, sample: Sample, block: int, kee
             frames = slice(first, first + block)
             memory = engine.step(np.ascontiguousarray(sample.luminance[frames]), bank, memory).memory
             arguments, given[:] = given[-1], []
-            if number % keep == keep - 1 or len(truth) < 2 * block:
+            if number % keep == keep - 1:
                 made = torch.cat([_flat(arguments), torch.from_numpy(truth[frames]).to(arguments[0].device)], dim=1)
                 maps.append(made.half().cpu().numpy())
                 hidden.append(_grid(arguments[3], network, truth.shape[2:], block))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ def toy(**changes: Any) -> Network:
 
 def traced(net: Network, cache: Cache, keep: int = 1) -> tuple[Trace, np.ndarray]:
     """A trace of a window of eight frames, and what the engine made of it."""
-    sample = Windows(cache, 8, SIZE, PAPER).sample(0)
+    sample = Windows(cache, 8, SIZE, replace(PAPER, degraded=1)).sample(0)
+    assert np.abs(sample.luminance - sample.lightness).max() > 1
     runner = TorchRunner(net, device="cpu", bfloat16=False)
     trace = watch(net, runner, sample, 2, keep)
     engine = NetworkEngine(runner, color_memory=False, block_size=2)
@@ -76,7 +78,9 @@ def test_a_replay_gives_what_the_engine_gave(cache: Cache, changes: dict[str, bo
     blocks = [int(one.name.rpartition(" ")[2]) for one in crops]
     assert len(set(blocks)) > 1
     for got, number in zip(block.ab.numpy(), blocks, strict=True):
-        np.testing.assert_allclose(np.moveaxis(got, 1, 3), colours[number], atol=0.2)
+        off = np.abs(np.moveaxis(got, 1, 3) - colours[number])
+        assert off.max() < 0.5  # half precision, through a network that exaggerates
+        assert off.mean() < 0.02
     assert np.abs(colours).max() > 10
 
 
@@ -106,14 +110,13 @@ def test_crops_are_parts_of_their_trace(cache: Cache) -> None:
 
 
 def test_turning_colours_keeps_how_far_they_are_off(cache: Cache) -> None:
-    from dataclasses import replace
-
     net = toy()
     trace, _ = traced(net, cache)
     layout = Layout(net.config)
     plain = Replays([trace], layout, SIZE, PAPER)
     turned = Replays([trace], layout, SIZE, replace(PAPER, mirror=1, rotate=1, saturate=1, saturation=(0.5, 0.5)))
     a, b = plain.sample(3).maps, turned.sample(3).maps[..., ::-1]
+    np.testing.assert_array_equal(plain.sample(3).hidden, turned.sample(3).hidden[:, :, ::-1])
     assert plain.sample(3).name == turned.sample(3).name
     rest = [k for k in range(layout.channels) if not any(k - first in (0, 1) for first in layout.colours)]
     np.testing.assert_array_equal(a[:, rest], b[:, rest])

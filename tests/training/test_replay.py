@@ -52,10 +52,16 @@ def traced(net: Network, cache: Cache, keep: int = 1) -> tuple[Trace, np.ndarray
     engine = NetworkEngine(runner, color_memory=False, block_size=2)
     reference = Reference(sample.reference_luminance, sample.reference_ab, sample.reference_mask)
     bank, memory, colours = engine.start([reference]), None, []
+    given: list[Any] = []
+    hook = net.colorization.register_forward_pre_hook(lambda _module, arguments: given.append(arguments[3]))
     for first in range(0, 8, 2):
         step = engine.step(np.ascontiguousarray(sample.luminance[first : first + 2]), bank, memory)
         memory = step.memory
         colours.append(step.ab)
+    hook.remove()
+    if given[0] is not None:
+        tokens = torch.cat(given)[keep - 1 :: keep].numpy()
+        np.testing.assert_allclose(trace.hidden.reshape(tokens.shape), tokens, atol=2e-3, rtol=2e-3)
     assert not net.colorization._forward_pre_hooks
     truth = trace.maps[:, :, -2:].astype(np.float32)
     whole = np.moveaxis(sample.ab, 3, 1).reshape(4, 2, 2, *SIZE)[keep - 1 :: keep]

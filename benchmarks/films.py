@@ -45,16 +45,25 @@ def make(folder: Path, size: tuple[int, int], count: int, clip: Path | None = No
     """A black-and-white film with sound, and its first frame in colour as a still."""
     width, height = size
     film, still = folder / f"{width}x{height}-{count}.mp4", folder / f"{width}x{height}.png"
-    frames = islice(played(clip, width, height) if clip else drawn(width, height), count)
-    with av.open(str(film), "w") as container:
-        video: Any = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "crf": "16"})
-        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
-        sound: Any = container.add_stream("aac", rate=48000)
-        for number, rgb in enumerate(frames):
+
+    def greys() -> Iterator[Array]:
+        for number, rgb in enumerate(islice(played(clip, width, height) if clip else drawn(width, height), count)):
             if number == 0:
                 cv2.imwrite(str(still), rgb[..., ::-1])
-            grey = av.VideoFrame.from_ndarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), format="gray")
-            picture = grey.reformat(format="yuv420p")
+            yield cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+
+    write(film, greys(), size)
+    return film, still
+
+
+def write(path: Path, greys: Iterator[Array], size: tuple[int, int], preset: str = "ultrafast", crf: int = 16) -> None:
+    """A film of grey frames (H, W) uint8, 25 a second, with sound."""
+    with av.open(str(path), "w") as container:
+        video: Any = container.add_stream("libx264", rate=25, options={"preset": preset, "crf": str(crf)})
+        video.width, video.height, video.pix_fmt = *size, "yuv420p"
+        sound: Any = container.add_stream("aac", rate=48000)
+        for number, grey in enumerate(greys):
+            picture = av.VideoFrame.from_ndarray(grey, format="gray").reformat(format="yuv420p")
             picture.pts = number
             container.mux(video.encode(picture))
             wave = np.sin(np.arange(1920 * number, 1920 * (number + 1)) * 0.03)[None].repeat(2, 0).astype(np.float32)
@@ -63,4 +72,3 @@ def make(folder: Path, size: tuple[int, int], count: int, clip: Path | None = No
             container.mux(sound.encode(audio))
         container.mux(video.encode(None))
         container.mux(sound.encode(None))
-    return film, still

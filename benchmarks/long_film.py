@@ -19,15 +19,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from fractions import Fraction
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import av
 import cv2
 import numpy as np
+from films import write
 
 from kinemacolor.frames import Array
 
@@ -62,26 +61,6 @@ def tinted(grey: Array, angle: float) -> Array:
     lab[..., 0], lab[..., 1], lab[..., 2] = grey, 128 + 25 * np.cos(hue), 128 + 25 * np.sin(hue)
     made: Array = cv2.cvtColor(lab, cv2.COLOR_Lab2BGR)
     return made
-
-
-def write(path: Path, shots: list[list[Array]], count: int) -> None:
-    """A film of so many frames, at 24 a second, with sound."""
-    height, width = shots[0][0].shape
-    frames: Iterator[Array] = islice(cycle(frame for shot in shots for frame in shot), count)
-    with av.open(str(path), "w") as container:
-        video: Any = container.add_stream("libx264", rate=Fraction(24), options={"preset": "veryfast", "crf": "20"})
-        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
-        sound: Any = container.add_stream("aac", rate=48000)
-        for number, grey in enumerate(frames):
-            picture = av.VideoFrame.from_ndarray(grey, format="gray").reformat(format="yuv420p")
-            picture.pts = number
-            container.mux(video.encode(picture))
-            wave = np.sin(np.arange(2000 * number, 2000 * (number + 1)) * 0.03)[None].repeat(2, 0).astype(np.float32)
-            heard = av.AudioFrame.from_ndarray(wave, format="fltp", layout="stereo")
-            heard.sample_rate, heard.pts = 48000, 2000 * number
-            container.mux(sound.encode(heard))
-        container.mux(video.encode())
-        container.mux(sound.encode())
 
 
 def resident(process: int) -> float:
@@ -170,7 +149,8 @@ def main() -> int:
             stills += ["--reference", str(folder / f"still_{number:02d}.png")]
             cv2.imwrite(stills[-1], tinted(shot[0], number))
         film, output = folder / "film.mp4", folder / "coloured.mp4"
-        write(film, shots, options.frames)
+        played = cycle(frame for shot in shots for frame in shot)
+        write(film, islice(played, options.frames), (width, height), preset="veryfast", crf=20)
         command = [sys.executable, "-m", "kinemacolor", "colorize", str(film), *stills, "--output", str(output)]
         started = time.monotonic()
         looks, said = watched([*command, "--size", str(options.size)])

@@ -125,8 +125,9 @@ def report(looks: list[Look]) -> float:
         numbers = (look.time, look.memory, look.left, whole - look.time)
         print(f"{look.done:,}", *(f"{number:.0f}" for number in numbers), sep=" | ")
     minute = shown[0]
-    print(f"\nETA after {minute.time:.0f} s: {minute.left:.0f} s, in truth {whole - minute.time:.0f}: ", end="")
-    print(f"{100 * (minute.left / max(whole - minute.time, 1) - 1):+.0f} %")
+    if whole > 2 * MINUTE:
+        off = 100 * (minute.left / (whole - minute.time) - 1)
+        print(f"\nETA after {minute.time:.0f} s: {minute.left:.0f} s, in truth {whole - minute.time:.0f}: {off:+.0f} %")
     tenths = [[look.memory for look in looks if k <= 10 * look.done / count < k + 1 and look.memory] for k in (1, 9)]
     early, late = (float(np.mean(values)) for values in tenths)
     print(f"memory: {early:.0f} MiB in the second tenth, {late:.0f} in the last: {late / early:.3f}, limit {LIMIT}")

@@ -19,8 +19,8 @@ class DisFlow:
     name = "DIS"
 
     def __init__(self) -> None:
-        self._dis: Any = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        self._dis.setFinestScale(0)
+        self._dis, self._quick = _finest(), _quick()
+        self._onward = _quick()  # of its own: OpenCV's objects go on using the last start that they were given
 
     def __call__(self, source: FloatArray, target: FloatArray) -> FloatArray:
         """Flow from ``source`` to ``target``.
@@ -32,10 +32,39 @@ class DisFlow:
         Returns:
             (H, W, 2) float32, (x, y) displacement in pixels: ``source`` at p looks like ``target`` at p + flow(p).
         """
-        if source.shape != target.shape:
-            raise ValueError(f"target: expected shape {source.shape}, got {target.shape}")
-        flow: FloatArray = self._dis.calc(_codes(source), _codes(target), None)
-        return flow
+        return _calculate(self._dis, source, target, None)
+
+    def quick(self, source: FloatArray, target: FloatArray, start: FloatArray | None = None) -> FloatArray:
+        """The same in about half the time, with fewer patches and iterations.
+
+        Args:
+            source: lightness (H, W), L* in [0, 100].
+            target: the same size.
+            start: flow (H, W, 2) that is tried as well, at each patch and scale; or None.
+        """
+        return _calculate(self._quick if start is None else self._onward, source, target, start)
+
+
+def _finest() -> Any:
+    dis: Any = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    dis.setFinestScale(0)
+    return dis
+
+
+def _quick() -> Any:
+    dis = _finest()
+    dis.setPatchStride(4)
+    dis.setGradientDescentIterations(16)
+    dis.setVariationalRefinementIterations(2)
+    return dis
+
+
+def _calculate(dis: Any, source: FloatArray, target: FloatArray, start: FloatArray | None) -> FloatArray:
+    if source.shape != target.shape:
+        raise ValueError(f"target: expected shape {source.shape}, got {target.shape}")
+    begun = None if start is None else start.astype(np.float32)  # a copy: OpenCV writes into it
+    flow: FloatArray = dis.calc(_codes(source), _codes(target), begun)
+    return flow
 
 
 def _codes(lightness: FloatArray) -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -20,26 +20,53 @@ from kinemacolor.flow import DisFlow, positions
 from kinemacolor.frames import FloatArray, Reference
 
 Owners = NDArray[np.int16]
+Flow = Callable[[FloatArray, FloatArray], FloatArray]
 Support = Callable[["Place"], FloatArray]
 """How well the features at a place fit those of the frame: (H, W), a cosine."""
 
 ANCHOR_CORRELATION = 0.95
 """Least correlation of a frame's lightness with a reference's for a chain to start there."""
-HOPS = (1, 4)
-"""Frames back from which coordinates may come, beside those straight from the reference. Each costs a flow a frame.
-
-t−4 is worth 0.15 dB of a*, b* from 16 frames on; see ``docs/design-lite.md``.
-"""
 FIT = 0.1
 """Weight of agreement beside similarity where places are compared."""
 BLEND = 0.05
-"""Difference of such scores at which one place counts e times as much as another: colours of places nearly as good are
-averaged, which on training clips is 0.1 to 0.2 dB better than those of the best place alone."""
+"""Difference of such scores at which one place counts e times as much as another, of few: colours of places nearly as
+good are averaged, which on training clips is 0.1 to 0.2 dB better than those of the best place alone."""
 DOUBT = 0.1
 """How much less colours that a frame was given before are trusted than a reference's own (cosine): they may have been
 wrong there, and would be carried on for ever."""
 RESIDUAL = 5.0
 """Difference of lightness (L*) at which agreement has fallen to 1/e."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """By which ways coordinates come to a frame. Each costs an optical flow.
+
+    Attributes:
+        hops: frames back from which they may come, the first of them 1.
+        quick: more of them, whose flow is quicker and coarser.
+        straight: whether they may come by the flow between the frame and the reference.
+        anew: whether also by such a flow that is quick and starts at the best place of the others; it brings back what
+            has drifted.
+        blend: difference of scores at which one place counts e times as much as another.
+    """
+
+    hops: tuple[int, ...]
+    quick: tuple[int, ...] = ()
+    straight: bool = True
+    anew: bool = False
+    blend: float = BLEND
+
+    @property
+    def longest(self) -> int:
+        """Frames back, at most."""
+        return max(self.hops + self.quick)
+
+
+FEW = Ways(hops=(1, 4))
+"""Three flows a frame."""
+MANY = Ways(hops=(1,), quick=(2, 4, 8, 12), anew=True, blend=0.1)
+"""Seven flows, at one and a half times the price of ``FEW``; see ``docs/design-lite.md`` for what they are worth."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,8 +155,7 @@ def advance(
     lightness: FloatArray,
     references: Sequence[Reference],
     support: Support,
-    hops: Sequence[int] = HOPS,
-    straight: bool = True,
+    ways: Ways = FEW,
 ) -> tuple[Chain | None, tuple[Offer, ...]]:
     """The chain at the next frame, None while no frame of the shot looked like a reference; and what it offers there.
 
@@ -139,8 +165,7 @@ def advance(
         lightness: (H, W), L* of the frame.
         references: at network size; those of another size than the frame cannot start a chain.
         support: judges places.
-        hops: frames back from which coordinates may come, the first of them 1.
-        straight: whether they may come from the flow between the frame and the reference as well.
+        ways: by which coordinates may come.
     """
     best = chain.correlation if chain else ANCHOR_CORRELATION
     anchor = None
@@ -154,12 +179,16 @@ def advance(
         return Chain((Trace(lightness, offers[0].place),), anchor, best), offers
     if chain is None:
         return None, ()
-    places = [hop(flow, lightness, chain.traces[back - 1]) for back in hops if back <= len(chain.traces)]
-    if straight:
+    places = [hop(flow, lightness, chain.traces[back - 1]) for back in ways.hops if back <= len(chain.traces)]
+    places += [hop(flow.quick, lightness, chain.traces[back - 1]) for back in ways.quick if back <= len(chain.traces)]
+    if ways.straight:
         places.append(_straight(flow, lightness, references, chain.anchor))
-    offers = weigh(places, lightness, references, support)
+    offers = weigh(places, lightness, references, support, ways.blend)
+    if ways.anew:
+        again = _anew(flow, lightness, references, chain.anchor, best_place(offers))
+        offers = _joined(offers, weigh([again], lightness, references, support), ways.blend)
     trace = Trace(lightness, best_place(offers))
-    return Chain((trace, *chain.traces[: max(hops) - 1]), chain.anchor, chain.correlation), offers
+    return Chain((trace, *chain.traces[: ways.longest - 1]), chain.anchor, chain.correlation), offers
 
 
 def _straight(flow: DisFlow, lightness: FloatArray, references: Sequence[Reference], anchor: int) -> Place:
@@ -167,7 +196,15 @@ def _straight(flow: DisFlow, lightness: FloatArray, references: Sequence[Referen
     return Place(came_from, np.full(lightness.shape, anchor, np.int16))
 
 
-def hop(flow: DisFlow, lightness: FloatArray, trace: Trace) -> Place:
+def _anew(flow: DisFlow, lightness: FloatArray, references: Sequence[Reference], anchor: int, place: Place) -> Place:
+    """Straight from the reference, searched for from ``place``; where another reference is there, from the identity."""
+    here = positions(*lightness.shape)
+    begun = np.where((place.owner == anchor)[..., None], place.coordinates - here, np.float32(0))
+    came_from = here + flow.quick(lightness, references[anchor].lightness, begun)
+    return Place(came_from, np.full(lightness.shape, anchor, np.int16))
+
+
+def hop(flow: Flow, lightness: FloatArray, trace: Trace) -> Place:
     """A frame's place by way of an earlier frame.
 
     The coordinate is read at the nearest pixel and moved by the rest of the hop: interpolating between the two sides
@@ -182,13 +219,28 @@ def hop(flow: DisFlow, lightness: FloatArray, trace: Trace) -> Place:
 
 
 def weigh(
-    places: Sequence[Place], lightness: FloatArray, references: Sequence[Reference], support: Support
+    places: Sequence[Place],
+    lightness: FloatArray,
+    references: Sequence[Reference],
+    support: Support,
+    blend: float = BLEND,
 ) -> tuple[Offer, ...]:
     """Places as offers: each pixel's shares are a softmax of how well they fit, by features and by lightness."""
     stills = [reference.lightness for reference in references]
-    judged = [(support(place), agreement(place, lightness, stills)) for place in places]
+    return _shared(places, [(support(place), agreement(place, lightness, stills)) for place in places], blend)
+
+
+def _joined(offers: Sequence[Offer], more: Sequence[Offer], blend: float) -> tuple[Offer, ...]:
+    """Offers that were weighed apart, weighed with one another."""
+    every = [*offers, *more]
+    return _shared([offer.place for offer in every], [(offer.similarity, offer.agreement) for offer in every], blend)
+
+
+def _shared(
+    places: Sequence[Place], judged: Sequence[tuple[FloatArray, FloatArray]], blend: float
+) -> tuple[Offer, ...]:
     scores = np.stack([similarity + np.float32(FIT) * agreed for similarity, agreed in judged])
-    shares = np.exp((scores - scores.max(axis=0)) / np.float32(BLEND))
+    shares = np.exp((scores - scores.max(axis=0)) / np.float32(blend))
     shares /= shares.sum(axis=0)
     return tuple(Offer(place, *of, share) for place, of, share in zip(places, judged, shares, strict=True))
 

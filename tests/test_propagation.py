@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from kinemacolor.flow import DisFlow, consistent, positions
 from kinemacolor.frames import Reference
 from kinemacolor.propagation import (
-    HOPS,
+    FEW,
+    MANY,
     Chain,
+    Flow,
     Place,
     Support,
     Trace,
+    Ways,
     advance,
     agreement,
     best_place,
@@ -25,9 +29,10 @@ from kinemacolor.propagation import (
 from tests.engine.conformance import reference_of, scene
 
 
-def test_flow_finds_a_known_shift_and_its_sign() -> None:
+@pytest.mark.parametrize("flow_of", [DisFlow().__call__, DisFlow().quick], ids=["thorough", "quick"])
+def test_flow_finds_a_known_shift_and_its_sign(flow_of: Flow) -> None:
     film, _ = scene(73, 101, 2, shift=3.0)
-    flow = DisFlow()(film[0], film[1])
+    flow = flow_of(film[0], film[1])
     inside = flow[16:-16, 16:-16]
     assert inside.shape[2] == 2
     np.testing.assert_allclose(np.median(inside, axis=(0, 1)), [-3, 0], atol=0.15)
@@ -37,6 +42,21 @@ def test_flow_refuses_two_sizes() -> None:
     film, _ = scene(73, 101)
     with pytest.raises(ValueError, match="expected shape"):
         DisFlow()(film[0], film[0][:, :-1])
+
+
+def test_flow_goes_on_from_where_it_is_told_to_start() -> None:
+    """Fine grain, moved too far for the search alone. Calls do not depend on one another; the start stays as it was."""
+    grain = cv2.GaussianBlur(np.random.default_rng(5).standard_normal((72, 200)).astype(np.float32), (0, 0), 1.2)
+    grain = np.clip(50 + 60 * grain, 0, 100)
+    source, target = np.ascontiguousarray(grain[:, 40:]), np.ascontiguousarray(grain[:, :-40])
+    start = np.full((72, 160, 2), [39, 0.5], np.float32)
+    kept, inside = start.copy(), (slice(10, -10), slice(10, -50))
+    flow = DisFlow()
+    alone = flow.quick(source, target)
+    assert np.abs(alone[inside] - [40, 0]).mean() > 5
+    assert np.abs(flow.quick(source, target, start)[inside] - [40, 0]).mean() < 0.5
+    np.testing.assert_array_equal(start, kept)
+    np.testing.assert_array_equal(flow.quick(source, target), alone)
 
 
 def test_consistency_against_a_plain_loop() -> None:
@@ -60,12 +80,10 @@ def anywhere(place: Place) -> np.ndarray:
     return np.zeros(place.owner.shape, np.float32)
 
 
-def moved(
-    film: np.ndarray, references: list[Reference], support: Support = anywhere, **options: object
-) -> Chain | None:
+def moved(film: np.ndarray, references: list[Reference], support: Support = anywhere, ways: Ways = FEW) -> Chain | None:
     chain, flow = None, DisFlow()
     for lightness in film:
-        chain, _ = advance(flow, chain, lightness, references, support, **options)
+        chain, _ = advance(flow, chain, lightness, references, support, ways)
     return chain
 
 
@@ -84,20 +102,20 @@ def test_a_chain_does_not_start_at_another_picture() -> None:
     assert moved(other[:1], [reference_of(film[0], colours[0])]) is None
 
 
-@pytest.mark.parametrize("options", [{"straight": False}, {}, {"hops": (1, 4, 12)}], ids=["t-1", "straight", "all"])
-def test_coordinates_follow_the_motion_for_many_frames(options: dict[str, object]) -> None:
+@pytest.mark.parametrize("ways", [Ways((1,), straight=False), FEW, MANY], ids=["t-1", "few", "many"])
+def test_coordinates_follow_the_motion_for_many_frames(ways: Ways) -> None:
     """With features that know how far a place may lie from where it is seen."""
     film, colours = scene(73, 151, 14, shift=1.5)
 
     def near(place: Place) -> np.ndarray:
         return -0.05 * np.abs((place.coordinates - positions(73, 151))[..., 0] - 10).clip(10) / 10
 
-    chain = moved(film, [reference_of(film[0], colours[0])], near, **options)
+    chain = moved(film, [reference_of(film[0], colours[0])], near, ways)
     assert chain is not None
     expected = positions(73, 151) + np.array([19.5, 0], np.float32)
     inside = (slice(10, -10), slice(10, 151 - 20 - 20))
     assert np.abs(chain.place.coordinates - expected)[inside].mean() < 0.6
-    assert len(chain.traces) == max(options.get("hops", HOPS))
+    assert len(chain.traces) == ways.longest
 
 
 def test_a_better_reference_takes_over() -> None:
@@ -110,6 +128,24 @@ def test_a_better_reference_takes_over() -> None:
         used.append(chain.anchor)
     assert used[0] == 0
     assert used[-1] == 0 or chain.correlation >= 0.9999
+
+
+def test_what_has_drifted_is_brought_back() -> None:
+    """A chain that lies 3 pixels beside the truth everywhere, and features that cannot tell: lightness can."""
+    film, colours = scene(73, 151, 2, shift=1.0)
+    reference = reference_of(film[0], colours[0])
+    drifted = Place(positions(73, 151) + np.float32([3, 0]), np.zeros((73, 151), np.int16))
+    chain = Chain((Trace(film[0], drifted),), 0, 0.99999)
+    off = {}
+    for anew in (False, True):
+        ways = Ways((1,), straight=False, anew=anew)
+        after, offers = advance(DisFlow(), chain, film[1], [reference], anywhere, ways)
+        assert after is not None
+        assert len(offers) == 1 + anew
+        gap = np.abs(after.place.coordinates - positions(73, 151) - [1, 0])[10:-10, 10:-20]
+        off[anew] = np.median(gap[..., 0])
+    assert off[False] > 2.5
+    assert off[True] < 0.3
 
 
 def test_a_hop_does_not_average_across_an_edge() -> None:

@@ -11,7 +11,7 @@ from kinemacolor.engine.grid import place_similarity
 from kinemacolor.engine.protocol import Bank
 from kinemacolor.flow import DisFlow, positions
 from kinemacolor.frames import FloatArray
-from kinemacolor.propagation import Chain, Coloured, Offer, Place, Trace, advance, agreement, gather, hop
+from kinemacolor.propagation import FEW, Chain, Coloured, Offer, Place, Trace, Ways, advance, agreement, gather, hop
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,10 +53,14 @@ class Carrying:
 
 
 class Carrier:
-    """Moves ``Carrying`` on by a frame. Holds the optical flow's work space only."""
+    """Moves ``Carrying`` on by a frame. Holds the optical flow's work space only.
 
-    def __init__(self) -> None:
-        self._flow = DisFlow()
+    Args:
+        ways: by which coordinates come to a frame.
+    """
+
+    def __init__(self, ways: Ways = FEW) -> None:
+        self._flow, self._ways = DisFlow(), ways
 
     def __call__(
         self, lightness: FloatArray, keys: FloatArray, bank: Bank, state: Carrying
@@ -73,7 +77,7 @@ class Carrier:
         def support(place: Place) -> FloatArray:
             return place_similarity(keys, place, bank)
 
-        chain, offers = advance(self._flow, state.chain, lightness, bank.references, support)
+        chain, offers = advance(self._flow, state.chain, lightness, bank.references, support, self._ways)
         if chain:
             return blend(offers, bank), replace(state, chain=chain, trace=None)
         if state.previous is None:

@@ -18,7 +18,7 @@ from kinemacolor.engine.protocol import CELL, Bank, Memory, Step, cells, check_b
 from kinemacolor.errors import UsageError
 from kinemacolor.frames import FloatArray, Reference
 from kinemacolor.model.config import NetworkConfig
-from kinemacolor.propagation import DOUBT
+from kinemacolor.propagation import DOUBT, MANY
 
 Tensors = dict[str, FloatArray]
 
@@ -83,7 +83,7 @@ class NetworkEngine:
         self._runner, self._config = runner, runner.config
         self.name = runner.name
         self.block_size = block_size or runner.config.block_size
-        self._carrier = Carrier() if propagate and runner.config.propagation else None
+        self._carrier = Carrier(MANY) if propagate and runner.config.propagation else None
         self._remembers = runner.config.color_memory if color_memory is None else color_memory
 
     # --- references --------------------

@@ -18,7 +18,7 @@ from kinemacolor.engine.torch import TorchRunner
 from kinemacolor.frames import Array, FloatArray, Reference
 from kinemacolor.model.bank import Bank, entries
 from kinemacolor.model.network import Network
-from kinemacolor.propagation import Chain, Offer, Place, advance
+from kinemacolor.propagation import Chain, Offer, Place, Ways, advance
 from kinemacolor.propagation import sample as engine_sample
 from kinemacolor.training.augmentation import PAPER
 from kinemacolor.training.cache import Clip, write_cache
@@ -174,7 +174,7 @@ def test_a_window_with_a_chain_is_coloured_as_the_engine_does(monkeypatch: pytes
     offered: list[tuple[Offer, ...]] = []
 
     def noting(*arguments: Any) -> tuple[Chain | None, tuple[Offer, ...]]:
-        chain, offers = advance(*arguments, hops=(1,))
+        chain, offers = advance(*arguments[:-1], Ways((1,)))
         offered.append(offers if len(offers) == 2 else offers * 2)
         return chain, offers
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from kinemacolor.binding import ReferenceFile
 from kinemacolor.frames import Shot
 from kinemacolor.weights import released
 
+Shots = Literal["auto", "none"] | Path | Sequence[Shot]
 _EDGE = 1 << 20
 
 
@@ -37,7 +38,7 @@ def reference_identity(file: ReferenceFile) -> dict[str, Any]:
     return {**file_identity(file.path), **place, "mask": file_identity(file.mask) if file.mask else None}
 
 
-def shots_identity(shots: Literal["auto", "none"] | Path | Sequence[Shot]) -> Any:
+def shots_identity(shots: Shots) -> Any:
     """What tells a choice of shots from another."""
     if isinstance(shots, str):
         return shots
@@ -51,6 +52,31 @@ def engine_identity(name: str, *, weights: str | Path | None = None, **options: 
         files = [Path(weights)] if Path(weights).is_file() else sorted(Path(weights).iterdir())
         told = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}
     return {"name": name, "weights": told, **options, "version": __version__}
+
+
+def run_identity(
+    film: str | Path,
+    files: Sequence[ReferenceFile],
+    engine: Mapping[str, Any],
+    shots: Shots,
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    """All that a coloured film depends on.
+
+    Args:
+        film: that is coloured.
+        files: the references.
+        engine: of ``engine_identity``.
+        shots: where they are told.
+        settings: as JSON takes them.
+    """
+    return {
+        "film": file_identity(Path(film)),
+        "references": [reference_identity(file) for file in files],
+        "engine": dict(engine),
+        "shots": shots_identity(shots),
+        "settings": dict(settings),
+    }
 
 
 def differences(before: Any, now: Any, inside: str = "") -> list[str]:

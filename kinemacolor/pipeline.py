@@ -27,7 +27,7 @@ from kinemacolor.engine import DEFAULT, Engine, open_engine
 from kinemacolor.errors import InputError, OutputError, UsageError
 from kinemacolor.film_report import film_report, write, write_overlay
 from kinemacolor.frames import Array, FloatArray, Reference, Shot
-from kinemacolor.identity import file_identity, reference_identity, shots_identity
+from kinemacolor.identity import run_identity
 from kinemacolor.job import Job
 from kinemacolor.plan import LONGEST, Plan, make_plan
 from kinemacolor.references import network_size, to_reference
@@ -177,17 +177,13 @@ def colorize(
         rehearse(output, info, encoding, strict=strict)
     known = [to_reference(one, shape, info.coding.matrix, aspect=aspect, rotation=info.rotation) for one in stills]
     look = Look(shape, encoding, upsample, saturation, Steadier() if steady else None, denoise_guide)
-    told = {
-        "film": file_identity(Path(film)),
-        "references": [reference_identity(file) for file in files],
-        "engine": dict(identity or {"name": runner.name, "block_size": runner.block_size, "propagate": propagate}),
-        "shots": shots_identity(shots),
-        "settings": {
-            **{"shape": shape, "encoding": [encoding.pixel_format, encoding.options], "codec": codec},
-            **{"start": _seconds(start), "end": _seconds(end), "rate": str(rate), "longest": longest},
-            **{"upsample": upsample, "saturation": saturation, "steady": steady, "denoise_guide": denoise_guide},
-        },
+    settings = {
+        **{"shape": shape, "encoding": [encoding.pixel_format, encoding.options], "codec": codec},
+        **{"start": _seconds(start), "end": _seconds(end), "rate": str(rate), "longest": longest},
+        **{"upsample": upsample, "saturation": saturation, "steady": steady, "denoise_guide": denoise_guide},
     }
+    who = identity or {"name": runner.name, "block_size": runner.block_size, "propagate": propagate}
+    told = run_identity(film, files, who, shots, settings)
     with Job(output, told, restart=restart) as job:
         found = job.survey()
         if found is None:

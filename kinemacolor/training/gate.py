@@ -18,13 +18,12 @@ from torch.nn import functional
 
 from kinemacolor.color import rgb_to_lab
 from kinemacolor.engine.network import NetworkEngine
-from kinemacolor.engine.protocol import Memory
 from kinemacolor.engine.torch import TorchRunner
 from kinemacolor.errors import UsageError
 from kinemacolor.model.colorization import SHARPNESS, Colours
 from kinemacolor.model.network import Network
 from kinemacolor.training.cache import Cache
-from kinemacolor.training.trial import HeldOut, held_out
+from kinemacolor.training.trial import HeldOut, blocks, held_out
 
 FRAMES, SIDE = 40, 144
 """Frames of a film that are coloured, and their short side in pixels."""
@@ -110,14 +109,9 @@ def looked_at(network: Network, runner: TorchRunner, clip: HeldOut, noise: np.ra
         subnet.register_forward_hook(lambda _module, _given, got: made.append(got)),
     )
     engine = NetworkEngine(runner, color_memory=False)
-    bank = engine.start([clip.reference])
-    memory: Memory | None = None
     rows: list[tuple[Tensor, ...]] = []
     try:
-        for first in range(0, len(film), engine.block_size):
-            frames = range(first, min(first + engine.block_size, len(film)))
-            step = engine.step(np.ascontiguousarray(clip.lightness[frames.start : frames.stop]), bank, memory)
-            memory = step.memory
+        for frames, _ in blocks(engine, clip.lightness, clip.reference):
             for offset, index in enumerate(frames):
                 if index % EVERY == EVERY - 1:
                     rows.append(_pixels(network, last[-1], made[-1], offset, film[index, ..., 1:], noise))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from kinemacolor.training.objective import Truth
 from kinemacolor.training.replay import Replay, ReplayBatch, Replays, ReplayTensors, replay_tensors, stack_crops
 from kinemacolor.training.rollout import Block, Window, draw
 from kinemacolor.training.setup import Setup
-from kinemacolor.training.traces import Advance, Layout, make_traces
+from kinemacolor.training.traces import Advance, Layout, Trace, make_traces
 
 
 class Blocks(Protocol):
@@ -68,18 +68,43 @@ class ReplayLessons:
 
     Args:
         setup: of the run.
-        first: gives the network at step 0.
-        folder: of the traces; those that are missing are made.
-        count: of traces.
-        advance: told of their making.
+        traces: of those windows.
     """
 
-    def __init__(
-        self, setup: Setup, first: Callable[[], Network], folder: Path, count: int, advance: Advance | None = None
-    ) -> None:
+    def __init__(self, setup: Setup, traces: Sequence[Trace]) -> None:
+        recipe = setup.recipe
+        self._setup, self._layout = setup, Layout(recipe.network.network_config())
+        self._replays = Replays(
+            traces,
+            self._layout,
+            recipe.data.size,
+            recipe.data.augmentation,
+            seed=recipe.run.seed,
+            drop_carried=recipe.rollout.drop_carried,
+        )
+
+    @classmethod
+    def made(
+        cls,
+        setup: Setup,
+        first: Callable[[], Network],
+        folder: Path,
+        count: int,
+        advance: Advance | None = None,
+        go_on: Callable[[], bool] = lambda: True,
+    ) -> ReplayLessons | None:
+        """Those of traces in a folder, made where they are missing.
+
+        Args:
+            setup: of the run.
+            first: gives the network at step 0.
+            folder: of the traces.
+            count: of traces.
+            advance: told of their making.
+            go_on: asked before each; where it says no, None is returned.
+        """
         recipe = setup.recipe
         part, options = recipe.replay, recipe.data.augmentation
-        self._setup, self._layout = setup, Layout(recipe.network.network_config())
         windows = Windows(
             setup.cache, part.length, part.size, options, seed=recipe.run.seed, weights=recipe.data.weights
         )
@@ -89,18 +114,12 @@ class ReplayLessons:
             "data": [setup.cache.digest, *(clip.name for clip in setup.cache.clips)],
             "drawn": [repr(options), sorted(recipe.data.weights.items()), recipe.run.seed, recipe.data.block],
         }
+        block, keep = recipe.data.block, part.keep
         traces = make_traces(
-            first, windows, folder, count, block=recipe.data.block, keep=part.keep, key=key, device=setup.device,
-            advance=advance,
+            first, windows, folder, count, block=block, keep=keep, key=key, device=setup.device, advance=advance,
+            go_on=go_on,
         )  # fmt: skip
-        self._replays = Replays(
-            traces,
-            self._layout,
-            recipe.data.size,
-            options,
-            seed=recipe.run.seed,
-            drop_carried=recipe.rollout.drop_carried,
-        )
+        return None if traces is None else cls(setup, traces)
 
     def loader(self, start: int) -> Loader[ReplayBatch]:
         """See ``Lessons``."""
@@ -125,13 +144,18 @@ def _sha256(file: str | None) -> str | None:
 
 
 def make_lessons(
-    setup: Setup, first: Callable[[], Network], output: Path, most: int | None = None, advance: Advance | None = None
-) -> Lessons:
-    """The lessons of a recipe.
+    setup: Setup,
+    first: Callable[[], Network],
+    output: Path,
+    most: int | None = None,
+    advance: Advance | None = None,
+    go_on: Callable[[], bool] = lambda: True,
+) -> Lessons | None:
+    """The lessons of a recipe; None where ``go_on`` said no before they were made.
 
     Args:
         setup: of the run.
-        first: see ``ReplayLessons``.
+        first, go_on: see ``ReplayLessons.made``.
         output: folder of the run, in which traces are kept.
         most: traces at most, for a trial; None for the recipe's number.
         advance: told of the making of traces.
@@ -142,4 +166,5 @@ def make_lessons(
     count = setup.recipe.replay.traces
     if not count:
         return WindowLessons(setup)
-    return ReplayLessons(setup, first, output / "traces", count if most is None else min(count, most), advance)
+    count = count if most is None else min(count, most)
+    return ReplayLessons.made(setup, first, output / "traces", count, advance, go_on)

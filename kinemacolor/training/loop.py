@@ -41,6 +41,7 @@ from kinemacolor.training.signals import stoppable
 from kinemacolor.training.trial import Trial, try_matching, try_network
 
 Say = Callable[[str], None]
+Teach = Callable[[Callable[[], bool]], Lessons | None]
 CALIBRATION = 10**9
 """Number of the first sample that batch normalisation is calibrated on; no run comes so far."""
 
@@ -146,17 +147,17 @@ class Run:
     Args:
         setup: all that does not change.
         learner: all that does.
-        lessons: what it learns from.
+        teach: makes what it learns from, as long as what it is given says True; None if that was not to its end.
         output: the folder.
         say: shows a line to the user.
         spent: seconds of training before, for a run that goes on.
     """
 
     def __init__(
-        self, setup: Setup, learner: Learner, lessons: Lessons, output: Path, say: Say, spent: float = 0.0
+        self, setup: Setup, learner: Learner, teach: Teach, output: Path, say: Say, spent: float = 0.0
     ) -> None:
         self._setup, self._learner, self._output, self._spent = setup, learner, output, spent
-        self._lessons = lessons
+        self._teach = teach
         self._started = time.monotonic()
         self._objective = make_objective(setup, learner)
         self._journal = Journal(output, learner.step, say, silent=not setup.processes.first)
@@ -164,21 +165,37 @@ class Run:
         self._trial: Trial | None = None
 
     def go(self, minutes: float | None) -> Outcome:
-        """Runs to its end, or for so many minutes; there is a checkpoint when it returns.
+        """Runs to its end, or for so many minutes; if there was a step, there is a checkpoint when it returns.
 
         Raises:
             InputError: a loss is no number; the batch lies in the folder then.
             OutputError: something cannot be written.
         """
-        setup, learner, recipe = self._setup, self._learner, self._setup.recipe
+        setup, learner = self._setup, self._learner
         limit = math.inf if minutes is None else self._started + 60 * minutes
+        with stoppable() as stopped:
+
+            def over() -> bool:
+                return stopped() or time.monotonic() > limit
+
+            lessons = self._teach(lambda: not over())
+            if not agreed(lessons is None, setup.processes, setup.device):
+                assert lessons is not None
+                self._learn(lessons, over)
+            reason = "signal" if stopped() else "time"
+        self._journal.close()
+        return Outcome(learner.step, setup.steps, reason if learner.step < setup.steps else "done", self._trial)
+
+    def _learn(self, lessons: Lessons, over: Callable[[], bool]) -> None:
+        """Steps until the last, or until it is over; then a checkpoint."""
+        setup, learner, recipe = self._setup, self._learner, self._setup.recipe
         if learner.step == 0:
             self._begin()
-        last_saved, reason = time.monotonic(), "done"
-        with stoppable() as stopped, self._lessons.loader(learner.step) as loader:
+        last_saved = time.monotonic()
+        with lessons.loader(learner.step) as loader:
             progress = Progress(learner.step)
             while learner.step < setup.steps:
-                self._step(next(loader), progress)
+                self._step(lessons, next(loader), progress)
                 now, step = time.monotonic(), learner.step
                 if step % recipe.run.log_every == 0 or step == setup.steps:
                     progress.tell(self._journal, step, setup.steps, setup.frames_a_step)
@@ -188,15 +205,12 @@ class Run:
                         self._settle()
                     self._evaluate()
                     progress.resume()
-                if agreed(stopped() or now > limit, setup.processes, setup.device):
-                    reason = "signal" if stopped() else "time"
+                if agreed(over(), setup.processes, setup.device):
                     break
                 if agreed(now - last_saved >= 60 * recipe.run.checkpoint_minutes, setup.processes, setup.device):
                     self._save()
                     last_saved = time.monotonic()
         self._save()
-        self._journal.close()
-        return Outcome(learner.step, setup.steps, reason if learner.step < setup.steps else "done", self._trial)
 
     def _begin(self) -> None:
         """Tells the data, and how well what has to be beaten does, and the untrained network."""
@@ -210,9 +224,9 @@ class Run:
         calibrate(setup, self._learner)
         self._evaluate()
 
-    def _step(self, batch: Any, progress: Progress) -> None:
+    def _step(self, lessons: Lessons, batch: Any, progress: Progress) -> None:
         try:
-            progress.add(learn(self._setup, self._lessons, self._learner, self._objective, batch, progress.clock))
+            progress.add(learn(self._setup, lessons, self._learner, self._objective, batch, progress.clock))
         except FloatingPointError as error:
             rank = self._setup.processes.rank
             path = self._output / f"broken-{self._learner.step:06d}-{rank}.npz"
@@ -265,8 +279,7 @@ def start_run(setup: Setup, output: Path, say: Say, *, resume: bool) -> Run:
             raise OutputError(output, "is no folder", "choose another")
         learner = _beginner(setup)
         _share(learner, setup.processes)
-        lessons = make_lessons(setup, lambda: learner.network, output, advance=tracing_line(say))
-        return Run(setup, learner, lessons, output, say)
+        return Run(setup, learner, _teach(setup, lambda: learner.network, output, say), output, say)
     folder = found[-1]
     state = read_state(folder)
     changed = recipe_differences(state["recipe"], setup.recipe.model_dump(mode="json"))
@@ -279,8 +292,12 @@ def start_run(setup: Setup, output: Path, say: Say, *, resume: bool) -> Run:
     learner = make_learner(setup.recipe, Network(config, pretrained=False), setup.device)
     load_checkpoint(folder, learner)
     say(f"going on from {folder}")
-    lessons = make_lessons(setup, lambda: _beginner(setup).network, output, advance=tracing_line(say))
-    return Run(setup, learner, lessons, output, say, float(state["seconds"]))
+    teach = _teach(setup, lambda: _beginner(setup).network, output, say)
+    return Run(setup, learner, teach, output, say, float(state["seconds"]))
+
+
+def _teach(setup: Setup, first: Callable[[], Network], output: Path, say: Say) -> Teach:
+    return lambda go_on: make_lessons(setup, first, output, advance=tracing_line(say), go_on=go_on)
 
 
 def _beginner(setup: Setup) -> Learner:

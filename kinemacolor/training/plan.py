@@ -49,6 +49,7 @@ def measure_steps(setup: Setup, count: int) -> Measured:
     with tempfile.TemporaryDirectory(prefix="kinemacolor-") as aside:
         begun = time.perf_counter()
         lessons = make_lessons(setup, lambda: learner.network, Path(aside), most=TRIAL)
+        assert lessons is not None
         traced = (time.perf_counter() - begun) / TRIAL
         seconds = _timed(setup, lessons, learner, objective, count, clock)
     parts = {name: value / count for name, value in clock.seconds.items()}

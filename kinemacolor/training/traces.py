@@ -21,7 +21,6 @@ import torch
 from torch import Tensor
 
 from kinemacolor.engine.network import NetworkEngine
-from kinemacolor.engine.protocol import Memory
 from kinemacolor.engine.torch import TorchRunner
 from kinemacolor.errors import InputError, OutputError, UsageError
 from kinemacolor.files import written_aside
@@ -30,6 +29,7 @@ from kinemacolor.model.colorization import Candidates, Propagated
 from kinemacolor.model.config import NetworkConfig
 from kinemacolor.model.network import Network
 from kinemacolor.training.data import Sample, Windows
+from kinemacolor.training.trial import blocks
 
 VERSION = 1
 INDEX = "index.json"
@@ -113,17 +113,14 @@ def watch(network: Network, runner: TorchRunner, sample: Sample, block: int, kee
     reference = Reference(sample.reference_luminance, sample.reference_ab, sample.reference_mask)
     maps: list[Array] = []
     hidden: list[Array] = []
-    memory: Memory | None = None
     truth = np.concatenate([sample.lightness[..., None] / 50 - 1, sample.ab], axis=3).transpose(0, 3, 1, 2)
+    whole = len(truth) // block * block
     try:
-        bank = engine.start([reference])
-        for number, first in enumerate(range(0, len(truth) - block + 1, block)):
-            frames = slice(first, first + block)
-            memory = engine.step(np.ascontiguousarray(sample.luminance[frames]), bank, memory).memory
+        for frames, _ in blocks(engine, sample.luminance[:whole], reference):
             arguments, given[:] = given[-1], []
-            if number % keep == keep - 1:
-                made = torch.cat([_flat(arguments), torch.from_numpy(truth[frames]).to(arguments[0].device)], dim=1)
-                maps.append(made.half().cpu().numpy())
+            if frames.start // block % keep == keep - 1:
+                made = torch.from_numpy(truth[frames.start : frames.stop]).to(arguments[0].device)
+                maps.append(torch.cat([_flat(arguments), made], dim=1).half().cpu().numpy())
                 hidden.append(_grid(arguments[3], network, truth.shape[2:], block))
     finally:
         hook.remove()
@@ -164,8 +161,11 @@ def make_traces(
     key: dict[str, Any],
     device: torch.device,
     advance: Advance | None = None,
-) -> list[Trace]:
+    go_on: Callable[[], bool] = lambda: True,
+) -> list[Trace] | None:
     """The traces of a folder, made where they are not there yet; mapped into memory, not read.
+
+    None where ``go_on`` said so before all were there; those that are stay.
 
     Args:
         first: gives the network that colours, asked for where a trace is missing.
@@ -176,6 +176,7 @@ def make_traces(
         key: all that they depend on, as JSON takes it.
         device: where the network runs.
         advance: told of progress.
+        go_on: asked before each.
 
     Raises:
         UsageError: the folder holds traces of something else.
@@ -187,6 +188,8 @@ def make_traces(
     for number in range(count):
         paths = _paths(folder, number)
         if not all(path.exists() for path in paths):
+            if not go_on():
+                return None
             network = network or copy.deepcopy(first())
             runner = TorchRunner(network, device=str(device), bfloat16=False)
             trace = watch(network, runner, windows.sample(FIRST + number), block, keep)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from kinemacolor.color import lab_to_rgb, rgb_to_lab
 from kinemacolor.engine.matching import MatchingEngine
 from kinemacolor.engine.network import NetworkEngine
-from kinemacolor.engine.protocol import Engine
+from kinemacolor.engine.protocol import Engine, Step
 from kinemacolor.engine.torch import TorchRunner
 from kinemacolor.errors import UsageError
 from kinemacolor.evaluation.metrics import colorfulness, psnr
@@ -92,15 +92,25 @@ def held_out(cache: Cache, names: Sequence[str], frames: int, side: int) -> list
     return list(found.values())
 
 
+def blocks(engine: Engine, lightness: FloatArray, reference: Reference) -> Iterator[tuple[range, Step]]:
+    """A film L* (T, H, W) coloured from its start, as in use: of each block its frames and what the engine gave."""
+    bank, memory = engine.start([reference]), None
+    for first in range(0, len(lightness), engine.block_size):
+        frames = range(first, min(first + engine.block_size, len(lightness)))
+        step = engine.step(np.ascontiguousarray(lightness[frames.start : frames.stop]), bank, memory)
+        memory = step.memory
+        yield frames, step
+
+
 def colour(engine: Engine, lightness: FloatArray, reference: Reference) -> Array:
     """The engine's film R'G'B' (T, H, W, 3) uint8 for L* (T, H, W)."""
-    bank, memory, frames = engine.start([reference]), None, []
-    for first in range(0, len(lightness), engine.block_size):
-        block = np.ascontiguousarray(lightness[first : first + engine.block_size])
-        step = engine.step(block, bank, memory)
-        memory = step.memory
-        frames += [to_codes(lab_to_rgb(np.dstack(pair))) for pair in zip(block, step.ab, strict=True)]
-    return np.stack(frames)
+    return np.stack(
+        [
+            to_codes(lab_to_rgb(np.dstack([lightness[frame], ab])))
+            for frames, step in blocks(engine, lightness, reference)
+            for frame, ab in zip(frames, step.ab, strict=True)
+        ]
+    )
 
 
 def try_engine(engine: Engine, clips: Sequence[HeldOut], *, mirrored: bool = True) -> tuple[Trial, dict[str, Array]]:

@@ -44,6 +44,12 @@ def test_the_papers_recipe_is_the_papers() -> None:
     assert not recipe.network.changes
 
 
+def test_both_halves_of_lite_learn_from_and_are_judged_by_the_same_clips() -> None:
+    first, second = (load_recipe(RECIPES / name).data for name in ("lite.toml", "lite-replay.toml"))
+    for field in ("exclude", "held_out", "weights"):
+        assert getattr(first, field) == getattr(second, field), field
+
+
 def test_every_field_is_documented() -> None:
     def check(record: Any) -> None:
         for name, field in record.model_fields.items():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -174,6 +177,7 @@ def test_a_run_from_traces_is_resumed_exactly_and_moves_the_subnet_alone(tmp_pat
     assert run(tmp_path / "whole", paths, say=lines.append).step == 6
     assert any(line.startswith("traces: 3 of 3") for line in lines)
     assert len(list((tmp_path / "whole" / "traces").glob("*.npy"))) == 6
+    shutil.copytree(tmp_path / "whole" / "traces", tmp_path / "cut" / "traces")
     assert run(tmp_path / "cut", paths, minutes=1e-6).step == 1
     (tmp_path / "cut" / "traces" / "000001-maps.npy").unlink()  # is made anew
     assert run(tmp_path / "cut", paths, resume=True).step == 6
@@ -185,13 +189,26 @@ def test_a_run_from_traces_is_resumed_exactly_and_moves_the_subnet_alone(tmp_pat
     assert moved == {"colorization"}
 
 
+def test_a_run_stops_while_traces_are_made_and_goes_on_with_them(tmp_path: Path) -> None:
+    paths = data(tmp_path)
+    assert run(tmp_path / "run", paths, minutes=1e-6) == Outcome(0, 6, "time", None)
+    assert not list((tmp_path / "run" / "traces").glob("*.npy"))
+
+    def stop(line: str) -> None:
+        if line.startswith("traces: 2 of 3"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert run(tmp_path / "run", paths, say=stop) == Outcome(0, 6, "signal", None)
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "traces").glob("*.npy")}
+    assert sorted(path.name[:6] for path in kept) == ["000000"] * 2 + ["000001"] * 2
+    assert run(tmp_path / "run", paths, resume=True).step == 6
+    assert all(path.stat().st_mtime_ns == changed for path, changed in kept.items())
+
+
 def test_traces_of_something_else_are_refused(tmp_path: Path) -> None:
     paths = data(tmp_path)
-    run(tmp_path / "run", paths, minutes=1e-6)
-    for folder in (tmp_path / "run" / "checkpoints").iterdir():
-        for file in folder.iterdir():
-            file.unlink()
-        folder.rmdir()
+    run(tmp_path / "run", paths)
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
     with pytest.raises(UsageError, match="holds traces of another network, recipe or data; delete it"):
         run(tmp_path / "run", paths, changes={"replay": {"keep": 2}})
     torn = tmp_path / "run" / "traces" / "000002-maps.npy"

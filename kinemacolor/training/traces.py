@@ -31,7 +31,8 @@ from kinemacolor.model.network import Network
 from kinemacolor.training.data import Sample, Windows
 from kinemacolor.training.trial import blocks
 
-VERSION = 1
+VERSION = 2
+"""To be raised with every change of what engines hand to the colorization subnet: of what is carried, say."""
 INDEX = "index.json"
 FIRST = 2 * 10**9
 """Number of the first window of which a trace is made; no run's own samples come so far."""

@@ -10,6 +10,7 @@ import pytest
 from kinemacolor.engine import Engine, open_engine
 from kinemacolor.engine.protocol import Memory
 from kinemacolor.errors import UsageError
+from kinemacolor.flow import DisFlow
 from tests.engine import conformance
 from tests.engine.conformance import in_blocks, masked, reference_of, scene
 
@@ -83,3 +84,31 @@ def test_memory_of_another_engine_is_refused() -> None:
     engine = engine_of("matching", True)
     with pytest.raises(ValueError, match="memory: expected one of the engine matching"):
         engine.step(film, engine.start([reference_of(film[0], colours[0])]), Memory())
+
+
+@pytest.mark.parametrize(("name", "flows"), [("lite", 7), ("matching", 3)])
+def test_flows_of_a_frame(name: str, flows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as its ways, once enough frames lie behind: each is a share of the time that users wait."""
+    film, colours = scene(48, 64, 14)
+    engine = open_engine(name, threads=1)
+    bank = engine.start([reference_of(film[0], colours[0])])
+    memory: Memory | None = None
+    for first in range(0, 12, 2):
+        memory = engine.step(film[first : first + 2], bank, memory).memory
+    asked: list[tuple[int, ...]] = []
+    whole, quick = DisFlow.__call__, DisFlow.quick
+
+    def counted(self: DisFlow, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+        asked.append(target.shape)
+        return whole(self, source, target)
+
+    def counted_quick(
+        self: DisFlow, source: np.ndarray, target: np.ndarray, start: np.ndarray | None = None
+    ) -> np.ndarray:
+        asked.append(target.shape)
+        return quick(self, source, target, start)
+
+    monkeypatch.setattr(DisFlow, "__call__", counted)
+    monkeypatch.setattr(DisFlow, "quick", counted_quick)
+    engine.step(film[12:], bank, memory)
+    assert len(asked) == 2 * flows

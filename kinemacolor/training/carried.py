@@ -1,8 +1,9 @@
 """The candidate P in training: where in the reference the pixels of a window's frames come from, much as in use.
 
 By way of the frame before, of one further back, and straight from the reference (three of the ways of
-``kinemacolor.propagation``); the network's features choose in the rollout. In a sample the reference may be many frames away; the chain then steps on some frames in between. Hops go on
-from hops: features are not there yet that would choose for the next one.
+``kinemacolor.propagation``); the network's features choose in the rollout. In a sample the reference may be many frames
+away; the chain then steps on some frames in between. Hops go on from hops: features are not there yet that would choose
+for the next one.
 """
 
 from __future__ import annotations

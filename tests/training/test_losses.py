@@ -396,7 +396,7 @@ def test_psnr_against_a_plain_loop(floor: float) -> None:
     for item in range(B):
         for frame in range(3):
             squares = [
-                sum(float(result[item, frame, c, y, x] - truth[item, frame, c, y, x]) ** 2 for c in range(2))
+                sum(float(result[item, frame, c, y, x].detach() - truth[item, frame, c, y, x]) ** 2 for c in range(2))
                 for y in range(H)
                 for x in range(W)
             ]

@@ -192,16 +192,20 @@ def advance(
 
 
 def _straight(flow: DisFlow, lightness: FloatArray, references: Sequence[Reference], anchor: int) -> Place:
-    came_from = positions(*lightness.shape) + flow(lightness, references[anchor].lightness)
-    return Place(came_from, np.full(lightness.shape, anchor, np.int16))
+    return _moved(flow(lightness, references[anchor].lightness), anchor)
 
 
 def _anew(flow: DisFlow, lightness: FloatArray, references: Sequence[Reference], anchor: int, place: Place) -> Place:
     """Straight from the reference, searched for from ``place``; where another reference is there, from the identity."""
-    here = positions(*lightness.shape)
-    begun = np.where((place.owner == anchor)[..., None], place.coordinates - here, np.float32(0))
-    came_from = here + flow.quick(lightness, references[anchor].lightness, begun)
-    return Place(came_from, np.full(lightness.shape, anchor, np.int16))
+    from_here = place.coordinates - positions(*lightness.shape)
+    begun = np.where((place.owner == anchor)[..., None], from_here, np.float32(0))
+    return _moved(flow.quick(lightness, references[anchor].lightness, begun), anchor)
+
+
+def _moved(flow: FloatArray, owner: int) -> Place:
+    """Where a flow to a reference ends."""
+    size = flow.shape[:2]
+    return Place(positions(*size) + flow, np.full(size, owner, np.int16))
 
 
 def hop(flow: Flow, lightness: FloatArray, trace: Trace) -> Place:

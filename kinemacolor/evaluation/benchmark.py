@@ -258,13 +258,14 @@ def work(task: Task) -> None:
     """Colours and measures a clip by every method whose unit is not there yet."""
     truth = load_clip(task.clip, task.protocol)
     references, shown = references_of(truth, task.choice)
+    bound = [] if task.choice.text == "mirrored" else task.choice.indices(len(truth))
     flow = clip_flow(film_lightness(truth.rgb), task.flow_cache, task.tools.flow, weights=task.tools.flow_weights)
     perceptual = Perceptual(task.tools.lpips_weights, task.tools.fid_weights) if task.tools.perceptual else None
     if Unit.load(task.files[TRUTH]) is None:
         _keep(task, TRUTH, truth, Colouring(truth.rgb, None, None), flow, perceptual, shown)
     for method in task.methods:
         if Unit.load(task.files[method.name]) is None:
-            colouring = colour(method, truth, references, threads=THREADS)
+            colouring = colour(method, truth, references, frames=bound, threads=THREADS)
             _keep(task, method.name, truth, colouring, flow, perceptual)
 
 

@@ -13,12 +13,13 @@ import numpy as np
 
 from kinemacolor.baselines import BASELINES, open_baseline
 from kinemacolor.baselines.external import External
+from kinemacolor.colouring import Colours, Passes, colour_segment
 from kinemacolor.engine import ENGINES, Engine, open_engine
-from kinemacolor.engine.protocol import Memory
 from kinemacolor.errors import InputError, UsageError
 from kinemacolor.evaluation.clips import Clip, Truth, digest
-from kinemacolor.frames import Array, Reference
+from kinemacolor.frames import Array, Reference, Shot
 from kinemacolor.mirroring import upright
+from kinemacolor.plan import make_plan
 from kinemacolor.weights import released
 
 ENDINGS: dict[str, dict[str, Any]] = {"": {}, "-alone": {"propagate": False}, "-memory": {"color_memory": True}}
@@ -199,8 +200,25 @@ class Colouring:
     seconds: float | None
 
 
-def colour(method: Method, truth: Truth, references: list[Reference], *, threads: int = 1) -> Colouring:
-    """Runs a method over a clip; as with a film, a reference that mirrors the clip's first frame is turned round.
+def colour(
+    method: Method,
+    truth: Truth,
+    references: Sequence[Reference],
+    *,
+    frames: Sequence[int] = (),
+    threads: int = 1,
+) -> Colouring:
+    """Runs a method over a clip as it would over a film of one shot.
+
+    Frames before a reference that is bound to a frame are coloured backwards from it, those between two from both. A
+    reference that mirrors its frame, or the clip's first, is turned round.
+
+    Args:
+        method: what colours.
+        truth: the clip.
+        references: at network size.
+        frames: those to which the references are bound, in their order; none where they are bound to no frame.
+        threads: of the engine.
 
     Raises:
         InputError: results of another tool are incomplete or of another size.
@@ -210,20 +228,22 @@ def colour(method: Method, truth: Truth, references: list[Reference], *, threads
         size = (truth.rgb.shape[1], truth.rgb.shape[2])
         results = External(method.path)
         return Colouring(results.frames(truth.clip.name, len(truth), truth.length, size, truth.own_size), None, None)
-    engine = method.open(threads)
-    references = [upright(reference, truth.lightness[:1]) for reference in references]
-    begin = time.perf_counter()
-    bank = engine.start(references)
-    memory: Memory | None = None
-    busy = time.perf_counter() - begin
+    engine, length = method.open(threads), len(truth)
+    shown = frames or [0] * len(references)
+    stills = [upright(still, truth.lightness[at : at + 1]) for still, at in zip(references, shown, strict=True)]
+    bound = {frame: number for number, frame in enumerate(frames)}
+    free = [] if frames else range(len(stills))
+    plan = make_plan([Shot(0, length)], bound, [free], most=len(stills), longest=length)
     film = np.empty_like(truth.rgb)
     confidence: list[float] = []
-    for start in range(0, len(truth), engine.block_size):
-        begin = time.perf_counter()
-        step = engine.step(truth.lightness[start : start + engine.block_size], bank, memory)
-        busy += time.perf_counter() - begin
-        memory = step.memory
-        for offset, (ab, similarity) in enumerate(zip(step.ab, step.similarity, strict=True)):
-            film[start + offset] = truth.coloured(start + offset, ab)
-            confidence.append(float(similarity.mean()))
-    return Colouring(film, confidence, busy / len(truth))
+    busy, begin = 0.0, time.perf_counter()
+    for segment in plan.segments:
+        bank = engine.start([stills[number] for number in segment.stills])
+        passes = Passes(anchor=truth.lightness[segment.stop] if segment.anchored else None)
+        for colours in colour_segment(engine, bank, truth.lightness[segment.start : segment.stop], segment, passes):
+            busy += time.perf_counter() - begin
+            if isinstance(colours, Colours):
+                film[colours.index] = truth.coloured(colours.index, colours.ab)
+                confidence.append(float(colours.similarity.mean()))
+            begin = time.perf_counter()
+    return Colouring(film, confidence, busy / length)

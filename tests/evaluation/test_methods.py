@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,13 @@ import pytest
 from skimage.color import lab2rgb, rgb2lab
 
 from kinemacolor.baselines.external import External, read_image
+from kinemacolor.engine import Bank, Engine, Memory, Step
 from kinemacolor.errors import InputError, UsageError
 from kinemacolor.evaluation.clips import Clip, Truth, load_clip
 from kinemacolor.evaluation.exemplars import parse_choice, references_of
 from kinemacolor.evaluation.methods import TABLE_2, Method, colour, known, parse_methods, table_methods
 from kinemacolor.evaluation.metrics import psnr
+from kinemacolor.frames import FloatArray, Reference
 from tests.evaluation.toys import colour_film, toy_protocol, write_film, write_frames
 from tests.stills import halves, write_still
 
@@ -74,6 +77,48 @@ def test_engines_see_lightness_alone_and_give_colours_back(truth: Truth, name: s
     assert len(done.confidence) == 6
     blind = Truth(**{**vars(truth), "rgb": np.zeros_like(truth.rgb)})
     np.testing.assert_array_equal(colour(method, blind, references).film, done.film)
+
+
+class Watching:
+    """An engine that keeps the order in which frames come to it, each start of a bank told by −1."""
+
+    def __init__(self, inner: Engine, truth: Truth) -> None:
+        self.inner, self.lightness, self.order = inner, truth.lightness, list[int]()
+        self.name, self.block_size = inner.name, inner.block_size
+
+    def start(self, references: Sequence[Reference]) -> Bank:
+        self.order.append(-1)
+        return self.inner.start(references)
+
+    def step(self, luma_block: FloatArray, bank: Bank, memory: Memory | None = None) -> Step:
+        for image in luma_block:
+            same = [index for index, frame in enumerate(self.lightness) if np.array_equal(frame, image)]
+            self.order += same[:1]
+        return self.inner.step(luma_block, bank, memory)
+
+
+@pytest.mark.parametrize(
+    ("choice", "order"),
+    [
+        ("first", [-1, 0, 1, 2, 3, 4, 5]),
+        ("middle", [-1, 3, 2, 1, 0, -1, 3, 4, 5]),
+        ("last", [-1, 5, 4, 3, 2, 1, 0, -1, 5]),
+        ("every:4", [-1, 4, 3, 2, 1, 0, 0, 1, 2, 3, -1, 4, 5]),
+    ],
+)
+def test_frames_before_a_reference_are_coloured_backwards(
+    truth: Truth, monkeypatch: pytest.MonkeyPatch, choice: str, order: list[int]
+) -> None:
+    chosen = parse_choice(choice)
+    references, _ = references_of(truth, chosen)
+    method = parse_methods("flow")[0]
+    engine = Watching(method.open(1), truth)
+    monkeypatch.setattr(Method, "open", lambda _self, _threads: engine)
+    done = colour(method, truth, references, frames=chosen.indices(len(truth)))
+    assert engine.order == order
+    assert done.confidence is not None
+    assert len(done.confidence) == 6
+    assert (psnr(done.film, truth.rgb)[chosen.indices(len(truth))] > 50).all()
 
 
 def test_weights_are_part_of_a_methods_identity(truth: Truth) -> None:

@@ -4,10 +4,10 @@
     python benchmarks/keyframes.py FILM --step 4
 
 CLIPS is a folder of colour clips, each taken for one shot; FILM a colour film with cuts, of which every fourth frame is
-used. Frames of the truth stand for painted ones. Inside a shot each reference colours forwards to the next and
-backwards to the one before it, and between two references both are blended by distance; a shot without a reference is
-coloured from those that ``coverage.choose`` gives it. Figures are PSNR in dB, mean over frames (each at most 50), then
-over clips. "from first" is frames 0, T/k, 2T/k …; "centred" the middles of k equal parts; "ends" spans first to last.
+used. Frames of the truth stand for painted ones and colour as ``colorize`` lets them: backwards and forwards in their
+shot, blended between two; a shot without a reference from those that ``coverage.choose`` gives it. Figures are PSNR in
+dB, mean over frames (each at most 50), then over clips. "from first" is frames 0, T/k, 2T/k …; "centred" the middles of
+k equal parts; "ends" spans first to last.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from pathlib import Path
 import numpy as np
 
 from kinemacolor.color import rgb_to_lab
+from kinemacolor.colouring import Colours, Passes, colour_segment
 from kinemacolor.coverage import Look, choose, look
 from kinemacolor.engine import Engine, open_engine
-from kinemacolor.engine.protocol import Memory
 from kinemacolor.evaluation.clips import Clip, Truth, find_clips, load_clip
 from kinemacolor.evaluation.metrics import psnr
 from kinemacolor.evaluation.protocol import Protocol
 from kinemacolor.frames import FloatArray, Reference, Shot
 from kinemacolor.keyframes import propose
+from kinemacolor.plan import Segment, make_plan
 from kinemacolor.shots import find_shots
 
 BEST = 50.0
@@ -35,12 +36,12 @@ BEST = 50.0
 
 
 class Harness:
-    """A clip that is coloured from some of its own frames."""
+    """A clip that is coloured from some of its own frames, as ``colorize`` does with stills bound to frames."""
 
     def __init__(self, truth: Truth, engine: Engine, shots: Sequence[Shot]) -> None:
         self.truth, self.engine, self.shots = truth, engine, shots
         self._looks: dict[int, Look] = {}
-        self._passes: dict[tuple[tuple[int, ...], int, int], FloatArray] = {}
+        self._scores: dict[tuple[object, ...], FloatArray] = {}
 
     def look(self, index: int) -> Look:
         """Of a frame."""
@@ -50,49 +51,31 @@ class Harness:
 
     def score(self, picks: Sequence[int]) -> float:
         """Mean PSNR with these frames as references."""
-        frames = np.concatenate([self._shot(shot, sorted(picks)) for shot in self.shots])
-        return float(np.minimum(psnr(frames, self.truth.rgb), BEST).mean())
+        picks = sorted(picks)
+        chosen = [() if any(pick in shot for pick in picks) else self._chosen(shot, picks) for shot in self.shots]
+        bound = {pick: number for number, pick in enumerate(picks)}
+        plan = make_plan(self.shots, bound, chosen, longest=len(self.truth))
+        return float(np.concatenate([self._coloured(segment, picks) for segment in plan.segments]).mean())
 
-    def _shot(self, shot: Shot, picks: list[int]) -> np.ndarray:
-        """Coloured frames of a shot, uint8."""
+    def _chosen(self, shot: Shot, picks: Sequence[int]) -> Sequence[int]:
+        """Numbers of the references that a shot without any is given."""
         assert shot.stop
-        inside = [pick for pick in picks if pick in shot]
-        indices = range(shot.start, shot.stop)
-        if not inside:
-            queries = [self.look(index) for index in indices[:: max(1, len(indices) // 4)]]
-            chosen = choose(queries, [self.look(pick) for pick in picks])
-            ab = self._run(tuple(picks[k] for k in chosen), shot.start, shot.stop - 1)
-            return np.stack([self.truth.coloured(index, ab[index - shot.start]) for index in indices])
-        frames = []
-        for index in indices:
-            left = max((pick for pick in inside if pick <= index), default=None)
-            right = min((pick for pick in inside if pick >= index), default=None)
-            parts = []
-            if left is not None:
-                last = min((pick for pick in inside if pick > left), default=shot.stop - 1)
-                parts.append((self._run((left,), left, last)[index - left], index - left))
-            if right is not None and right != left:
-                first = max((pick for pick in inside if pick < right), default=shot.start)
-                parts.append((self._run((right,), right, first)[right - index], right - index))
-            total = sum(distance for _, distance in parts)
-            weights = [1.0 if len(parts) == 1 else 1 - distance / total for _, distance in parts]
-            ab = sum(np.float32(weight) * part for weight, (part, _) in zip(weights, parts, strict=True))
-            frames.append(self.truth.coloured(index, np.asarray(ab)))
-        return np.stack(frames)
+        frames = range(shot.start, shot.stop)
+        queries = [self.look(index) for index in frames[:: max(1, len(frames) // 4)]]
+        return choose(queries, [self.look(pick) for pick in picks])
 
-    def _run(self, sources: tuple[int, ...], begin: int, end: int) -> FloatArray:
-        """ab of the frames from ``begin`` to ``end``, in the order of colouring (backwards where end < begin)."""
-        key = (sources, begin, end)
-        if key not in self._passes:
+    def _coloured(self, segment: Segment, picks: Sequence[int]) -> FloatArray:
+        """PSNR of each frame of a segment."""
+        sources = tuple(picks[number] for number in segment.stills)
+        key = (sources, segment.start, segment.stop, segment.forward, segment.backward)
+        if key not in self._scores:
+            lightness = self.truth.lightness
+            passes = Passes(anchor=lightness[segment.stop] if segment.anchored else None)
             bank = self.engine.start([self._reference(index) for index in sources])
-            memory: Memory | None = None
-            given = []
-            for index in range(begin, end + 1) if end >= begin else range(begin, end - 1, -1):
-                step = self.engine.step(self.truth.lightness[index][None], bank, memory)
-                memory = step.memory
-                given.append(step.ab[0])
-            self._passes[key] = np.stack(given)
-        return self._passes[key]
+            frames = colour_segment(self.engine, bank, lightness[segment.start : segment.stop], segment, passes)
+            film = [self.truth.coloured(one.index, one.ab) for one in frames if isinstance(one, Colours)]
+            self._scores[key] = np.minimum(psnr(np.stack(film), self.truth.rgb[segment.start : segment.stop]), BEST)
+        return self._scores[key]
 
     def _reference(self, index: int) -> Reference:
         ab = np.ascontiguousarray(rgb_to_lab(self.truth.rgb[index].astype(np.float32) / np.float32(255))[..., 1:])
@@ -180,11 +163,12 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=4, help="frames between two that may be proposed")
     parser.add_argument("--step", type=int, default=4, help="of a film, use every so-manieth frame")
     parser.add_argument("--area", default="192x108", help="network size")
+    parser.add_argument("--engine", default="lite")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     width, height = map(int, options.area.split("x"))
     protocol = Protocol(name="keyframes", title="", size="area", width=width, height=height, frames=options.frames)
-    engine = open_engine("matching", threads=options.threads)
+    engine = open_engine(options.engine, threads=options.threads)
     if options.data.is_dir():
         names = set(filter(None, options.only.split(",")))
         clips = [clip for clip in find_clips(options.data) if not names or clip.name in names]

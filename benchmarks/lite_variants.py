@@ -31,17 +31,18 @@ from kinemacolor.model.network import Network
 
 SHAPES = ((5184, 5184, 64), (5184, 5184, 32), (5184, 1296, 64), (1296, 5184, 64), (1296, 1296, 64))
 """Queries, entries and channels: 5184 positions at /4, 1296 at /8."""
-VARIANTS: dict[str, dict[str, Any]] = {
-    "lite": {},
-    "augmented head asks at /4": {"augmented_stride": 4},
-    "one head": {"augmented_head": False},
-    "heads of 32 channels": {"key_channels": 32},
-    "tokens at /8": {"token_stride": 8},
-    "tokens at /32": {"token_stride": 32},
-    "no Transformer": {"transformer": False, "linkage": False},
-    "InstanceNorm": {"normalisation": "instance"},
-    "GroupNorm": {"normalisation": "group"},
-    "finest level of 24 channels": {"encoder_channels": (24, 24, 48)},
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "`lite`": ("lite", {}),
+    "second head asks at /4": ("lite", {"augmented_stride": 4}),
+    "one head": ("lite", {"augmented_head": False}),
+    "heads of 32 channels": ("lite", {"key_channels": 32}),
+    "finest level of 24 channels": ("lite", {"encoder_channels": (24, 24, 48)}),
+    "InstanceNorm": ("lite", {"normalisation": "instance"}),
+    "GroupNorm": ("lite", {"normalisation": "group"}),
+    "`lite-full`": ("lite-full", {}),
+    "`lite-full` without Transformer and linkage": ("lite-full", {"transformer": False, "linkage": False}),
+    "`lite-full`, tokens at /8": ("lite-full", {"token_stride": 8}),
+    "`lite-full`, tokens at /32": ("lite-full", {"token_stride": 32}),
 }
 
 
@@ -100,8 +101,8 @@ def print_variants() -> None:
     print("|---|--:|--:|--:|--:|")
     with tempfile.TemporaryDirectory() as name:
         scale = yardstick("onnx", Path(name), 9)
-        for title, changes in VARIANTS.items():
-            config = load_config("lite").changed(**changes)
+        for title, (base, changes) in VARIANTS.items():
+            config = load_config(base).changed(**changes)
             told = cost(config, 1).record()
             torch.manual_seed(0)
             for stage, model in graphs(folded(Network(config, pretrained=False))).items():

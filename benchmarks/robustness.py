@@ -21,6 +21,7 @@ import numpy as np
 from kinemacolor.color import rgb_to_lab
 from kinemacolor.evaluation.clips import Truth, find_clips, load_clip
 from kinemacolor.evaluation.exemplars import parse_choice, references_of
+from kinemacolor.evaluation.measure import PSNR_CEILING
 from kinemacolor.evaluation.methods import Method, parse_methods
 from kinemacolor.evaluation.metrics import psnr
 from kinemacolor.evaluation.protocol import load_protocol
@@ -59,9 +60,9 @@ def coloured(method: Method, truth: Truth, seen: FloatArray, order: list[int]) -
 
 
 def loss(method: Method, truth: Truth, seen: FloatArray) -> float:
-    """Mean PSNR of frames, dB."""
+    """Mean PSNR of frames, dB, each counted for as much as ``kinemacolor benchmark`` does at most."""
     film = [truth.coloured(index, ab) for index, ab in coloured(method, truth, seen, list(range(len(truth))))]
-    return float(np.mean(psnr(np.stack(film), truth.rgb)))
+    return float(np.mean(np.minimum(psnr(np.stack(film), truth.rgb), PSNR_CEILING)))
 
 
 def drift(method: Method, truth: Truth, frames: int) -> tuple[float, float] | None:

@@ -4,11 +4,16 @@ Also one forward pass of timm's ResNet-101 at that size in the same runtime and 
 network's three stages alone are timed, without optical flow; the second block is, so that the memory is in use.
 
     python benchmarks/steps.py --config lite [--engines torch,onnx] [--blocks 1,2,3,4,5,6]
+    python benchmarks/steps.py --config lite --training
+
+``--training``: forward and backward at 256×144 instead, a reference and a block of two, channels-last, every parameter
+with a gradient; frames of the block a second.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import resource
 import statistics
 import tempfile
@@ -32,6 +37,7 @@ from kinemacolor.model.config import load_config
 from kinemacolor.model.network import Network
 
 SIZE = (216, 384)
+TRAINED = (144, 256)
 
 
 class Clocked:
@@ -95,15 +101,36 @@ def step_seconds(runner: Runner, frames: int, repeats: int) -> tuple[float, dict
     return sum(middle.values()), middle
 
 
+def print_training(network: Network, repeats: int) -> None:
+    """Frames a second of training's forward and backward passes, by type of arithmetic."""
+    network = network.train().to(memory_format=torch.channels_last)
+    noise = torch.Generator().manual_seed(0)
+    still, block = (torch.rand(1, n, 1, *TRAINED, generator=noise) * 2 - 1 for n in (1, 2))
+    ab = torch.rand(1, 1, 2, *TRAINED, generator=noise) * 60 - 30
+
+    def once(half: bool) -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            made = network.step(block, network.start(still, ab)).ab
+        made.square().mean().backward()
+
+    for half in (False, True):
+        seconds = median(functools.partial(once, half), repeats)
+        print(f"{'bfloat16' if half else 'float32'}: {2 / seconds:.2f} frames a second", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="lite")
     parser.add_argument("--engines", default="torch,onnx")
     parser.add_argument("--blocks", default="1,2,3,4,5,6")
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--training", action="store_true")
     options = parser.parse_args()
     torch.manual_seed(0)
     network = Network(load_config(options.config), pretrained=False).eval()
+    if options.training:
+        print_training(network, options.repeats)
+        return
     print(
         "| engine | N | s a step | s a frame | of a ResNet-101 pass | encode | represent | colorize | peak RSS, GiB |"
     )

@@ -28,7 +28,7 @@ def test_the_cases_are_those_that_were_asked_for() -> None:
     assert {1, 3} <= {case.references for case in module.CASES}
 
 
-@pytest.mark.parametrize("name", ["lite", "paper"])
+@pytest.mark.parametrize("name", ["lite", "lite-full", "paper"])
 def test_parity_at_sizes_it_was_not_exported_at(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = networks.made(name, tmp_path_factory)
     one = TorchRunner(load_network(folder / "network.safetensors"), device="cpu", bfloat16=False)
@@ -39,7 +39,7 @@ def test_parity_at_sizes_it_was_not_exported_at(name: str, tmp_path_factory: pyt
 
 
 def test_parity_notices_other_weights(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = networks.made("lite", tmp_path_factory)
+    folder = networks.made("lite-full", tmp_path_factory)
     network = load_network(folder / "network.safetensors")
     with module.torch.no_grad():
         network.linkage.keep.linear.weight.normal_()  # tells from the second block on

@@ -37,13 +37,15 @@ def lite() -> Engine:
     from tests.model.toys import toy_config
 
     torch.manual_seed(0)
-    return NetworkEngine(TorchRunner(Network(toy_config("lite"), pretrained=False), device="cpu"), color_memory=True)
+    return NetworkEngine(
+        TorchRunner(Network(toy_config("lite-full"), pretrained=False), device="cpu"), color_memory=True
+    )
 
 
 @pytest.mark.parametrize(
     "engine",
     [lambda: open_engine("matching", color_memory=True), lambda: open_engine("matching", propagate=False), lite],
-    ids=["matching", "alone", "lite"],
+    ids=["matching", "alone", "lite-full"],
 )
 @pytest.mark.parametrize("at", [0, 5], ids=["chained", "carried"])
 def test_going_on_from_disk_is_going_on(tmp_path: Path, engine: Callable[[], Engine], at: int) -> None:

@@ -102,9 +102,10 @@ class NetworkEngine:
         for reference in references:
             ab, share = cell_colours(reference)
             valid = share >= 0.5
-            features = self._runner.run("encode", {"luminance": self._luminance(reference.lightness[None])})
+            luminance = self._luminance(reference.lightness[None])
+            features = self._runner.run("encode", {"luminance": luminance})
             weight = self._cells(valid[None])
-            fresh = self._memory_feeds(None, self._tokens(features))
+            fresh = self._memory_feeds(None, luminance)
             made = self._runner.run("represent", {**features, "weight": weight, **fresh})
             keys = _channels_last(made["keys"], *valid.shape)[0]
             parts.append((keys.reshape(-1, keys.shape[2]), ab.reshape(-1, 2), valid.reshape(-1)))
@@ -131,7 +132,7 @@ class NetworkEngine:
             "still_ab": _pad_maps(np.moveaxis(ab, 3, 1), (shape[0] // CELL, shape[1] // CELL)),
             "still_lab": np.concatenate([luminance, _pad_maps(colours, shape)], axis=1),
         }
-        fresh = self._memory_feeds(None, self._tokens(features))
+        fresh = self._memory_feeds(None, luminance)
         made = self._runner.run("represent", {**features, **stills, "weight": stills["still_valid"], **fresh})
         keys = _channels_last(made["still_keys"], *valid.shape[1:])
         return JointBank(
@@ -155,7 +156,7 @@ class NetworkEngine:
         luminance = self._luminance(luma_block)
         features = self._runner.run("encode", {"luminance": luminance})
         inside = self._cells(np.ones((len(luma_block), rows, columns), np.bool_))
-        linkage = self._memory_feeds(memory, self._tokens(features))
+        linkage = self._memory_feeds(memory, luminance)
         found = self._runner.run("represent", {**features, "weight": inside, **linkage, **stills})
         keys = _channels_last(found["keys"], rows, columns)
         carrying = memory.carrying if memory else Carrying()
@@ -219,18 +220,13 @@ class NetworkEngine:
         shape = tuple(-(-side // step) * step for side in valid.shape[1:])
         return _pad_maps(valid[:, None].astype(np.float32), shape, mode="constant")
 
-    def _tokens(self, features: Tensors) -> int:
-        """T of the images whose features these are."""
-        count, _, height, width = features["high"].shape
-        cell = self._config.token_stride // 8
-        return int(count * (height // cell) * (width // cell))
-
-    def _memory_feeds(self, memory: NetworkMemory | None, tokens: int) -> Tensors:
-        """The linkage subnet's memory, or one of no blocks."""
+    def _memory_feeds(self, memory: NetworkMemory | None, luminance: FloatArray) -> Tensors:
+        """The linkage subnet's memory, or one of no blocks, for images (F, 1, H', W')."""
         if not self._config.linkage:
             return {}
         if memory is None or memory.linkage is None:
-            width = self._config.token_channels
+            width, cell = self._config.token_channels, self._config.token_stride
+            tokens = luminance.size // cell**2
             return {"information": np.zeros((tokens, width), np.float32), "blocks": np.zeros((), np.float32)}
         return {"information": memory.linkage[0], "blocks": memory.linkage[1]}
 

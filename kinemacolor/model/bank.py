@@ -15,13 +15,13 @@ class Features(NamedTuple):
     """What equation 4 starts from, of F images.
 
     Attributes:
-        high: R_high (B, F, C, H/8, W/8).
-        low: R_low (B, F, key channels, H/4, W/4).
+        high: R_high (B, F, C, H/8, W/8), or None where keys are not learnt.
+        low: R_low (B, F, key channels, H/4, W/4), or None there.
         direct: what the backbone's taps say to the heads directly (B, F, heads · key channels, H/4, W/4), or None.
     """
 
-    high: Tensor
-    low: Tensor
+    high: Tensor | None
+    low: Tensor | None
     direct: Tensor | None
 
 
@@ -48,7 +48,7 @@ class Stills:
         """The references' features and, after them, the frames', as those of R + N images."""
         pairs = zip(self.features, frames, strict=True)
         parts = (None if a is None or b is None else torch.cat([a, b], dim=1) for a, b in pairs)
-        return Features(*parts)  # type: ignore[arg-type]
+        return Features(*parts)
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,6 +61,9 @@ class NetworkConfig(BaseModel):
     """Channels of F_1 and of F_2; R' has twice as many, half of them from R'_high; a multiple of 2 (paper: 256)."""
     augmented_stride: Literal[4, 8]
     """Pixels of a side of a frame's cell that the augmented head asks for. Entries of the bank are at /4 always."""
+    learnt_keys: bool
+    """Whether the heads are made of R' (figure 3(a)); else of the backbone's taps alone, which needs ``tap_shortcut``
+    and leaves no Transformer branch."""
     tap_shortcut: bool
     """Whether the heads see the backbone's normalised taps directly too, so that matching can start as theirs."""
     tau: float = Field(gt=0, le=0.1)
@@ -110,6 +113,8 @@ class NetworkConfig(BaseModel):
         joint = self.reference_block == "joint"
         need(joint or not self.reference_image, "reference_image", "false where reference_block is separate")
         need(self.output == "gated" or not self.neutral, "neutral", "false where output is tanh")
+        need(self.learnt_keys or self.tap_shortcut, "tap_shortcut", "true where learnt_keys is false")
+        need(self.learnt_keys or not self.transformer, "transformer", "false where learnt_keys is false")
         need(self.transformer or not self.linkage, "linkage", "false where transformer is false")
         return self
 

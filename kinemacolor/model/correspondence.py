@@ -105,6 +105,21 @@ class CorrespondenceSubnet(nn.Module):
 
     def __init__(self, config: NetworkConfig, low_channels: tuple[int, int], high_channels: tuple[int, int]) -> None:
         super().__init__()
+        self.count, key = config.heads, config.key_channels
+        self.learnt = config.learnt_keys
+        if config.learnt_keys:
+            self._make_learnt(config, low_channels, high_channels)
+        if config.tap_shortcut:
+            self.tap_channels = (low_channels[1], *high_channels)
+            self.shortcut = nn.ModuleList(
+                nn.Conv2d(channels, config.heads * key, 1, bias=False) for channels in self.tap_channels
+            )
+            self.start_as(random_basis(sum(self.tap_channels), config.heads * key))
+
+    def _make_learnt(
+        self, config: NetworkConfig, low_channels: tuple[int, int], high_channels: tuple[int, int]
+    ) -> None:
+        """All between the taps and the heads."""
         norm, width, key = config.normalisation, config.feature_channels, config.key_channels
         self.factor = config.token_stride // FEATURE_STRIDE
         self.low_half = convolution(low_channels[0], key // 2, norm, stride=2)
@@ -124,12 +139,6 @@ class CorrespondenceSubnet(nn.Module):
         self.heads = nn.ModuleList(nn.Conv2d(2 * key, key, 1) for _ in range(config.heads))
         if config.augmented_head:
             self.alpha = nn.Parameter(torch.tensor(config.alpha))
-        if config.tap_shortcut:
-            self.tap_channels = (low_channels[1], *high_channels)
-            self.shortcut = nn.ModuleList(
-                nn.Conv2d(channels, config.heads * key, 1, bias=False) for channels in self.tap_channels
-            )
-            self.start_as(random_basis(sum(self.tap_channels), config.heads * key))
 
     def start_as(self, basis: Tensor, learnt: float = 0.1) -> None:
         """Makes the heads the projection of the normalised taps by ``basis`` (taps' channels, heads · key channels): at
@@ -138,6 +147,8 @@ class CorrespondenceSubnet(nn.Module):
             for layer, part in zip(self.shortcut, torch.split(basis, list(self.tap_channels)), strict=True):
                 assert isinstance(layer, nn.Conv2d)
                 layer.weight.copy_(part.T[:, :, None, None])
+            if not self.learnt:
+                return
             for head in self.heads:
                 for parameter in head.parameters():
                     parameter.mul_(learnt)
@@ -146,13 +157,16 @@ class CorrespondenceSubnet(nn.Module):
 
     def reduce(self, taps: Taps, batch: int) -> Features:
         """Activation maps of B · F images → what equation 4 starts from."""
-        fine, coarse = taps.high
-        grown = functional.interpolate(coarse, size=fine.shape[2:], mode="bilinear", align_corners=False)
-        high = self.high(torch.cat([fine, grown], dim=1))
-        low = torch.cat([self.low_half(taps.low[0]), self.low_quarter(taps.low[1])], dim=1)
+        high = low = None
+        if self.learnt:
+            fine, coarse = taps.high
+            grown = functional.interpolate(coarse, size=fine.shape[2:], mode="bilinear", align_corners=False)
+            high = self.high(torch.cat([fine, grown], dim=1))
+            low = torch.cat([self.low_half(taps.low[0]), self.low_quarter(taps.low[1])], dim=1)
         direct = self._direct(taps) if hasattr(self, "shortcut") else None
-        parts = (None if part is None else torch.unflatten(part, 0, (batch, -1)) for part in (high, low, direct))
-        return Features(*parts)  # type: ignore[arg-type]
+        return Features(
+            *(None if part is None else torch.unflatten(part, 0, (batch, -1)) for part in (high, low, direct))
+        )
 
     def _direct(self, taps: Taps) -> Tensor:
         """Sum over taps, each of unit length and brought to /4: (n, heads · key channels, H/4, W/4)."""
@@ -187,19 +201,24 @@ class CorrespondenceSubnet(nn.Module):
             features, hidden = block(features, hidden, positions, mask)
         return torch.unflatten(features, 0, high.shape[:2]), hidden
 
-    def represent(self, augmented: Tensor, low: Tensor, direct: Tensor | None) -> list[Tensor]:
-        """R'_high (B, F, C, h, w), R_low (B, F, c, 2h, 2w) and ``Features.direct`` → R' → F_1 (vanilla) and F_2
-        (augmented), each (B, F, c, 2h, 2w), c = key channels; F_1 alone without the augmented head."""
-        reduced = self.to_quarter(
-            augmented.flatten(0, 1)
-        )  # 1×1 before the enlargement: the same map, a quarter of work
+    def represent(self, augmented: Tensor | None, low: Tensor | None, direct: Tensor | None) -> list[Tensor]:
+        """R'_high (B, F, C, h, w), R_low (B, F, c, 2h, 2w) and ``Features.direct`` → F_1 (vanilla) and F_2 (augmented),
+        each (B, F, c, 2h, 2w), c = key channels; F_1 alone without the augmented head."""
+        parts = [] if augmented is None or low is None else [self._learnt(augmented, low)]
+        if direct is not None:
+            parts.append(list(direct.chunk(self.count, dim=2)))
+        keys: list[Tensor] = [sum(head[1:], start=head[0]) for head in zip(*parts, strict=True)]
+        return keys
+
+    def _learnt(self, augmented: Tensor, low: Tensor) -> list[Tensor]:
+        """The heads over R'."""
+        # 1×1 before the enlargement: the same map, a quarter of work
+        reduced = self.to_quarter(augmented.flatten(0, 1))
         grown = functional.interpolate(reduced, scale_factor=2.0, mode="bilinear", align_corners=False)
         features = self.residual(torch.cat([grown, low.flatten(0, 1)], dim=1))  # R'
         keys = [head(features) for head in self.heads]
         if len(keys) == 2:
             keys[1] = keys[1] + self.alpha * grown
-        if direct is not None:
-            keys = [key + part for key, part in zip(keys, direct.flatten(0, 1).chunk(len(keys), dim=1), strict=True)]
         return [torch.unflatten(key, 0, low.shape[:2]) for key in keys]
 
 

@@ -118,7 +118,7 @@ class Network(nn.Module):
             no_ab, no_marks = ab.new_zeros(batch, 0, 2), ab.new_zeros(batch, 0)
             return Bank(no_keys, no_ab, no_marks, stills, StillColours(colours, valid, lab))
         # Each reference is a first block of its own, a frame long.
-        alone = Features(*(None if part is None else part.flatten(0, 1).unsqueeze(1) for part in features))  # type: ignore[arg-type]
+        alone = Features(*(None if part is None else part.flatten(0, 1).unsqueeze(1) for part in features))
         made = self.represent(alone, valid.flatten(0, 1).unsqueeze(1)).keys
         rows, columns = (-(-side // KEY_STRIDE) for side in (height, width))
         grids = (torch.unflatten(made.squeeze(1), 0, (batch, count)), colours, valid)
@@ -158,7 +158,7 @@ class Network(nn.Module):
     # --- the stages of a step, at H' × W' --------------------
 
     def encode(self, luminance: Tensor) -> Features:
-        """(B, F, 1, H', W') in [-1, 1] → R_high and R_low."""
+        """(B, F, 1, H', W') in [-1, 1] → R_high, R_low, the taps' own part of the keys, as far as there are such."""
         return self.correspondence.reduce(self.features(luminance.flatten(0, 1)), len(luminance))
 
     def represent(
@@ -175,18 +175,19 @@ class Network(nn.Module):
         subnet, config, references = self.correspondence, self.config, stills.count if stills else 0
         high, low, direct = stills.beside(features) if stills else features
         hidden = positions = mask = None
-        if config.transformer:
+        if features.high is not None and config.transformer:
             hidden = subnet.tokens(features.high)
             own = hidden.shape[1]
             if config.linkage:
                 hidden = self.linkage.query(hidden, memory)  # hi_t, equation 6
-            if stills is not None:
+            if stills is not None and stills.features.high is not None:
                 hidden = torch.cat([subnet.tokens(stills.features.high), hidden], dim=1)
                 mask = functional.pad((1 - stills.seen) * UNSEEN, (0, own)).to(hidden.dtype)[:, None, None]
-            height, width = (side * FEATURE_STRIDE for side in high.shape[3:])
+            height, width = (side * FEATURE_STRIDE for side in features.high.shape[3:])
             positions = self._positions(references, features.high.shape[1], height, width)
-        augmented, hidden = subnet.augment(high, hidden, positions, mask)
-        maps = subnet.represent(augmented, low, direct)
+        if high is not None:
+            high, hidden = subnet.augment(high, hidden, positions, mask)
+        maps = subnet.represent(high, low, direct)
         keys = unit_keys([one[:, references:] for one in maps], weight)
         still_keys = None
         if stills is not None:  # μ of equation 1 is each reference's own

@@ -41,11 +41,12 @@ class Stage(nn.Module):
 
 def feature_names(config: NetworkConfig) -> tuple[str, ...]:
     """Of ``Features``, as far as there are any."""
-    return ("high", "low", "direct") if config.tap_shortcut else ("high", "low")
+    learnt, direct = ("high", "low") if config.learnt_keys else (), ("direct",) if config.tap_shortcut else ()
+    return (*learnt, *direct)
 
 
 class Encode(Stage):
-    """luminance (F, 1, H, W) in [-1, 1] → high (F, C, H/8, W/8), low and direct (F, …, H/4, W/4)."""
+    """luminance (F, 1, H, W) in [-1, 1] → those there are of high (F, C, H/8, W/8), low and direct (F, …, H/4, W/4)."""
 
     def __init__(self, network: Network) -> None:
         super().__init__(network)
@@ -76,11 +77,11 @@ class Represent(Stage):
         self.outputs = ("keys", *(("still_keys",) if joint else ()), *hidden, *kept)
 
     def run(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        features = Features(*(given.get(name) for name in Features._fields))  # type: ignore[arg-type]
+        features = Features(*(given.get(name) for name in Features._fields))
         memory = Memory(given["information"], given["blocks"]) if "information" in given else None
         stills = None
         if "still_valid" in given:
-            theirs = Features(*(given.get(f"still_{name}") for name in Features._fields))  # type: ignore[arg-type]
+            theirs = Features(*(given.get(f"still_{name}") for name in Features._fields))
             stills = Stills(theirs, given["seen"], given["still_valid"])
         found = self.network.represent(features, given["weight"], memory, stills)
         made = {"keys": found.keys, "still_keys": found.still_keys, "hidden": found.hidden}

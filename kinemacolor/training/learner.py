@@ -106,11 +106,11 @@ def clip(parameters: list[Tensor], largest: float) -> float:
 
 
 @contextmanager
-def calibrating(learner: Learner) -> Iterator[None]:
-    """What passes forward in the block gives batch normalisation its statistics, as plain means over the passes; those
-    of the pretrained feature network stay. Afterwards the average has them too."""
+def calibrating(learner: Learner, part: nn.Module) -> Iterator[None]:
+    """What passes forward in the block gives batch normalisation in ``part`` of the network its statistics, as plain
+    means over the passes; those of the pretrained feature network stay. Afterwards the average has them too."""
     network = learner.network
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in part.modules() if isinstance(module, nn.BatchNorm2d)]
     pretrained = {id(module) for module in network.features.modules()}
     before = [(norm.momentum, norm.training) for norm in norms]
     for norm in norms:

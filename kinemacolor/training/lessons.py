@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from torch import nn
+
 from kinemacolor.model.network import Network
 from kinemacolor.training.data import Windows
 from kinemacolor.training.loader import Batch, Loader, Tensors, stack, to_tensors
@@ -33,6 +35,14 @@ class Lessons(Protocol):
         """Batches from a step on, for this process."""
         ...
 
+    def batch(self, indices: Sequence[int]) -> Any:
+        """The batch of these samples, whatever the process."""
+        ...
+
+    def taught(self, network: Network) -> nn.Module:
+        """The part of the network that batches pass through."""
+        ...
+
     def tensors(self, batch: Any) -> Truth:
         """A batch on the run's device."""
         ...
@@ -51,6 +61,14 @@ class WindowLessons:
     def loader(self, start: int) -> Loader[Batch]:
         """See ``Lessons``."""
         return _loader(self._setup, self._setup.windows, stack, start)
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """See ``Lessons``."""
+        return stack([self._setup.windows.sample(index) for index in indices], indices)
+
+    def taught(self, network: Network) -> nn.Module:
+        """See ``Lessons``."""
+        return network
 
     def tensors(self, batch: Batch) -> Tensors:
         """See ``Lessons``."""
@@ -124,6 +142,14 @@ class ReplayLessons:
     def loader(self, start: int) -> Loader[ReplayBatch]:
         """See ``Lessons``."""
         return _loader(self._setup, self._replays, stack_crops, start)
+
+    def batch(self, indices: Sequence[int]) -> ReplayBatch:
+        """See ``Lessons``."""
+        return stack_crops([self._replays.sample(index) for index in indices], indices)
+
+    def taught(self, network: Network) -> nn.Module:
+        """See ``Lessons``: all before was passed through when the traces were made."""
+        return network.colorization
 
     def tensors(self, batch: ReplayBatch) -> ReplayTensors:
         """See ``Lessons``."""

@@ -30,12 +30,10 @@ from kinemacolor.training.learner import (
     update_average,
 )
 from kinemacolor.training.lessons import Lessons, make_lessons
-from kinemacolor.training.loader import stack, to_tensors
 from kinemacolor.training.objective import Objective, Pairs
 from kinemacolor.training.parallel import Processes, agreed, average_gradients, share_state
 from kinemacolor.training.progress import Progress, tracing_line
 from kinemacolor.training.recipe import Recipe, recipe_differences
-from kinemacolor.training.rollout import Window, draw
 from kinemacolor.training.setup import Setup, first_network, prepare
 from kinemacolor.training.signals import stoppable
 from kinemacolor.training.trial import Trial, try_matching, try_network
@@ -104,17 +102,15 @@ def learn(
     return found
 
 
-def calibrate(setup: Setup, learner: Learner) -> None:
+def calibrate(setup: Setup, lessons: Lessons, learner: Learner) -> None:
     """Takes batch normalisation's statistics over as many batches as the recipe says, the same in all processes."""
     recipe, count = setup.recipe, setup.recipe.data.batch
     if not recipe.network.calibration:
         return
-    with calibrating(learner):
+    with calibrating(learner, lessons.taught(learner.network)):
         for number in range(recipe.network.calibration):
-            indices = [CALIBRATION + count * number + k for k in range(count)]
-            tensors = to_tensors(stack([setup.windows.sample(index) for index in indices], indices), setup.device)
-            draws = draw(recipe.rollout, recipe.run.seed, indices, setup.device)
-            for _ in Window(learner.network, tensors, draws, recipe.data.block, setup.autocast):
+            tensors = lessons.tensors(lessons.batch([CALIBRATION + count * number + k for k in range(count)]))
+            for _ in lessons.blocks(learner.network, tensors, coloured=True):
                 pass
 
 
@@ -190,7 +186,7 @@ class Run:
         """Steps until the last, or until it is over; then a checkpoint."""
         setup, learner, recipe = self._setup, self._learner, self._setup.recipe
         if learner.step == 0:
-            self._begin()
+            self._begin(lessons)
         last_saved = time.monotonic()
         with lessons.loader(learner.step) as loader:
             progress = Progress(learner.step)
@@ -212,7 +208,7 @@ class Run:
                     last_saved = time.monotonic()
         self._save()
 
-    def _begin(self) -> None:
+    def _begin(self, lessons: Lessons) -> None:
         """Tells the data, and how well what has to be beaten does, and the untrained network."""
         setup = self._setup
         values: dict[str, Any] = {"data": setup.cache.digest, "device": str(setup.device), "flow": setup.flow}
@@ -221,7 +217,7 @@ class Run:
             floor = try_matching(setup.clips, mirrored=setup.recipe.evaluation.mirrored)
             self._journal.record(0, "matching", {"psnr": floor.psnr, "last": floor.last, "mirrored": floor.mirrored})
             self._journal.say(f"the engine matching, to be beaten: {floor}")
-        calibrate(setup, self._learner)
+        calibrate(setup, lessons, self._learner)
         self._evaluate()
 
     def _step(self, lessons: Lessons, batch: Any, progress: Progress) -> None:

@@ -76,7 +76,6 @@ class Recipe(Record):
         network, data, replay = self.network, self.data, self.replay
         frozen = {"features", "correspondence", *(("linkage",) if config.linkage else ())}
         need(frozen <= set(network.freeze), "network.freeze", f"{', '.join(sorted(frozen))} (replay)", network.freeze)
-        need(not network.calibration, "network.calibration", "0 (replay)", network.calibration)
         need(config.reference_block == "separate", "network", "references that are a block of their own (replay)", "")
         need(data.length == data.block, "data.length", "data.block (replay)", data.length)
         least = max(2, replay.keep) * data.block

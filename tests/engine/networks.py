@@ -34,8 +34,8 @@ def made(name: str, factory: pytest.TempPathFactory) -> Path:
             part = folder.with_suffix(".part")
             part.mkdir(exist_ok=True)
             torch.manual_seed(3)
-            changes = WIDTHS if name == "lite" else {}
-            network = Network(toys.toy_config(name, **changes), pretrained=name == "lite").eval()
+            changes = WIDTHS if name.startswith("lite") else {}
+            network = Network(toys.toy_config(name, **changes), pretrained=name.startswith("lite")).eval()
             export_network(network, part / "graphs", half=False)
             save_network(network, part / "network.safetensors")
             part.rename(folder)

@@ -57,7 +57,7 @@ def test_the_papers_configuration(
     check(engine("paper", kind, tmp_path_factory))
 
 
-@pytest.mark.parametrize("name", ["lite", "paper"])
+@pytest.mark.parametrize("name", ["lite", "lite-full", "paper"])
 def test_torch_and_onnx_colour_alike(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Through the whole engine, memory, flow and all, with three references, one of them masked in part."""
     film, colours = scene(61, 97, 8)

@@ -38,10 +38,10 @@ def test_half_precision_is_half_the_size(tmp_path: Path) -> None:
 
 def test_another_configuration_is_named_field_by_field(tmp_path: Path) -> None:
     save_network(toys.own("lite").float(), tmp_path / "a")
-    other = toys.toy_config("lite", key_channels=14, linkage=False).changed(name="else")
+    other = toys.toy_config("lite", key_channels=14, augmented_head=False).changed(name="else")
     with pytest.raises(InputError, match="another configuration: ") as caught:
         load_network(tmp_path / "a", other)
-    assert "key_channels: expected 14, got 10; linkage: expected False, got True" in str(caught.value)
+    assert "key_channels: expected 14, got 10; augmented_head: expected False, got True" in str(caught.value)
     load_network(tmp_path / "a", toys.toy_config("lite").changed(name="else"))
 
 

@@ -12,7 +12,7 @@ from kinemacolor.model.config import ConfigError, NetworkConfig, load_config, sh
 
 
 def test_what_ships() -> None:
-    assert shipped_configs() == ("lite", "paper")
+    assert shipped_configs() == ("lite", "lite-full", "paper")
     for name in shipped_configs():
         assert load_config(name).name == name
 
@@ -51,7 +51,9 @@ def test_a_configuration_cannot_be_changed_in_place() -> None:
         ({"block_size": 7}, "block_size: expected less than or equal to 6, got 7"),
         ({"token_channels": 100}, "token_channels: expected a multiple of 6, got 100"),
         ({"token_channels": 6}, "token_channels: expected a multiple of 4, got 6"),
-        ({"transformer": False}, "linkage: expected false where transformer is false, got True"),
+        ({"learnt_keys": True, "linkage": True}, "linkage: expected false where transformer is false, got True"),
+        ({"tap_shortcut": False}, "tap_shortcut: expected true where learnt_keys is false, got False"),
+        ({"transformer": True}, "transformer: expected false where learnt_keys is false, got True"),
         ({"encoder_channels": (1, 2)}, r"encoder_channels.2: expected a value, got none"),
         ({"colour": 1}, r"colour: expected one of the fields name, backbone, .*got this name"),
         (
@@ -81,5 +83,7 @@ def test_files(tmp_path: Path) -> None:
     own.write_text("tau = ")
     with pytest.raises(ConfigError, match=r"mine\.toml: expected TOML"):
         load_config(own)
-    with pytest.raises(ConfigError, match=r"config: expected lite, paper or the path of a TOML file, got 'nowhere'"):
+    with pytest.raises(
+        ConfigError, match=r"config: expected lite, lite-full, paper or the path of a TOML file, got 'nowhere'"
+    ):
         load_config("nowhere")

@@ -10,7 +10,7 @@ from kinemacolor.model.folding import folded, rounded  # noqa: E402
 from tests.model import toys  # noqa: E402
 
 
-@pytest.mark.parametrize("name", ["paper", "lite"])
+@pytest.mark.parametrize("name", ["paper", "lite-full"])
 def test_a_folded_network_answers_the_same(name: str) -> None:
     network = toys.own(name)
     with torch.no_grad():
@@ -31,7 +31,7 @@ def test_a_folded_network_answers_the_same(name: str) -> None:
 
 
 def test_rounded_is_what_float16_holds() -> None:
-    network = rounded(toys.own("lite").float(), 256)
+    network = rounded(toys.own("lite-full").float(), 256)
     for tensor in network.state_dict().values():
         if tensor.is_floating_point() and tensor.numel() >= 256:
             assert torch.equal(tensor, tensor.half().float())

@@ -15,8 +15,9 @@ from kinemacolor.model.correspondence import match_heads, unit_keys  # noqa: E40
 from kinemacolor.model.network import Network, Step  # noqa: E402
 from tests.model import toys  # noqa: E402
 
-BOTH = ("paper", "lite")
+BOTH = ("paper", "lite-full")
 both = pytest.mark.parametrize("name", BOTH)
+every = pytest.mark.parametrize("name", [*BOTH, "lite"])
 
 
 def run(network: Network, block: torch.Tensor, count: int = 1, **state: object) -> Step:
@@ -49,14 +50,14 @@ def test_shapes(name: str, height: int, width: int, batch: int, frames: int, cou
     assert float(similarity.abs().max()) <= 1 + 1e-9
 
 
-@both
+@every
 def test_keys_are_of_unit_length_in_each_head(name: str) -> None:
     keys = run(toys.shared(name), toys.luminance(1, 2, 37, 53)).keys
     for head in keys.chunk(2, dim=2):
         torch.testing.assert_close(head.norm(dim=2), torch.ones_like(head[:, :, 0]))
 
 
-@both
+@every
 @pytest.mark.parametrize("frames", range(1, 7))
 def test_any_block_size(name: str, frames: int) -> None:
     assert run(toys.shared(name), toys.luminance(1, frames, 32, 32)).ab.shape[1] == frames
@@ -64,7 +65,7 @@ def test_any_block_size(name: str, frames: int) -> None:
 
 @pytest.mark.parametrize("augmented_stride", [4, 8])
 def test_bank_of_separate_references_has_an_entry_a_cell(augmented_stride: int) -> None:
-    network = toys.toy("lite", augmented_stride=augmented_stride)
+    network = toys.toy("lite-full", augmented_stride=augmented_stride)
     bank = toys.bank_of(network, 2, 3, 37, 53)
     entries = 3 * 10 * 14
     assert bank.keys.shape == (2, entries, 2 * network.config.key_channels)
@@ -73,7 +74,7 @@ def test_bank_of_separate_references_has_an_entry_a_cell(augmented_stride: int) 
     assert network.step(toys.luminance(2, 1, 48, 64), bank).ab.isfinite().all()
 
 
-@both
+@every
 def test_padding_counts_for_no_mean(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cells beyond the image are told to equation 1 as padding."""
     seen: list[torch.Tensor] = []
@@ -96,7 +97,7 @@ def test_padding_counts_for_no_mean(name: str, monkeypatch: pytest.MonkeyPatch) 
 # --- gradients and batches --------------------
 
 
-@both
+@every
 @pytest.mark.parametrize("training", [False, True])
 def test_every_parameter_gets_a_gradient(name: str, training: bool) -> None:
     network = toys.own(name).train(training)
@@ -297,7 +298,7 @@ def test_order_of_references_does_not_matter(name: str) -> None:
 
 
 def test_order_of_entries_does_not_matter() -> None:
-    network = toys.shared("lite")
+    network = toys.shared("lite-full")
     bank, block = toys.bank_of(network), toys.luminance(1, 2)
     order = torch.randperm(bank.keys.shape[1], generator=torch.Generator().manual_seed(0))
     shuffled = replace(bank, keys=bank.keys[:, order], ab=bank.ab[:, order], valid=bank.valid[:, order])
@@ -306,7 +307,7 @@ def test_order_of_entries_does_not_matter() -> None:
 
 
 def test_several_separate_references_are_a_concatenation() -> None:
-    network = toys.shared("lite")
+    network = toys.shared("lite-full")
     luminance, ab = toys.references(1, 2)
     tall = toys.references(1, 1, 65, 41, seed=20)
     with torch.no_grad():
@@ -336,7 +337,7 @@ def test_y_lab_is_of_the_reference_that_gives_most() -> None:
         torch.testing.assert_close(image[:, :, 1:], ab)
 
 
-@pytest.mark.parametrize("name", ["lite"])
+@pytest.mark.parametrize("name", ["lite-full"])
 def test_a_frame_equal_to_the_reference_gets_its_colours(name: str) -> None:
     """With τ → 0 and unique features, W is the colour of the cell itself and S is 1."""
     network = toys.toy(name, tau=1e-4)
@@ -355,7 +356,7 @@ def test_a_frame_equal_to_the_reference_gets_its_colours(name: str) -> None:
 
 
 def test_nothing_propagated_is_zero_ab_and_the_least_similarity() -> None:
-    network = toys.shared("lite")
+    network = toys.shared("lite-full")
     block = toys.luminance(1, 2, 37, 53)
     given = toys.propagated(block)
     empty = type(given)(given.ab * 0, given.similarity * 0 - 1, given.agreement * 0)
@@ -366,7 +367,7 @@ def test_nothing_propagated_is_zero_ab_and_the_least_similarity() -> None:
 def test_at_first_the_gate_follows_the_better_candidate() -> None:
     """Before training, P where s_P is clearly above S, and the warped colours where it is clearly below."""
     torch.manual_seed(0)
-    network = Network(toys.toy_config("lite")).double().eval()
+    network = Network(toys.toy_config("lite-full")).double().eval()
     block = toys.luminance(1, 1)
     given = toys.propagated(block)
     high = type(given)(given.ab, torch.full_like(given.similarity, 1.5), given.agreement)
@@ -397,4 +398,4 @@ def test_inputs_of_equation_5() -> None:
     assert torch.equal(got, torch.cat(want, dim=2))
     assert toys.shared("paper").colorization.inputs == 10
     assert toys.toy("paper", augmented_head=False).colorization.inputs == 7
-    assert toys.shared("lite").colorization.inputs == 1 + 3 * 3 + 1
+    assert toys.shared("lite-full").colorization.inputs == 1 + 3 * 3 + 1

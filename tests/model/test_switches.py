@@ -14,7 +14,7 @@ from kinemacolor.model.linkage import Memory  # noqa: E402
 from kinemacolor.model.network import Network  # noqa: E402
 from tests.model import toys  # noqa: E402
 
-both = pytest.mark.parametrize("name", ["paper", "lite"])
+both = pytest.mark.parametrize("name", ["paper", "lite-full"])
 
 
 def names(network: Network) -> set[str]:
@@ -48,6 +48,28 @@ def test_a_switch_takes_its_parameters_away(name: str, changes: dict[str, Any], 
     assert all(p.grad is not None for key, p in less.named_parameters() if "linkage" not in key)
 
 
+def test_keys_of_the_taps_are_the_heads_of_which_nothing_was_learnt() -> None:
+    """What `lite` leaves out is what ``start_as`` of a basis from data silences."""
+    less, full = toys.toy("lite"), toys.toy("lite-full", seed=1)
+    gone = names(full) - names(less)
+    assert not names(less) - names(full)
+    assert {".".join(key.split(".")[:2]) for key in gone if key.startswith("correspondence")} == {
+        *(f"correspondence.{part}" for part in ("low_half", "low_quarter", "high", "embed", "blocks", "to_quarter")),
+        *(f"correspondence.{part}" for part in ("residual", "heads", "alpha")),
+    }
+    basis = torch.cat([layer.weight[:, :, 0, 0].T for layer in less.correspondence.shortcut])
+    block = toys.luminance(1, 2, 37, 53)
+    with torch.no_grad():
+        learnt = full.step(block, toys.bank_of(full)).keys
+        full.correspondence.start_as(basis, learnt=0.0)
+        bank, theirs = toys.bank_of(less), toys.bank_of(full)
+        step = less.step(block, bank)
+        torch.testing.assert_close(step.keys, full.step(block, theirs).keys)
+    torch.testing.assert_close(bank.keys, theirs.keys)
+    assert (learnt - step.keys).abs().max() > 0.1
+    assert step.memory is None
+
+
 @both
 def test_parts_add_up(name: str) -> None:
     network = toys.shared(name)
@@ -58,7 +80,7 @@ def test_parts_add_up(name: str) -> None:
 
 @pytest.mark.parametrize("norm", ["instance", "group", "batch", "none"])
 def test_every_normalisation_works(norm: str) -> None:
-    network = toys.toy("lite", normalisation=norm).train()
+    network = toys.toy("lite-full", normalisation=norm).train()
     ab = network.step(toys.luminance(2, 1), toys.bank_of(network, 2)).ab
     ab.square().sum().backward()
     gradient = network.colorization.last.weight.grad
@@ -69,7 +91,7 @@ def test_every_normalisation_works(norm: str) -> None:
 
 @pytest.mark.parametrize("token_stride", [8, 16, 32])
 def test_every_token_stride_works(token_stride: int) -> None:
-    network = toys.toy("lite", token_stride=token_stride)
+    network = toys.toy("lite-full", token_stride=token_stride)
     step = network.step(toys.luminance(1, 1, 64, 96), toys.bank_of(network))
     assert step.memory is not None
     assert step.memory.information.shape[1] == 64 * 96 // token_stride**2
@@ -78,13 +100,13 @@ def test_every_token_stride_works(token_stride: int) -> None:
 @both
 def test_the_other_reference_block_works(name: str) -> None:
     """The switches are independent of one another, so long as y^lab is there where it is read."""
-    other = {"paper": "separate", "lite": "joint"}[name]
+    other = {"paper": "separate", "lite-full": "joint"}[name]
     network = toys.toy(name, reference_block=other, reference_image=False)
     assert network.step(toys.luminance(1, 2, 37, 53), toys.bank_of(network, 1, 2, 37, 53)).ab.isfinite().all()
 
 
 def test_backbone_statistics_stay_in_training() -> None:
-    network = toys.own("lite").train()
+    network = toys.own("lite-full").train()
     before = {key: v.clone() for key, v in network.features.state_dict().items() if "running" in key}
     network.step(toys.luminance(2, 1), toys.bank_of(network, 2))
     after = network.features.state_dict()
@@ -124,10 +146,10 @@ def test_wrong_references_are_named(name: str) -> None:
 
 
 def test_values_of_another_network_are_named() -> None:
-    lite, paper = toys.shared("lite"), toys.shared("paper")
+    lite, paper = toys.shared("lite-full"), toys.shared("paper")
     block = toys.luminance(1, 1)
     bank = toys.bank_of(lite)
-    other = toys.bank_of(toys.toy("lite", reference_block="joint"))
+    other = toys.bank_of(toys.toy("lite-full", reference_block="joint"))
     with pytest.raises(ValueError, match=r"bank\.keys: expected shape \(1, K, 20\), got \(1, 0, 24\)"):
         lite.step(block, toys.bank_of(paper))
     with pytest.raises(ValueError, match="bank: expected one of separate references, got stills"):
@@ -139,7 +161,7 @@ def test_values_of_another_network_are_named() -> None:
     with pytest.raises(ValueError, match=r"memory: expected shape \(1, M ≥ 1, 12\), got \(1, 5, 24\)"):
         lite.step(block, bank, Memory(toys.noise(1, 5, 24), torch.ones(())))
     with pytest.raises(ValueError, match="memory: expected None"):
-        toys.toy("lite", linkage=False).step(block, bank, Memory(toys.noise(1, 5, 12), torch.ones(())))
+        toys.toy("lite-full", linkage=False).step(block, bank, Memory(toys.noise(1, 5, 12), torch.ones(())))
     with pytest.raises(ValueError, match="propagated: expected None"):
         paper.step(block, toys.bank_of(paper), None, toys.propagated(block))
     with pytest.raises(ValueError, match=r"propagated\.ab: expected shape \(1, 1, 2, 48, 64\)"):

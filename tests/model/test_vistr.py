@@ -14,7 +14,7 @@ WIDTH, HIDDEN = 384, 2048
 
 
 def network() -> Network:
-    return toys.toy("lite", token_channels=WIDTH, ffn_channels=HIDDEN)
+    return toys.toy("lite-full", token_channels=WIDTH, ffn_channels=HIDDEN)
 
 
 def checkpoint(layers: int = 6) -> dict[str, torch.Tensor]:
@@ -72,4 +72,4 @@ def test_all_that_does_not_fit_is_listed_and_nothing_is_copied() -> None:
 
 def test_a_network_without_the_branch_is_refused() -> None:
     with pytest.raises(ValueError, match="expected one with Transformer branches"):
-        initialise_from_vistr(toys.toy("lite", transformer=False, linkage=False), checkpoint())
+        initialise_from_vistr(toys.toy("lite-full", transformer=False, linkage=False), checkpoint())

@@ -23,7 +23,7 @@ WIDTHS: dict[str, dict[str, Any]] = {
         "key_channels": 12,
         "encoder_channels": (6, 8, 10),
     },
-    "lite": {
+    "lite-full": {
         "feature_channels": 22,
         "token_channels": 12,
         "ffn_channels": 18,
@@ -32,6 +32,7 @@ WIDTHS: dict[str, dict[str, Any]] = {
         "encoder_channels": (4, 6, 8),
     },
 }
+WIDTHS["lite"] = WIDTHS["lite-full"]
 """Numbers made small, switches as shipped. τ is raised: at 0.01 the softmax of random features has one winner."""
 
 
@@ -40,9 +41,9 @@ def toy_config(name: str, **changes: Any) -> NetworkConfig:
 
 
 def toy(name: str, seed: int = 0, **changes: Any) -> Network:
-    """A network in double precision; ``lite`` with its ImageNet features, ``paper`` with random ones."""
+    """A network in double precision; those of ``lite`` with their ImageNet features, ``paper`` with random ones."""
     torch.manual_seed(seed)
-    network = Network(toy_config(name, **changes), pretrained=name == "lite").double().eval()
+    network = Network(toy_config(name, **changes), pretrained=name.startswith("lite")).double().eval()
     with torch.no_grad():  # what starts at zero, or so small that it hides the rest, is given something to say
         for key, parameter in network.named_parameters():
             if "linkage" in key:

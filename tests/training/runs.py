@@ -13,8 +13,8 @@ from tests.training.toys import toy_cache
 RECIPE: dict[str, Any] = {
     "name": "toy",
     "network": {
-        "config": "lite",
-        "changes": {**WIDTHS["lite"], "tau": 0.05, "blocks": 1},
+        "config": "lite-full",
+        "changes": {**WIDTHS["lite-full"], "tau": 0.05, "blocks": 1},
         "pretrained": False,
         "basis": False,
         "freeze_statistics": 0.5,

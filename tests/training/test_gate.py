@@ -68,7 +68,7 @@ def films(folder: Path) -> list[tuple[Clip, np.ndarray]]:
 
 def network() -> Network:
     torch.manual_seed(0)
-    net = Network(toys.toy_config("lite"), pretrained=False).eval()
+    net = Network(toys.toy_config("lite-full"), pretrained=False).eval()
     torch.nn.init.normal_(net.colorization.last.bias, std=0.1)  # type: ignore[arg-type]
     return net
 

@@ -131,7 +131,7 @@ def test_calibration_takes_the_mean_over_passes() -> None:
     pretrained = next(m for m in learner.network.features.modules() if isinstance(m, torch.nn.BatchNorm2d))
     before = pretrained.running_mean.clone()
     passes = [torch.randn(2, norm.num_features, 5, 7) * k + k for k in (1, 3)]
-    with calibrating(learner):
+    with calibrating(learner, learner.network):
         for features in passes:
             norm(features)
             pretrained(torch.randn(2, pretrained.num_features, 3, 3))
@@ -177,7 +177,7 @@ def test_differences_are_those_of_sure_matches() -> None:
 
 def test_mirrored_things_match_better_than_by_the_taps_themselves(tmp_path: Path) -> None:
     cache = toy_cache(tmp_path / "cache")
-    net = Network(toys.toy_config("lite", key_channels=32), pretrained=True).eval()
+    net = Network(toys.toy_config("lite-full", key_channels=32), pretrained=True).eval()
     basis = discriminant_basis(net, cache, (48, 64), samples=30)
     assert basis.shape == (24 + 40 + 112, 64)
     frames = cache.frames(cache.clips[0])[0].astype(np.float32).mean(axis=2)[:48, :64]
@@ -197,7 +197,7 @@ def test_mirrored_things_match_better_than_by_the_taps_themselves(tmp_path: Path
 
 def test_the_network_starts_from_the_basis(tmp_path: Path) -> None:
     cache = toy_cache(tmp_path / "cache")
-    net = Network(toys.toy_config("lite"), pretrained=True)
+    net = Network(toys.toy_config("lite-full"), pretrained=True)
     basis = discriminant_basis(net, cache, (48, 64), samples=4)
     net.correspondence.start_as(basis)
     layer = net.correspondence.shortcut[0]

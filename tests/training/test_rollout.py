@@ -82,7 +82,7 @@ def still(rgb: Array, hole: bool = True) -> Reference:
 
 
 def network(**changes: Any) -> Network:
-    return toys.toy("lite", **changes).float()
+    return toys.toy("lite-full", **changes).float()
 
 
 # --- the candidate P --------------------
@@ -268,10 +268,10 @@ def gradients(net: Network) -> dict[str, torch.Tensor]:
     return {name: p.grad.clone() for name, p in net.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("kind", ["lite", "paper"])
+@pytest.mark.parametrize("kind", ["lite-full", "paper"])
 def test_blocks_one_by_one_give_the_gradients_of_all_at_once(kind: str) -> None:
     frames, other = moving(4, 32, 48), still(picture(32, 48, seed=7))
-    changes = {"propagation": False} if kind == "lite" else {}
+    changes = {"propagation": False} if kind == "lite-full" else {}
     net = toys.toy(kind, **changes)
     t = tensors(frames, other, False, None, None)
     t = Tensors(

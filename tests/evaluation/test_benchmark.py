@@ -60,6 +60,17 @@ def test_figures_are_those_of_the_parts(data: Path, tmp_path: Path) -> None:
     assert answer.units["two", "truth"].measurement.figures["colorfulness_ratio"] == 1
 
 
+@pytest.mark.parametrize(("choice", "frames"), [("last", [5]), ("every:4", [0, 4]), ("mirrored", [])])
+def test_frames_of_the_clip_are_bound_to_their_places(
+    data: Path, tmp_path: Path, choice: str, frames: list[int]
+) -> None:
+    answer = start(data, tmp_path, "flow", reference=choice)
+    truth = load_clip(find_clips(data)[0], answer.protocol)
+    references, _ = references_of(truth, parse_choice(choice))
+    done = colour(parse_methods("flow")[0], truth, references, frames=frames)
+    assert answer.units["one", "flow"].confidence == pytest.approx(done.confidence)
+
+
 def test_what_is_finished_is_not_done_again(data: Path, tmp_path: Path) -> None:
     first = start(data, tmp_path)
     before = stamps(tmp_path)

@@ -18,6 +18,7 @@ from kinemacolor.engine.network import NetworkEngine
 from kinemacolor.engine.torch import TorchRunner
 from kinemacolor.errors import InputError, KinemacolorError, UsageError
 from kinemacolor.frames import Reference
+from kinemacolor.model.checkpoint import save_network
 from kinemacolor.model.network import Network
 from kinemacolor.training.augmentation import PAPER
 from kinemacolor.training.cache import Cache
@@ -191,9 +192,15 @@ def test_a_run_from_traces_is_resumed_exactly_and_moves_the_subnet_alone(tmp_pat
 
 def test_calibration_is_of_the_subnet_that_learns(tmp_path: Path) -> None:
     """Traces pass through nothing else, whose statistics have to stay as they were when the traces were made."""
+    net = Network(recipe().network.network_config(), pretrained=False)
+    for name, statistics in net.named_buffers():
+        if name.endswith("running_mean"):
+            statistics.fill_(0.25)
+    save_network(net, tmp_path / "first.safetensors")
     paths, still = data(tmp_path), {"optimiser": {"learning_rate": 1e-12, "weight_decay": 0.0}}
-    run(tmp_path / "plain", paths, changes=still)
-    run(tmp_path / "calibrated", paths, changes={**still, "network": {"calibration": 3}})
+    for name, count in (("plain", 0), ("calibrated", 3)):
+        network = {"calibration": count, "initial": str(tmp_path / "first.safetensors")}
+        run(tmp_path / name, paths, changes={**still, "network": network})
     plain, other = (load_file(tmp_path / name / "network.safetensors") for name in ("plain", "calibrated"))
     moved = {name for name, tensor in plain.items() if not torch.allclose(tensor, other[name], atol=1e-5)}
     assert moved

@@ -258,7 +258,7 @@ def work(task: Task) -> None:
     """Colours and measures a clip by every method whose unit is not there yet."""
     truth = load_clip(task.clip, task.protocol)
     references, shown = references_of(truth, task.choice)
-    bound = [] if task.choice.text == "mirrored" else task.choice.indices(len(truth))
+    bound = task.choice.bound(len(truth))
     flow = clip_flow(film_lightness(truth.rgb), task.flow_cache, task.tools.flow, weights=task.tools.flow_weights)
     perceptual = Perceptual(task.tools.lpips_weights, task.tools.fid_weights) if task.tools.perceptual else None
     if Unit.load(task.files[TRUTH]) is None:

@@ -41,6 +41,10 @@ class Choice:
             return list(range(0, length, self.step))
         return [{"middle": length // 2, "last": length - 1}.get(self.text, 0)]
 
+    def bound(self, length: int) -> list[int]:
+        """The frames that the references are bound to, in their order; a mirrored one shows none as it is."""
+        return [] if self.text == "mirrored" else self.indices(length)
+
 
 def parse_choice(text: str) -> Choice:
     """Raises UsageError where ``text`` is neither a word, ``every:K`` with K ≥ 1, nor a folder."""

@@ -11,6 +11,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -111,7 +112,7 @@ def clip_flow(
     known = _load(file) if file else None
     if known is not None:
         return known
-    engine: Callable[[FloatArray, FloatArray], FloatArray] = _Raft(found) if found else DisFlow()
+    engine: Callable[[FloatArray, FloatArray], FloatArray] = _raft(found) if found else DisFlow()
     result = _compute(luma_frames, engine, "RAFT" if found else DisFlow.name)
     if file:
         _save(file, result)
@@ -130,9 +131,15 @@ def _compute(frames: FloatArray, engine: Callable[[FloatArray, FloatArray], Floa
 
 def _key(frames: FloatArray, weights: Path | None) -> str:
     digest = hashlib.sha256(np.ascontiguousarray(frames, dtype=np.float32).tobytes())
-    model = f"raft {hashlib.sha256(weights.read_bytes()).hexdigest()}" if weights else "dis"
+    model = f"raft {_fingerprint(weights, weights.stat().st_mtime_ns)}" if weights else "dis"
     digest.update(f"{_VERSION} {frames.shape} {model}".encode())
     return digest.hexdigest()[:32]
+
+
+@lru_cache(maxsize=2)
+def _fingerprint(weights: Path, changed: int) -> str:
+    """The hash of a file last ``changed`` then (ns): training asks once a pair of frames."""
+    return hashlib.sha256(weights.read_bytes()).hexdigest()
 
 
 def _load(file: Path) -> ClipFlow | None:
@@ -198,6 +205,16 @@ def flow_weights(method: Method, given: Path | None = None) -> Path | None:
         place = f"put {RAFT_FILE} into {given or torch_downloads()}" if installed else "install kinemacolor[train]"
         raise InputError(RAFT_FILE, "RAFT cannot be had without its weights", f"{place}, or choose the flow dis")
     return file
+
+
+def _raft(weights: Path) -> _Raft:
+    """The network of a file; the last one is kept, for training asks once a pair of frames."""
+    return _loaded_raft(weights, weights.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _loaded_raft(weights: Path, changed: int) -> _Raft:
+    return _Raft(weights)
 
 
 class _Raft:

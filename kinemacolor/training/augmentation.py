@@ -69,6 +69,11 @@ class Augmentation:
         if not 0 <= self.tilt <= 45:
             raise ValueError(f"tilt: expected degrees in [0, 45], got {self.tilt}")
 
+    @property
+    def repeats(self) -> bool:
+        """Whether frames that come again look the same again: whole, and nothing of how they are seen is drawn."""
+        return self.whole and not (self.photos or self.mirror)
+
 
 PAPER = Augmentation(
     photos=0, thing=0, stride=1, reverse=0, whole=True, crop=(1.0, 1.0), tilt=0, mirror=0, far=0, other_view=0,

@@ -52,6 +52,9 @@ class Recipe(Record):
         need((run.steps is None) != (run.epochs is None), "run", "one of steps and epochs", [run.steps, run.epochs])
         need(min(data.size) >= MINIMUM_SIDE, "data.size", f"sides of at least {MINIMUM_SIDE}", data.size)
         need(any(term.weight for term in losses.terms().values()), "losses", "at least one of some weight", "none")
+        if data.keep_flow:
+            expected = "false, for an augmentation that draws how frames are seen"
+            need(data.augmentation.repeats, "data.keep_flow", expected, True)
         if losses.adversarial.weight:
             need(min(data.size) >= SMALLEST, "data.size", f"sides of at least {SMALLEST} (adversarial)", data.size)
         if losses.adversarial.weight or losses.temporal.weight:

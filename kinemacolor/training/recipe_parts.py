@@ -87,6 +87,9 @@ class DataPart(Record):
     """Optical flow of the temporal loss: RAFT where its weights are found, else DIS."""
     flow_weights: str | None = None
     """RAFT's weights, or their folder."""
+    keep_flow: bool = False
+    """Whether that flow is kept in ``OUTPUT/flow``, 0.4 MB for two frames of 384×216, and computed once for all epochs;
+    for an augmentation under which two frames look the same whenever they come (``preset = "paper"``)."""
     side: PositiveInt = 180
     """Short side of films in a cache built from folders, pixels."""
     augmentation: Augmentation = Field(default_factory=Augmentation)

@@ -135,7 +135,8 @@ def prepare(
     if recipe.losses.temporal.weight:
         weights = Path(options.flow_weights) if options.flow_weights else None
         name = "RAFT" if flow_weights(options.flow, weights) else "DIS"
-        flow = partial(clip_flow, cache=None, method=options.flow, weights=weights)
+        kept = output / "flow" if options.keep_flow else None
+        flow = partial(clip_flow, cache=kept, method=options.flow, weights=weights)
     windows = Windows(
         cache,
         options.length,

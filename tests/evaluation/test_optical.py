@@ -230,3 +230,17 @@ def test_raft_is_torchvisions_on_luma(tmp_path: Path) -> None:
     assert np.abs(expected).max() > 0.01
     np.testing.assert_allclose(found.flow[0], expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
     assert optical._key(frames, tmp_path / RAFT_FILE) != optical._key(frames, None)
+
+
+def test_raft_is_loaded_once_for_a_file_and_anew_when_the_file_changes(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    raft_large = pytest.importorskip("torchvision.models.optical_flow").raft_large
+    file, frames, found = tmp_path / RAFT_FILE, moving(2, 128, 128), []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        torch.save(raft_large(weights=None).state_dict(), file)
+        os.utime(file, ns=(seed, seed))
+        found.append((optical._raft(file), optical._key(frames, file)))
+        assert optical._raft(file) is found[seed][0]
+    assert found[0][0] is not found[1][0]
+    assert found[0][1] != found[1][1]

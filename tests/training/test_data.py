@@ -13,7 +13,7 @@ import pytest
 from kinemacolor.color import lab_to_rgb, rgb_to_lab, still_lightness
 from kinemacolor.errors import UsageError
 from kinemacolor.evaluation.optical import clip_flow
-from kinemacolor.flow import positions
+from kinemacolor.flow import DisFlow, positions
 from kinemacolor.frames import Array
 from kinemacolor.propagation import sample as sample_at
 from kinemacolor.training.augmentation import PAPER, Augmentation
@@ -206,6 +206,32 @@ def test_flow_leads_from_each_frame_to_the_one_before(tmp_path: Path) -> None:
     assert np.median(s.flow[..., 0]) == pytest.approx(-2, abs=0.3)  # the picture moves right by 2
     before = sample_at(s.ab[0], positions(72, 120) + s.flow[0])
     assert np.abs(before - s.ab[1])[s.visible[0]].mean() < 0.4 * np.abs(s.ab[0] - s.ab[1]).mean()
+
+
+def test_flow_of_whole_windows_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = one_film(tmp_path / "c", moving(4, 40, 60, speed=2))
+    drawn = dict.fromkeys(("far", "other_view", "rotate", "saturate", "degraded"), 1.0)
+    options = replace(PAPER, stride=2, reverse=0.5, film_luma=0.5, **drawn)  # type: ignore[arg-type]
+    assert options.repeats
+    windows = Windows(cache, 2, SIZE, options, flow=partial(clip_flow, cache=tmp_path / "flow", method="dis"))
+    seen = [windows.sample(index) for index in range(60)]
+    pairs = list((tmp_path / "flow").iterdir())
+    assert len(pairs) == 10  # each two frames 1 or 2 apart, there and back
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the flow was computed again")
+
+    monkeypatch.setattr(DisFlow, "__call__", refuse)
+    for index in (0, 59):
+        again = windows.sample(index).flow
+        assert again is not None
+        np.testing.assert_array_equal(again, seen[index].flow)
+    windows.sample(1000)
+
+
+@pytest.mark.parametrize("changes", [{"photos": 0.1}, {"mirror": 0.5}, {"whole": False}])
+def test_frames_that_are_seen_otherwise_do_not_repeat(changes: dict[str, float]) -> None:
+    assert not replace(PAPER, **changes).repeats  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

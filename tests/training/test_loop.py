@@ -264,3 +264,11 @@ def test_a_checkpoint_that_cannot_be_written_is_said(tmp_path: Path, cache: list
     (tmp_path / "checkpoints").write_text("in the way")
     with pytest.raises(OutputError, match="the checkpoint cannot be written"):
         run(tmp_path, cache, minutes=1e-6)
+
+
+def test_flow_is_kept_in_the_runs_folder_where_the_recipe_says_so(cache: list[str], tmp_path: Path) -> None:
+    paper = {"augmentation": {"preset": "paper"}}
+    run(tmp_path / "kept", cache, {"data": {**paper, "keep_flow": True}, "run": {"steps": 1}})
+    run(tmp_path / "not", cache, {"data": paper, "run": {"steps": 1}})
+    assert list((tmp_path / "kept" / "flow").glob("*.npz"))
+    assert not (tmp_path / "not" / "flow").exists()

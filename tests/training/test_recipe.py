@@ -70,6 +70,7 @@ def test_every_field_is_documented() -> None:
         ({"data": {"augmentation": {"wear": {"rust": 1}}}}, "wear.rust: there is no such field"),
         ({"data": {"augmentation": {"preset": "papers"}}}, "augmentation.preset: there is no such field"),
         ({"data": {"length": 1}}, "data.length: expected at least 2"),
+        ({"data": {"keep_flow": True}}, "data.keep_flow: expected false, for an augmentation that draws"),
         ({"losses": {"adversarial": 1}}, "data.size: expected sides of at least 128"),
         ({"run": {"epochs": 2}}, "run: expected one of steps and epochs"),
         ({"run": {"steps": None}}, "run: expected one of steps and epochs"),

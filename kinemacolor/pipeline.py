@@ -31,6 +31,7 @@ from kinemacolor.identity import run_identity
 from kinemacolor.job import Job
 from kinemacolor.plan import LONGEST, Plan, make_plan
 from kinemacolor.references import network_size, to_reference
+from kinemacolor.report import FilmReport
 from kinemacolor.space import measure_space
 from kinemacolor.stages import Clock
 from kinemacolor.steady import Steadier
@@ -39,6 +40,8 @@ from kinemacolor.upsample import Quality
 from kinemacolor.video import (
     ChromaFormat,
     CodecName,
+    Encoding,
+    VideoInfo,
     VideoReader,
     check_destination,
     join_segments,
@@ -196,9 +199,7 @@ def colorize(
         with open_film() as sampled:
             choice, plan = _planned(job, sampled, runner, known, files, found, shape, longest)
             if noting and not any(map(job.finished, plan.segments)):
-                space = measure_space(sampled, found, encoding, job.folder)
-                if space is not None:
-                    noting(str(space))
+                _note_space(noting, sampled, found, encoding, job)
         work = Work(job, plan, look, runner, choice.upright(known), clock, open_film, progress)
         resumed = int(work.done)
         work.colour()
@@ -208,15 +209,13 @@ def colorize(
             options: dict[str, Any] = {"overwrite": overwrite, "strict": strict, "start": start, "end": end}
             warnings = join_segments(output, reader, paths, encoding, **options)
         warnings += choice.warnings(files)
-        if overlay:
+        if overlay or report:
             with clock.stage("report"):
-                write_overlay(Path(overlay), output, regions, info.rate)
-        if report:
-            with clock.stage("report"):
-                names, bound = [file.path.name for file in files], bound_frames(bindings_within(files, found, info))
-                facts = (output, info.rate, plan, names, bound, confidence, warnings)
-                told_of = film_report(*facts, found.first, found.numbers(info))
-                write(Path(report), told_of, regions)
+                if overlay:
+                    write_overlay(Path(overlay), output, regions, info.rate)
+                if report:
+                    tell = _told_film(output, info, plan, files, found, confidence, warnings)
+                    write(Path(report), tell, regions)
         job.remove()
     return Summary(
         output=output,
@@ -310,6 +309,15 @@ def _planned(
     return choice, make_plan(found.shots, bound_frames(bindings), choice.shots, longest=longest)
 
 
+def _note_space(
+    noting: Callable[[str], None], reader: VideoReader, found: Survey, encoding: Encoding, job: Job
+) -> None:
+    """Tells how much room a long film will take."""
+    space = measure_space(reader, found, encoding, job.folder)
+    if space is not None:
+        noting(str(space))
+
+
 # --- after the last one --------------------
 
 
@@ -318,3 +326,18 @@ def _confidence(job: Job, plan: Plan) -> tuple[FloatArray, Array]:
     records = [job.record(segment) for segment in plan.segments]
     confidence, regions = (np.concatenate([one[name] for one in records]) for name in ("confidence", "regions"))
     return confidence, regions
+
+
+def _told_film(
+    output: Path,
+    info: VideoInfo,
+    plan: Plan,
+    files: Sequence[ReferenceFile],
+    found: Survey,
+    confidence: FloatArray,
+    warnings: Sequence[str],
+) -> FilmReport:
+    """What the report tells of the film."""
+    names, bound = [file.path.name for file in files], bound_frames(bindings_within(files, found, info))
+    numbers = found.numbers(info)
+    return film_report(output, info.rate, plan, names, bound, confidence, warnings, found.first, numbers)

@@ -115,6 +115,18 @@ def psnr(prediction: Tensor, truth: Tensor, floor: float = 1.0) -> Tensor:
     return torch.log1p(error / floor).mean()
 
 
+def chroma(prediction: Tensor, truth: Tensor) -> Tensor:
+    """Mean absolute difference of chroma, √(a*² + b*² + 0.01): where hues are uncertain, losses that compare a*, b*
+    grey colours out, and this one does not.
+
+    Args:
+        prediction, truth: a*, b* (…, 2, H, W).
+    """
+    _same(prediction, truth, 2)
+    found, wanted = ((_full(ab).square().sum(dim=-3) + 0.01).sqrt() for ab in (prediction, truth.detach()))
+    return (found - wanted).abs().mean()
+
+
 def perceptual(features: Features, lightness: Tensor, prediction: Tensor, truth: Tensor) -> Tensor:
     """Equation 9: mean squared difference of activation maps of R'G'B'; the mean over maps where there are several.
 

@@ -96,6 +96,8 @@ class Objective:
             made["relative"] = losses.relative(block.ab, truth)
         if part.psnr.due(step):
             made["psnr"] = losses.psnr(block.ab, truth)
+        if part.chroma.due(step):
+            made["chroma"] = losses.chroma(block.ab, truth)
         if part.candidates.due(step) and block.candidates is not None:
             offers = block.candidates[:, :, : self._config.heads]
             made["candidates"] = losses.l1(offers, truth.unsqueeze(2).expand_as(offers))

@@ -151,6 +151,8 @@ class LossPart(Record):
     """The logarithm of each frame's error: easy frames count as much as hard ones."""
     psnr: Loss = Term()
     """The logarithm of each frame's squared error."""
+    chroma: Loss = Term()
+    """How strong colours are, whatever their hue."""
     candidates: Loss = Term()
     """The same on W_1 and W_2, so that the heads learn directly; for a gated output."""
     matches: Loss = Term()

@@ -408,3 +408,32 @@ def test_psnr_against_a_plain_loop(floor: float) -> None:
     nearer = truth + 0.5 * (result.detach() - truth)
     assert losses.psnr(nearer, truth, floor) < got
     assert float(losses.psnr(truth, truth, floor)) == 0
+
+
+def test_chroma_against_a_plain_loop() -> None:
+    result, truth = wanted(noise(B, 3, 2, H, W)), noise(B, 3, 2, H, W, seed=1)
+    got = losses.chroma(result, truth)
+    total = 0.0
+    for item in range(B):
+        for frame in range(3):
+            for y in range(H):
+                for x in range(W):
+                    found, aim = (math.hypot(*one[item, frame, :, y, x].tolist(), 0.1) for one in (result, truth))
+                    total += abs(found - aim)
+    assert float(got.detach()) == pytest.approx(total / (B * 3 * H * W), rel=1e-5)
+    torch.autograd.backward(got)
+    assert result.grad is not None
+    stronger = result.detach().square().sum(2) > truth.square().sum(2)
+    outward = (result.grad * result.detach()).sum(2)
+    assert (outward[stronger] > 0).all()  # each step down makes colours that are too strong weaker
+    assert (outward[~stronger] < 0).all()
+
+
+def test_chroma_does_not_ask_for_a_hue() -> None:
+    truth = noise(1, 1, 2, H, W)
+    assert float(losses.chroma(truth.flip(2), truth)) == pytest.approx(0, abs=1e-5)
+    assert float(losses.chroma(0.5 * truth, truth)) > 0
+    flat = wanted(torch.zeros(1, 1, 2, H, W))
+    torch.autograd.backward(losses.chroma(flat, truth))
+    assert flat.grad is not None
+    assert torch.isfinite(flat.grad).all()

@@ -20,6 +20,7 @@ from kinemacolor.model.bank import Bank, entries
 from kinemacolor.model.network import Network
 from kinemacolor.propagation import Chain, Offer, Place, Ways, advance
 from kinemacolor.propagation import sample as engine_sample
+from kinemacolor.training import losses
 from kinemacolor.training.augmentation import PAPER
 from kinemacolor.training.cache import Clip, write_cache
 from kinemacolor.training.carried import previous_places
@@ -235,6 +236,19 @@ def test_keys_alone_are_those_of_coloured_windows() -> None:
         assert not a.ab.any()
         assert b.ab.any()
         assert a.logits is None
+
+
+@pytest.mark.parametrize("name", ["l1", "relative", "psnr", "chroma"])
+def test_a_loss_of_the_recipe_is_that_of_its_name(name: str) -> None:
+    net, t = network(), tensors(moving(2, *SIZE), still(picture(*SIZE, seed=7)), False, None, None)
+    part = LossPart(**{"l1": Term(), name: Term(weight=3, every=2)})
+    with torch.no_grad():
+        (block,) = Window(net, t, draws(), 2)
+        made = Objective(part, net.config, None)(block, t, 0)
+        assert set(made) == {name}
+        assert made[name] == getattr(losses, name)(block.ab, t.ab) > 0
+        assert Objective(part, net.config, None).weighted(made) == 3 * made[name]
+        assert not Objective(part, net.config, None)(block, t, 1)
 
 
 def test_the_loss_of_matching_knows_the_place_and_reaches_the_keys_alone(tmp_path: Path) -> None:

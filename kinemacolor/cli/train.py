@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -77,7 +78,8 @@ def train(
         with progress_line("decoding", hidden=hidden, unit="sources a second") as advance:
             report = None if advance is None else (lambda done, total, _name: advance(done, total))
             if dry_run or profile:
-                _plan(chosen, output, data or [], device, dry_run=dry_run, profile=profile)
+                say = (lambda _line: None) if quiet else (lambda line: typer.echo(f"measuring {line}", err=True))
+                _plan(chosen, output, data or [], device, say, dry_run=dry_run, profile=profile)
                 return
             outcome = run(
                 chosen,
@@ -97,7 +99,16 @@ def train(
         typer.echo(f"{output}: step {outcome.step} of {outcome.steps}{why[outcome.reason]}")
 
 
-def _plan(recipe: Recipe, output: Path, data: list[str], device: str | None, *, dry_run: bool, profile: bool) -> None:
+def _plan(
+    recipe: Recipe,
+    output: Path,
+    data: list[str],
+    device: str | None,
+    say: Callable[[str], None],
+    *,
+    dry_run: bool,
+    profile: bool,
+) -> None:
     import tempfile
 
     from kinemacolor.training.plan import describe, measure_steps, profile_table
@@ -105,7 +116,7 @@ def _plan(recipe: Recipe, output: Path, data: list[str], device: str | None, *, 
 
     with tempfile.TemporaryDirectory(prefix="kinemacolor-") as aside:  # decoded data; a dry run leaves nothing behind
         setup = prepare(recipe, output if (output / "cache").is_dir() else Path(aside), data=data, device=device)
-        measured = measure_steps(setup, 10 if profile else 2)
+        measured = measure_steps(setup, 10 if profile else 2, say)
         if dry_run:
             typer.echo(describe(setup, measured))
         if profile:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,15 +43,27 @@ class Measured:
     traced: float = 0.0
 
 
-def measure_steps(setup: Setup, count: int) -> Measured:
-    """Makes a learner and measures ``count`` of its steps after one to warm up."""
+def measure_steps(setup: Setup, count: int, say: Callable[[str], None] = lambda _: None) -> Measured:
+    """Makes a learner and measures ``count`` of its steps after one to warm up.
+
+    Args:
+        setup: of the run.
+        count: of steps.
+        say: told what is being measured: a run's beginning can take a minute and more.
+    """
+    part = setup.recipe.network
+    if part.basis and not part.initial and part.network_config().tap_shortcut:
+        say("the heads' basis")
     learner = make_learner(setup.recipe, first_network(setup), setup.device)
     objective, clock = make_objective(setup, learner), Clock(synchronise=True)
     with tempfile.TemporaryDirectory(prefix="kinemacolor-") as aside:
+        if setup.recipe.replay.traces:
+            say(f"{TRIAL} windows coloured as in use")
         begun = time.perf_counter()
         lessons = make_lessons(setup, lambda: learner.network, Path(aside), most=TRIAL)
         assert lessons is not None
         traced = (time.perf_counter() - begun) / TRIAL
+        say(f"{count + 1} steps")
         seconds = _timed(setup, lessons, learner, objective, count, clock)
     parts = {name: value / count for name, value in clock.seconds.items()}
     return Measured(seconds, parts, _memory(setup.device), learner.network.parameters_by_part(), traced)

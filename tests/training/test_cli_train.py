@@ -87,6 +87,7 @@ def test_a_dry_run_tells_and_leaves_nothing(recipe: Path, tmp_path: Path) -> Non
     assert re.search(r"^memory +\d+ MiB", told, re.M)
     assert re.search(r"^run +90 steps, about ", told, re.M)
     assert "smooth 0.05 every 2 steps" in told
+    assert re.search(r"^measuring 3 steps$", told, re.M)
     assert not (tmp_path / "run").exists()
 
 

@@ -14,6 +14,7 @@ pytest.importorskip("onnx", reason="needs the extra train")
 from kinemacolor.engine import onnx as onnx_engine
 from kinemacolor.engine import open_engine
 from kinemacolor.engine.onnx import OnnxRunner, shipped
+from kinemacolor.engine.torch import TorchRunner
 from kinemacolor.errors import InputError, UsageError
 from kinemacolor.model.checkpoint import load_network
 from kinemacolor.release import main, release
@@ -56,7 +57,7 @@ def test_what_ships_is_a_lite_network_and_both_forms_agree() -> None:
     assert network.config.name == shipped("lite").config.name == "lite"
     luminance = np.random.default_rng(0).uniform(-1, 1, (1, 1, 64, 96)).astype(np.float32)
     onnx = shipped("lite").run("encode", {"luminance": luminance})
-    torch = open_engine("torch", weights=file, device="cpu")._runner.run("encode", {"luminance": luminance})  # type: ignore[attr-defined]
+    torch = TorchRunner(network, device="cpu", bfloat16=False).run("encode", {"luminance": luminance})
     for name, value in onnx.items():
         assert np.abs(value - torch[name]).max() < 0.02 * np.abs(value).max()
 

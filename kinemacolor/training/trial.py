@@ -135,9 +135,9 @@ def try_engine(engine: Engine, clips: Sequence[HeldOut], *, mirrored: bool = Tru
 def try_network(
     network: Network, clips: Sequence[HeldOut], device: torch.device, *, mirrored: bool = True
 ) -> tuple[Trial, dict[str, Array]]:
-    """The same for a network, which is left in the mode it was in."""
+    """The same for a network, which is left in the mode it was in; in float32, as what ships, on any hardware."""
     modes = {name: module.training for name, module in network.named_modules()}
-    engine = NetworkEngine(TorchRunner(network, device=str(device)))
+    engine = NetworkEngine(TorchRunner(network, device=str(device), bfloat16=False))
     try:
         return try_engine(engine, clips, mirrored=mirrored)
     finally:

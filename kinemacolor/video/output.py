@@ -41,7 +41,14 @@ class CodecPlan:
 
 
 CODECS: dict[CodecName, CodecPlan] = {
-    "h264": CodecPlan("libx264", (8, 10), (("preset", "faster"),), 16, ("mp4", "mov", "matroska")),
+    "h264": CodecPlan(
+        # left alone, x264 takes what is quickest on a processor, with AVX-512 other bits from one run to the next
+        "libx264",
+        (8, 10),
+        (("preset", "faster"), ("x264-params", "cpu-independent=1")),
+        16,
+        ("mp4", "mov", "matroska"),
+    ),
     "h265": CodecPlan(
         "libx265", (8, 10, 12), (("preset", "fast"), ("x265-params", "log-level=error")), 18, ("mp4", "mov", "matroska")
     ),

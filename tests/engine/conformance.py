@@ -99,7 +99,8 @@ def check_several_references(engine: Engine) -> None:
         both = in_blocks(engine, film, engine.start(references), 2)
         np.testing.assert_allclose(both[0], alone[0], atol=2e-3)
         np.testing.assert_allclose(both[1], alone[1], atol=1e-4)
-    shown = in_blocks(engine, film, engine.start([one, reference_of(other_film[0], other_colours[0])]), 2)
+    turned = reference_of(film[2], np.ascontiguousarray(colours[2][..., ::-1]))
+    shown = in_blocks(engine, film, engine.start([one, turned]), 2)
     assert np.abs(shown[0] - alone[0]).max() > 0.02, "an unmasked second reference must matter"
 
 

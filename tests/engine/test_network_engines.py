@@ -12,7 +12,9 @@ pytest.importorskip("torch", reason="needs the extra train")
 pytest.importorskip("onnx", reason="needs the extra train")
 
 from kinemacolor.engine import Engine, open_engine
+from kinemacolor.engine.network import NetworkEngine
 from kinemacolor.engine.protocol import Memory
+from kinemacolor.engine.torch import TorchRunner
 from kinemacolor.errors import InputError, UsageError
 from tests.engine import conformance, networks
 from tests.engine.conformance import in_blocks, masked, reference_of, scene
@@ -68,10 +70,9 @@ def test_torch_and_onnx_colour_alike(name: str, tmp_path_factory: pytest.TempPat
         masked(reference_of(film[7], colours[7]), mask),
         reference_of(*(x[0] for x in scene(61, 97, seed=4))),
     ]
-    results = []
-    for kind in KINDS:
-        one = engine(name, kind, tmp_path_factory)
-        results.append(in_blocks(one, film, one.start(references), 2))
+    plain = TorchRunner(weights(name, "torch", tmp_path_factory), device="cpu", bfloat16=False, threads=1)
+    engines = (engine(name, "onnx", tmp_path_factory), NetworkEngine(plain))
+    results = [in_blocks(one, film, one.start(references), 2) for one in engines]
     np.testing.assert_allclose(results[0][0], results[1][0], atol=0.05)
     np.testing.assert_allclose(results[0][1], results[1][1], atol=1e-3)
 

@@ -32,7 +32,7 @@ recipe = toy_recipe(
     data={"batch": int(batch)},
     losses={"gate": 0},
     optimiser={"schedule": "constant", "average": 0.5},
-    run={"steps": 2},
+    run={"steps": 2, "bfloat16": "off"},
 )
 train(recipe, Path(output), data=[cache], device="cpu", processes=processes, say=lambda _: None)
 leave_processes(processes)

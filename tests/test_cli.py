@@ -222,7 +222,10 @@ def test_bad_outputs(run: Run, bad: Path, monkeypatch: pytest.MonkeyPatch, name:
 
 @pytest.mark.parametrize("name", ["film.mkv", "./film.mkv", "link.mkv"])
 def test_the_film_is_never_its_own_output(run: Run, bad: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    refused(run, bad, monkeypatch, 4, "is the film that is read", *FILM, "-o", name, "--overwrite", "--codec", "ffv1")
+    options = ("-o", name, "--overwrite", "--codec", "ffv1")
+    match = ERROR.fullmatch(refused(run, bad, monkeypatch, 4, "is the film that is read", *FILM, *options))
+    assert match is not None
+    assert Path(match["subject"]) == Path(name)
 
 
 @pytest.mark.parametrize("case", BAD_OPTIONS)
@@ -251,7 +254,7 @@ def test_bad_rates(run: Run, bad: Path, monkeypatch: pytest.MonkeyPatch, rate: s
 def test_missing_arguments(
     run: Run, bad: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], words: str
 ) -> None:
-    refused(run, bad, monkeypatch, 2, words, *arguments)
+    assert "; " in refused(run, bad, monkeypatch, 2, words, *arguments)  # the remedy
 
 
 def test_a_command_that_does_not_exist(run: Run) -> None:

@@ -63,6 +63,8 @@ class Ways:
         return max(self.hops + self.quick)
 
 
+CHAINED = Ways(hops=(1,), straight=False)
+"""One flow a frame: from the frame before alone."""
 FEW = Ways(hops=(1, 4))
 """Three flows a frame."""
 MANY = Ways(hops=(1,), quick=(2, 4, 8, 12), anew=True, blend=0.1)

@@ -25,6 +25,7 @@ def open_engine(
     *,
     weights: str | Path | None = None,
     propagate: bool = True,
+    shortcuts: bool = True,
     color_memory: bool | None = None,
     block_size: int | None = None,
     device: str | None = None,
@@ -36,6 +37,8 @@ def open_engine(
         name: one of ``ENGINES``.
         weights: of a trained network, a folder for ``onnx``, a file for ``torch``; the others take none.
         propagate: whether colours are carried along the optical flow.
+        shortcuts: whether they come over longer hops and straight from the reference as well, not from frame to frame
+            alone.
         color_memory: whether past outputs join the bank; None for what the network's configuration says.
         block_size: frames that a trained network colours together; None for what its configuration says.
         device: ``cpu``, ``cuda`` or ``mps``, for ``torch``; None for the best there is.
@@ -50,7 +53,12 @@ def open_engine(
     if device is not None and name != "torch":
         raise UsageError("--device", f"the engine {name} has no choice of devices", "leave it out, or take torch")
     if name == "matching":
-        return _matching(weights, propagate, color_memory, block_size, threads)
+        _refuse(name, ("--weights", weights), ("--block-size", block_size))
+        from kinemacolor.engine.matching import MatchingEngine
+
+        return MatchingEngine(
+            propagate=propagate, shortcuts=shortcuts, color_memory=bool(color_memory), threads=threads
+        )
     if name == "lite":
         _refuse(name, ("--weights", weights))
     elif weights is None:
@@ -74,20 +82,9 @@ def open_engine(
             raise InputError("--engine", problem, "pip install 'kinemacolor[train]'") from error
         assert weights is not None
         runner = TorchRunner(weights, device=device, threads=threads)
-    return NetworkEngine(runner, propagate=propagate, color_memory=color_memory, block_size=block_size)
-
-
-def _matching(
-    weights: str | Path | None,
-    propagate: bool,
-    color_memory: bool | None,
-    block_size: int | None,
-    threads: int | None,
-) -> Engine:
-    _refuse("matching", ("--weights", weights), ("--block-size", block_size))
-    from kinemacolor.engine.matching import MatchingEngine
-
-    return MatchingEngine(propagate=propagate, color_memory=bool(color_memory), threads=threads)
+    return NetworkEngine(
+        runner, propagate=propagate, shortcuts=shortcuts, color_memory=color_memory, block_size=block_size
+    )
 
 
 def _refuse(name: str, *options: tuple[str, object]) -> None:

@@ -11,7 +11,7 @@ from kinemacolor.engine.grid import place_similarity
 from kinemacolor.engine.protocol import Bank
 from kinemacolor.flow import DisFlow, positions
 from kinemacolor.frames import FloatArray
-from kinemacolor.propagation import FEW, Chain, Coloured, Offer, Place, Trace, Ways, advance, agreement, gather, hop
+from kinemacolor.propagation import Chain, Coloured, Offer, Place, Trace, Ways, advance, agreement, gather, hop
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +59,7 @@ class Carrier:
         ways: by which coordinates come to a frame.
     """
 
-    def __init__(self, ways: Ways = FEW) -> None:
+    def __init__(self, ways: Ways) -> None:
         self._flow, self._ways = DisFlow(), ways
 
     def __call__(

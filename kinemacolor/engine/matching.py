@@ -18,6 +18,7 @@ from kinemacolor.engine.grid import cell_colours, enlarge, pad
 from kinemacolor.engine.protocol import CELL, Bank, Memory, Step, cells, check_block
 from kinemacolor.engine.runtime import session_options
 from kinemacolor.frames import BoolArray, FloatArray, Reference
+from kinemacolor.propagation import CHAINED, FEW
 from kinemacolor.weights import MATCHING
 
 STRIDE = 16
@@ -48,6 +49,7 @@ class MatchingEngine:
 
     Args:
         propagate: chain the reference's coordinates along the flow as well; False leaves matching alone.
+        shortcuts: let them come over longer hops and straight from the reference, too.
         color_memory: whether past outputs join the bank.
         threads: of ONNX Runtime; None lets it take the machine's cores.
     """
@@ -55,11 +57,18 @@ class MatchingEngine:
     name = "matching"
     block_size = 1
 
-    def __init__(self, *, propagate: bool = True, color_memory: bool = False, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        propagate: bool = True,
+        shortcuts: bool = True,
+        color_memory: bool = False,
+        threads: int | None = None,
+    ) -> None:
         self._session = onnxruntime.InferenceSession(
             MATCHING.load(), session_options(threads), providers=["CPUExecutionProvider"]
         )
-        self._carrier = Carrier() if propagate else None
+        self._carrier = Carrier(FEW if shortcuts else CHAINED) if propagate else None
         self._remembers = color_memory
 
     def start(self, references: Sequence[Reference]) -> Bank:

@@ -18,7 +18,7 @@ from kinemacolor.engine.protocol import CELL, Bank, Memory, Step, cells, check_b
 from kinemacolor.errors import UsageError
 from kinemacolor.frames import FloatArray, Reference
 from kinemacolor.model.config import NetworkConfig
-from kinemacolor.propagation import DOUBT, MANY
+from kinemacolor.propagation import CHAINED, DOUBT, MANY
 
 Tensors = dict[str, FloatArray]
 
@@ -68,6 +68,7 @@ class NetworkEngine:
     Args:
         runner: of its stages.
         propagate: whether colours are carried along the flow, for a network that takes them.
+        shortcuts: whether they come over longer hops and straight from the reference, too.
         color_memory: whether past outputs join the bank; None for what the configuration says.
         block_size: frames N of a step; None for what the configuration says.
     """
@@ -77,13 +78,15 @@ class NetworkEngine:
         runner: Runner,
         *,
         propagate: bool = True,
+        shortcuts: bool = True,
         color_memory: bool | None = None,
         block_size: int | None = None,
     ) -> None:
         self._runner, self._config = runner, runner.config
         self.name = runner.name
         self.block_size = block_size or runner.config.block_size
-        self._carrier = Carrier(MANY) if propagate and runner.config.propagation else None
+        carries = propagate and runner.config.propagation
+        self._carrier = Carrier(MANY if shortcuts else CHAINED) if carries else None
         self._remembers = runner.config.color_memory if color_memory is None else color_memory
 
     # --- references --------------------

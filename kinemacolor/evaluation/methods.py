@@ -22,7 +22,12 @@ from kinemacolor.mirroring import upright
 from kinemacolor.plan import make_plan
 from kinemacolor.weights import released
 
-ENDINGS: dict[str, dict[str, Any]] = {"": {}, "-alone": {"propagate": False}, "-memory": {"color_memory": True}}
+ENDINGS: dict[str, dict[str, Any]] = {
+    "": {},
+    "-alone": {"propagate": False},
+    "-chained": {"shortcuts": False},
+    "-memory": {"color_memory": True},
+}
 """Endings of the name of an engine without weights, and what they switch."""
 TRAINED = ("onnx", "torch")
 """Engines that need weights."""
@@ -30,7 +35,7 @@ BLOCKS = range(1, 7)
 """Block sizes of the paper's Table 3."""
 TABLE_2 = ("no-transformer", "no-double-head", "no-linkage", "full")
 """Rows of the paper's Table 2; the first is without the linkage subnet, too, which needs the Transformer branch."""
-_OPTIONS = re.compile(r"(?:\+(?:alone|memory|block[1-6]))*$")
+_OPTIONS = re.compile(r"(?:\+(?:alone|chained|memory|block[1-6]))*$")
 TRUTH = "truth"
 """The row of the truth itself."""
 TAKEN = frozenset({TRUTH, "input", "reference"})
@@ -45,7 +50,8 @@ class Method:
         name: in tables.
         kind: ``baseline``, ``engine``, or ``external``.
         base: name of the baseline or engine.
-        options: of an engine: ``propagate``, ``color_memory``, ``block_size``, where they are not the default.
+        options: of an engine: ``propagate``, ``shortcuts``, ``color_memory``, ``block_size``, where they are not the
+            default.
         path: weights of a trained engine; folder of an external method.
     """
 
@@ -148,7 +154,7 @@ def trained(name: str, path: Path, words: Sequence[str] = (), kind: str | None =
     Args:
         name: in tables.
         path: a file of weights, or the folder of an exported network.
-        words: ``alone``, ``memory``, ``block1`` … ``block6``.
+        words: ``alone``, ``chained``, ``memory``, ``block1`` … ``block6``.
         kind: ``onnx`` or ``torch``; None for what the path is: a folder is exported.
 
     Raises:

@@ -56,6 +56,29 @@ def test_propagation_keeps_a_moving_picture_sharper_than_matching() -> None:
     assert error[True] < 0.6 * error[False]
 
 
+@pytest.mark.parametrize("name", ["lite", "matching"])
+def test_without_shortcuts_there_is_one_flow_a_frame(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    film, colours = scene(48, 64, 6)
+    seen: list[np.ndarray] = []
+    follow, quick = DisFlow.__call__, DisFlow.quick
+
+    def noted(self: DisFlow, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+        seen.append(target)
+        return follow(self, source, target)
+
+    def quickly(self: DisFlow, *arguments: np.ndarray) -> np.ndarray:
+        seen.append(arguments[1])
+        return quick(self, *arguments)
+
+    monkeypatch.setattr(DisFlow, "__call__", noted)
+    monkeypatch.setattr(DisFlow, "quick", quickly)
+    engine = open_engine(name, shortcuts=False, threads=1)
+    in_blocks(engine, film, engine.start([reference_of(film[0], colours[0])]), 3)
+    assert len(seen) == 6  # the first to the reference
+    for before, target in zip([film[0], *film[:-1]], seen, strict=True):
+        np.testing.assert_array_equal(target, before)
+
+
 def test_propagation_gives_no_colour_from_masked_areas() -> None:
     film, colours = scene(72, 96, 3)
     mask = np.ones((72, 96), np.bool_)

@@ -135,10 +135,10 @@ def test_trained_networks_are_named_with_their_weights_and_switches(tmp_path: Pa
     file.write_bytes(b"1")
     folder.mkdir()
     (folder / "encode.onnx").write_bytes(b"2")
-    one, two = parse_methods(f"torch:Lite 1={file}+memory+block3,onnx:x={folder}+alone")
+    one, two = parse_methods(f"torch:Lite 1={file}+memory+block3,onnx:x={folder}+chained")
     assert (one.name, one.base, one.path) == ("Lite 1", "torch", file)
     assert dict(one.options) == {"color_memory": True, "block_size": 3}
-    assert (two.base, two.path, dict(two.options)) == ("onnx", folder, {"propagate": False})
+    assert (two.base, two.path, dict(two.options)) == ("onnx", folder, {"shortcuts": False})
     before = two.identity(Clip("a", tmp_path))
     (folder / "encode.onnx").write_bytes(b"3")
     assert two.identity(Clip("a", tmp_path)) != before

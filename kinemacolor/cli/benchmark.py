@@ -22,9 +22,9 @@ EXAMPLES = """
     kinemacolor benchmark clips/ --protocol film --reference every:50 -o report/
 
 Methods: grey, reinhard, welsh, flow; lite, matching (also with -alone, -chained, -memory); torch:NAME=FILE and
-onnx:NAME=FOLDER (trained networks; with +alone, +chained, +memory, +block1 … +block6 behind); external:NAME=FOLDER (
-what another tool made: a film or a folder of frames for each clip). References: first, middle, last, mirrored, every:K, or a
-folder of stills. A run that was broken off goes on where it stopped.
+onnx:NAME=FOLDER (trained networks; with +alone, +chained, +memory, +block1 … +block6 behind); external:NAME=FOLDER
+(what another tool made: a film or a folder of frames for each clip). References: first, middle, last, mirrored,
+every:K, or a folder of stills. A run that was broken off goes on where it stopped.
 """
 
 

@@ -20,8 +20,10 @@ GAIN = 0.01
 """Least rise of the mean support (cosine) for which ``choose`` takes another offer."""
 MANY = 16
 """Offers above which ``choose`` looks only at those whose ``summary`` is nearest to a query's."""
-REACH = 15.0
-"""Frames after which carrying along the flow has lost 1 − 1/e of its worth."""
+REACH = 60.0
+"""Frames after which carrying along the flow has lost 1 − 1/e of its worth where nothing changes."""
+CHANGE = 0.3
+"""Sum of what neighbouring sampled frames lack in support of one another, after which it has lost as much."""
 ALONG = 64
 """Sampled frames of its shot, evenly spread over it, that each frame is compared with."""
 BESIDE = 4
@@ -171,17 +173,36 @@ def choose(queries: Sequence[Look], offers: Sequence[Look], most: int = 3, gain:
     return tuple(chosen)
 
 
-def carried(cosine: FloatArray, distance: float | Array, reach: float = REACH) -> FloatArray:
-    """Support inside a shot: the cosine S, and of what it lacks to 1 the share exp(−distance / reach), in [0, 1].
+def carried(cosine: FloatArray, away: float | Array) -> FloatArray:
+    """Support inside a shot: the cosine S, and of what it lacks to 1 the share exp(−away), in [0, 1].
 
     Args:
         cosine: best match of each cell.
-        distance: frames between the two, one for all or one for each.
-        reach: frames.
+        away: how far colours are carried between the two, ≥ 0, without a unit, one for all or one for each.
     """
     matched = np.maximum(cosine, np.float32(0))
-    worth: FloatArray = matched + (1 - matched) * np.exp(-np.asarray(distance, np.float32) / np.float32(reach))
+    worth: FloatArray = matched + (1 - matched) * np.exp(-np.asarray(away, np.float32))
     return worth
+
+
+def positions(looks: Sequence[Look], frames: Sequence[int], owners: Sequence[int]) -> Array:
+    """Where each frame of a shot lies on the way that colours are carried: by time, and by what changes.
+
+    Time alone would have a still camera's shot painted as often as a chase. What is new in a frame has no match in the
+    one before; where much is, flow has nothing to carry either.
+
+    Args:
+        looks, frames, owners: see ``Table``.
+
+    Returns:
+        (N,) float64; differences inside a shot are what ``carried`` calls away.
+    """
+    new = [0.0]
+    for number in range(1, len(looks)):
+        alone = owners[number] != owners[number - 1]
+        new.append(0.0 if alone else 1 - float(support(looks[number], [looks[number - 1]]).mean()))
+    along: Array = np.asarray(frames, np.float64) / REACH + np.cumsum(new) / CHANGE
+    return along
 
 
 class Table:
@@ -207,6 +228,7 @@ class Table:
     ) -> None:
         self.cells = len(looks[0].keys)
         self.owners = np.asarray(owners)
+        along = positions(looks, frames, owners)
         self.rows: list[dict[int, FloatArray]] = []
         self.queries: list[list[int]] = [[] for _ in looks]
         summaries = np.stack([look.summary for look in looks])
@@ -217,7 +239,7 @@ class Table:
             for offer, cosine in zip(offers, found, strict=True):
                 worth = np.maximum(cosine, np.float32(0))
                 if owners[offer] == owners[query]:
-                    worth = carried(cosine, abs(frames[offer] - frames[query]))
+                    worth = carried(cosine, abs(along[offer] - along[query]))
                 row[offer] = worth.astype(np.float16)
                 self.queries[offer].append(query)
             self.rows.append(row)

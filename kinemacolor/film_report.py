@@ -34,6 +34,8 @@ WORTH = 1.0
 """Least gain for which a frame is proposed: as much as one frame that goes from no confidence to full."""
 SHORTEST = 12
 """Frames of the shortest stretch that is called low."""
+REACH = 15.0
+"""Frames after which a painted frame's carried colours are taken to have lost 1 − 1/e of their worth."""
 THRESHOLD = 0.75
 """Mean similarity below which a frame counts as badly supported."""
 
@@ -66,7 +68,7 @@ def advise(confidence: FloatArray, shots: Sequence[Shot], most: int = ADVICE) ->
 
 def _painted(level: FloatArray, at: int) -> FloatArray:
     """Confidence of a shot's frames after frame ``at`` of it is painted."""
-    return carried(level, np.abs(np.arange(len(level)) - at))
+    return carried(level, np.abs(np.arange(len(level)) - at) / REACH)
 
 
 def _best(level: FloatArray, shot: Shot) -> tuple[int, float]:

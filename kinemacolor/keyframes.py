@@ -2,7 +2,7 @@
 
 A facility location over what the network sees (``coverage``), solved greedily and then mended by exchanges. A frame is
 supported by a painted one as far as their features match; inside a shot also because colours are carried along the
-flow, both ways in time, which is worth the more the nearer the painted frame is.
+flow, both ways in time, which is worth the more the nearer the painted frame is and the less changes on the way.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kinemacolor import coverage
-from kinemacolor.coverage import Look, Table, carried, choose, look, nearest, support
+from kinemacolor.coverage import Look, Table, carried, choose, look, nearest, positions, support
 from kinemacolor.engine import Bank, Memory, Step
 from kinemacolor.engine.matching import MatchingEngine
 from kinemacolor.frames import Array, BoolArray, FloatArray, Reference
@@ -156,7 +156,17 @@ def test_inside_a_shot_what_is_lacking_shrinks_with_nearness() -> None:
     cosine = np.array([-0.5, 0.0, 0.4, 1.0], np.float32)
     np.testing.assert_allclose(carried(cosine, 0), 1)
     lack = np.array([1.0, 1.0, 0.6, 0.0])
-    np.testing.assert_allclose(carried(cosine, 7, reach=11), 1 - lack * (1 - np.exp(-7 / 11)), rtol=1e-6)
+    np.testing.assert_allclose(carried(cosine, 7 / 11), 1 - lack * (1 - np.exp(-7 / 11)), rtol=1e-6)
+
+
+def test_the_way_is_as_long_as_time_and_what_changes_in_it() -> None:
+    """Unlike frames lie far apart, frames that are the same as far as time; a cut is no change."""
+    one, other, third = random_looks(3)
+    along = positions([one, one, other, other, third, one], [0, 4, 8, 20, 24, 28], [0, 0, 0, 0, 1, 1])
+    steps = np.diff(along) - np.diff([0, 4, 8, 20, 24, 28]) / coverage.REACH
+    new = [1 - float(support(*pair).mean()) for pair in ((other, [one]), (one, [third]))]
+    assert min(new) > 0.1
+    np.testing.assert_allclose(steps * coverage.CHANGE, [0, new[0], 0, 0, new[1]], atol=1e-6)
 
 
 # --- choosing --------------------
@@ -237,12 +247,13 @@ def test_the_table_holds_supports_and_what_is_carried_in_a_shot() -> None:
     seen: list[tuple[int, int | None]] = []
     table = Table(looks, frames, owners, lambda done, total: seen.append((done, total)))
     assert seen == [(k + 1, 7) for k in range(7)]
+    along = positions(looks, frames, owners)
     for query in range(7):
         assert sorted(table.rows[query]) == list(range(7))
         for offer, worth in table.rows[query].items():
             cosine = np.maximum(support(looks[query], [looks[offer]])[0], 0)
             if owners[query] == owners[offer]:
-                lack = 1 - np.exp(-abs(frames[query] - frames[offer]) / coverage.REACH)
+                lack = 1 - np.exp(-abs(along[query] - along[offer]))
                 cosine = 1 - (1 - cosine) * lack
             np.testing.assert_allclose(worth, cosine, atol=1e-3)
             assert query in table.queries[offer]

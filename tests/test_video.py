@@ -662,6 +662,33 @@ def test_corruption_in_the_middle_is_skipped_and_told(tmp_path: Path) -> None:
     assert 30 <= same < 40  # what the hit frame was a reference of is wrong up to the next keyframe
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("film.mkv", "libx264", {"g": "10", "bf": "3"}),
+        ("film.avi", "mpeg4", {"g": "10", "bf": "2"}),
+        ("film.mkv", "ffv1", {"g": "1", "level": "3", "slicecrc": "1", "slices": "4"}),
+    ],
+)
+def test_damage_is_mended_in_one_way(tmp_path: Path, name: str, codec: str, options: dict[str, str]) -> None:
+    """What is resumed must go on in the very frames that were seen before."""
+    film = tmp_path / name
+    make_film(film, Film(160, 120, 40, codec=codec, options=options))
+    whole = film.read_bytes()
+    told = []
+    for number in range(8):
+        data, place = bytearray(whole), int(len(whole) * (0.3 + 0.05 * number))
+        data[place : place + 200] = np.random.default_rng(number).bytes(200)
+        film.write_bytes(data)
+        passes = set()
+        for _ in range(6):
+            reader = VideoReader(film)
+            passes.add((*(frame.luma.tobytes() for frame in reader.frames()), reader.damage))
+        assert len(passes) == 1
+        told.append(reader.damage is not None)
+    assert any(told)
+
+
 # --- bad destinations --------------------
 
 

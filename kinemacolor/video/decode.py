@@ -67,11 +67,6 @@ class Damage:
             self.first = f"near frame {max(self.index, 0)} ({float(self.time):.3f} s)"
 
     @property
-    def any(self) -> bool:
-        """Whether decoding met with damage (that a second look at the end might get more frames from)."""
-        return bool(self.undecodable or self.concealed or self.broke_off)
-
-    @property
     def hurt(self) -> bool:
         """Whether frames are missing, damaged, or not at their own times."""
         return bool(self.undecodable or self.concealed or self.disordered)
@@ -137,38 +132,23 @@ def film_pictures(path: Path, notes: Damage, start: int | None = None) -> Genera
 
     With ``start``, only pictures at or after that time; it must be a keyframe's.
     """
-    last: int | None = None
     with open_film(path) as container:
         stream = video_stream(path, container)
         if start is not None:
             # These are searched by decoding times, which lie before the pictures' own.
             early = container.format.name.startswith("mpeg")
             container.seek(start - (round(_REORDERING / (stream.time_base or 1)) if early else 0), stream=stream)
-        for picture in _decoded(container, stream, notes, "AUTO"):
-            if picture.pts is not None:
-                last = picture.pts
+        for picture in _decoded(container, stream, notes):
             if start is None or (picture.pts is not None and picture.pts >= start):
                 yield picture
-    if notes.any and last is not None:
-        yield from _rest(path, last)
 
 
-def _rest(path: Path, last: int) -> Iterator[av.VideoFrame]:
-    """Pictures after time ``last`` that a decoder working on several frames at once drops when it meets damage."""
-    with open_film(path) as container:
-        stream = video_stream(path, container)
-        try:
-            container.seek(last, stream=stream)
-        except av.FFmpegError:
-            return
-        for picture in _decoded(container, stream, Damage(), "SLICE"):
-            if picture.pts is not None and picture.pts > last:
-                last = picture.pts
-                yield picture
-
-
-def _decoded(container: InputContainer, stream: VideoStream, notes: Damage, threads: str) -> Iterator[av.VideoFrame]:
-    stream.codec_context.thread_type = threads
+def _decoded(container: InputContainer, stream: VideoStream, notes: Damage) -> Iterator[av.VideoFrame]:
+    # Decoders that work on several frames at once mend damage now so, now otherwise, and drop frames behind it. That of
+    # H.264 neither mends it nor tells of it when it works on several slices at once.
+    stream.codec_context.thread_type = "SLICE"
+    if stream.codec_context.name == "h264":
+        stream.codec_context.thread_count = 1
     reached = Fraction(0)
     suspect = False
     packets = container.demux()

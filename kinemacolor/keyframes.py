@@ -16,7 +16,7 @@ import numpy as np
 from kinemacolor.coverage import Look, Table
 from kinemacolor.frames import FloatArray, Shot
 
-THRESHOLD = 0.65
+THRESHOLD = 0.55
 """Support that every frame shall have where neither a threshold nor a budget is given."""
 ROUNDS = 4
 """Times that every pick may be exchanged."""

@@ -57,7 +57,7 @@ def keyframes(
     budget: Annotated[int | None, typer.Option(help="Paint at most so many frames.", show_default=False)] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(help="Support in 0 to 1 that every frame shall have.", show_default="0.65, or none with --budget"),
+        typer.Option(help="Support in 0 to 1 that every frame shall have.", show_default="0.55, or none with --budget"),
     ] = None,
     shots: Annotated[str | None, typer.Option(help="List of shots.", show_default="found in the film")] = None,
     engine: Annotated[str, typer.Option(help="Engine whose eyes are used; see `kinemacolor info`.")] = "matching",
@@ -119,7 +119,7 @@ def check_numbers(budget: int | None, threshold: float | None, every: int | None
     if budget is not None and budget < 1:
         raise UsageError("--budget", f"{budget} is not a number of frames", "give at least 1")
     if threshold is not None and not 0 < threshold <= 1:
-        raise UsageError("--threshold", f"{threshold} is not a support", "give more than 0 and at most 1, such as 0.65")
+        raise UsageError("--threshold", f"{threshold} is not a support", "give more than 0 and at most 1, such as 0.55")
     if every is not None and every < 1:
         raise UsageError("--every", f"{every} is not a step in frames", "give at least 1")
     if size is not None and not 32 <= size <= 2160:

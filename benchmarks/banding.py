@@ -1,9 +1,9 @@
-"""Banding of chroma at 8 and 10 bits: a film of one soft gradient, coloured softly, through the whole pipeline.
+"""Banding of chroma at 8 and 10 bits: a film of one soft gradient, colored softly, through the whole pipeline.
 
     python benchmarks/banding.py [--width N] [--codec ffv1]
 
-Told of the middle row of U and V as decoded from the coloured film: distinct codes, the largest step between
-neighbours in 8-bit codes, and the widest band of one code in chroma samples.
+Told of the middle row of U and V as decoded from the colored film: distinct codes, the largest step between
+neighbors in 8-bit codes, and the widest band of one code in chroma samples.
 """
 
 from __future__ import annotations
@@ -20,32 +20,33 @@ import av
 import cv2
 import numpy as np
 
-from kinemacolor.engine import Bank, Memory, Step
-from kinemacolor.engine.protocol import cells
-from kinemacolor.frames import Array, FloatArray, Reference
-from kinemacolor.pipeline import colorize
-from kinemacolor.video import VideoReader
+from kinemacolor.core.types import Array, FloatArray, Reference
+from kinemacolor.engine.protocol import EngineState, ReferenceBank, StepResult, cells
+from kinemacolor.pipeline.film import colorize
+from kinemacolor.video.reader import VideoReader
 
 
 class Gradient:
-    """An engine whose colours go softly from the left to the right."""
+    """An engine whose colors go softly from the left to the right."""
 
     name, block_size = "gradient", 1
 
-    def start(self, references: Sequence[Reference]) -> Bank:
-        return Bank(np.zeros((1, 1), np.float32), np.zeros((1, 2), np.float32), np.ones(1, np.bool_), tuple(references))
+    def start(self, references: Sequence[Reference]) -> ReferenceBank:
+        return ReferenceBank(
+            np.zeros((1, 1), np.float32), np.zeros((1, 2), np.float32), np.ones(1, np.bool_), tuple(references)
+        )
 
-    def step(self, luma_block: FloatArray, bank: Bank, memory: Memory | None = None) -> Step:
+    def step(self, luma_block: FloatArray, bank: ReferenceBank, memory: EngineState | None = None) -> StepResult:
         count, height, width = luma_block.shape
         across = np.linspace(0, 1, width, dtype=np.float32)
         ab = np.stack([5 + 25 * across, 20 - 30 * across], axis=1)
-        colours = np.broadcast_to(ab, (count, height, width, 2)).copy()
+        colors = np.broadcast_to(ab, (count, height, width, 2)).copy()
         keys = np.zeros((count, *cells(height, width), 1), np.float32)
-        return Step(colours, np.ones((count, height, width), np.float32), keys, memory or Memory())
+        return StepResult(colors, np.ones((count, height, width), np.float32), keys, memory or EngineState())
 
 
 def gradient_film(path: Path, depth: int, size: tuple[int, int]) -> None:
-    """Two grey frames, black level to white level 30 % to 60 %, lossless."""
+    """Two gray frames, black level to white level 30 % to 60 %, lossless."""
     height, width = size
     ramp = np.linspace(0.3, 0.6, width) * (219 << (depth - 8)) + (16 << (depth - 8))
     plane: Any = np.tile(np.rint(ramp), (height, 1)).astype(np.uint8 if depth == 8 else np.uint16)
@@ -79,10 +80,10 @@ def main() -> None:
         still = np.full((108, 192, 3), (40, 90, 160), np.uint8)
         cv2.imwrite(str(folder / "still.png"), still)
         for depth in (8, 10):
-            film, coloured = (folder / f"{part}{depth}.mkv" for part in ("film", "coloured"))
+            film, colored = (folder / f"{part}{depth}.mkv" for part in ("film", "colored"))
             gradient_film(film, depth, size)
-            colorize(film, folder / "still.png", coloured, engine=Gradient(), codec=options.codec, shots="none")
-            for plane, codes in zip("UV", chroma(coloured)[1], strict=True):
+            colorize(film, folder / "still.png", colored, engine=Gradient(), codec=options.codec, shots="none")
+            for plane, codes in zip("UV", chroma(colored)[1], strict=True):
                 row = codes[codes.shape[0] // 2].astype(int)
                 widest = max(len(list(run)) for _, run in groupby(row))
                 step = int(np.abs(np.diff(row)).max()) / (1 << (depth - 8))

@@ -3,10 +3,10 @@
     python benchmarks/keyframes.py CLIPS [--only NAME,NAME] [--references 2,3] [--frames 120] [--longer-than 60]
     python benchmarks/keyframes.py FILM --step 4
 
-CLIPS is a folder of colour clips, each taken for one shot; FILM a colour film with cuts, of which every fourth frame is
-used. Frames of the truth stand for painted ones and colour as ``colorize`` lets them: backwards and forwards in their
-shot, blended between two; a shot without a reference from those that ``coverage.choose`` gives it. Figures are PSNR in
-dB, mean over frames (each at most 50), then over clips. "from first" is frames 0, T/k, 2T/k …; "centred" the middles of
+CLIPS is a folder of color clips, each taken for one shot; FILM a color film with cuts, of which every fourth frame is
+used. Frames of the truth stand for painted ones and color as ``colorize`` lets them: backward and forward in their
+shot, blended between two; a shot without a reference from those that ``coverage.choose_references`` gives it. Figures are PSNR in
+dB, mean over frames (each at most 50), then over clips. "from first" is frames 0, T/k, 2T/k …; "centered" the middles of
 k equal parts; "ends" spans first to last.
 """
 
@@ -19,34 +19,35 @@ from pathlib import Path
 
 import numpy as np
 
-from kinemacolor.color import rgb_to_lab
-from kinemacolor.colouring import Colours, Passes, colour_segment
-from kinemacolor.coverage import Look, choose, look
-from kinemacolor.engine import Engine, open_engine
+from kinemacolor.core.color import rgb_to_lab
+from kinemacolor.core.types import FloatArray, Reference, Shot
+from kinemacolor.engine.features import FrameFeatures, choose_references, extract_features
+from kinemacolor.engine.protocol import Engine
+from kinemacolor.engine.registry import open_engine
 from kinemacolor.evaluation.clips import Clip, Truth, find_clips, load_clip
 from kinemacolor.evaluation.metrics import psnr
 from kinemacolor.evaluation.protocol import Protocol
-from kinemacolor.frames import FloatArray, Reference, Shot
-from kinemacolor.keyframes import propose
-from kinemacolor.plan import Segment, make_plan
-from kinemacolor.shots import find_shots
+from kinemacolor.keyframes.search import propose
+from kinemacolor.pipeline.bidirectional import FrameColors, PassStates, color_segment
+from kinemacolor.pipeline.segment_plan import Segment, plan_segments
+from kinemacolor.shots.detection import find_shots
 
 BEST = 50.0
-"""PSNR above which colours count as right, dB: frames that are references themselves must not decide the mean."""
+"""PSNR above which colors count as right, dB: frames that are references themselves must not decide the mean."""
 
 
 class Harness:
-    """A clip that is coloured from some of its own frames, as ``colorize`` does with stills bound to frames."""
+    """A clip that is colored from some of its own frames, as ``colorize`` does with stills bound to frames."""
 
     def __init__(self, truth: Truth, engine: Engine, shots: Sequence[Shot]) -> None:
         self.truth, self.engine, self.shots = truth, engine, shots
-        self._looks: dict[int, Look] = {}
+        self._looks: dict[int, FrameFeatures] = {}
         self._scores: dict[tuple[object, ...], FloatArray] = {}
 
-    def look(self, index: int) -> Look:
+    def extract_features(self, index: int) -> FrameFeatures:
         """Of a frame."""
         if index not in self._looks:
-            self._looks[index] = look(self.engine, self.truth.lightness[index])
+            self._looks[index] = extract_features(self.engine, self.truth.lightness[index])
         return self._looks[index]
 
     def score(self, picks: Sequence[int]) -> float:
@@ -54,26 +55,26 @@ class Harness:
         picks = sorted(picks)
         chosen = [() if any(pick in shot for pick in picks) else self._chosen(shot, picks) for shot in self.shots]
         bound = {pick: number for number, pick in enumerate(picks)}
-        plan = make_plan(self.shots, bound, chosen, longest=len(self.truth))
-        return float(np.concatenate([self._coloured(segment, picks) for segment in plan.segments]).mean())
+        plan = plan_segments(self.shots, bound, chosen, max_segment_frames=len(self.truth))
+        return float(np.concatenate([self._colored(segment, picks) for segment in plan.segments]).mean())
 
     def _chosen(self, shot: Shot, picks: Sequence[int]) -> Sequence[int]:
         """Numbers of the references that a shot without any is given."""
         assert shot.stop
         frames = range(shot.start, shot.stop)
         queries = [self.look(index) for index in frames[:: max(1, len(frames) // 4)]]
-        return choose(queries, [self.look(pick) for pick in picks])
+        return choose_references(queries, [self.look(pick) for pick in picks])
 
-    def _coloured(self, segment: Segment, picks: Sequence[int]) -> FloatArray:
+    def _colored(self, segment: Segment, picks: Sequence[int]) -> FloatArray:
         """PSNR of each frame of a segment."""
-        sources = tuple(picks[number] for number in segment.stills)
+        sources = tuple(picks[number] for number in segment.reference_ids)
         key = (sources, segment.start, segment.stop, segment.forward, segment.backward)
         if key not in self._scores:
             lightness = self.truth.lightness
-            passes = Passes(anchor=lightness[segment.stop] if segment.anchored else None)
+            passes = PassStates(anchor=lightness[segment.stop] if segment.anchored else None)
             bank = self.engine.start([self._reference(index) for index in sources])
-            frames = colour_segment(self.engine, bank, lightness[segment.start : segment.stop], segment, passes)
-            film = [self.truth.coloured(one.index, one.ab) for one in frames if isinstance(one, Colours)]
+            frames = color_segment(self.engine, bank, lightness[segment.start : segment.stop], segment, passes)
+            film = [self.truth.colored(one.index, one.ab) for one in frames if isinstance(one, FrameColors)]
             self._scores[key] = np.minimum(psnr(np.stack(film), self.truth.rgb[segment.start : segment.stop]), BEST)
         return self._scores[key]
 
@@ -99,7 +100,7 @@ def spaced(length: int, count: int) -> dict[str, list[int]]:
     ends = np.linspace(0, length - 1, count) if count > 1 else np.zeros(1)
     return {
         "from first": [length * k // count for k in range(count)],
-        "centred": [length * (2 * k + 1) // (2 * count) for k in range(count)],
+        "centered": [length * (2 * k + 1) // (2 * count) for k in range(count)],
         "ends": [int(k) for k in ends.round()],
     }
 
@@ -111,7 +112,7 @@ def row(*cells: object) -> None:
 def compare_clips(clips: Sequence[Clip], protocol: Protocol, engine: Engine, options: argparse.Namespace) -> None:
     """A row a clip and a number of references, and the means."""
     counts = [int(part) for part in options.references.split(",")]
-    names = ["from first", "centred", "ends", "proposed"]
+    names = ["from first", "centered", "ends", "proposed"]
     means: dict[int, list[list[float]]] = {count: [] for count in counts}
     row("clip", "frames", "references", *names, "frames proposed", "seconds")
     row("---", "---:", "---:", *["---:"] * len(names), "---", "---:")
@@ -139,7 +140,7 @@ def compare_film(path: Path, protocol: Protocol, engine: Engine, options: argpar
     shots = find_shots([(light / np.float32(100)) for light in truth.lightness])
     harness = Harness(truth, engine, shots)
     print(f"\n{path.name}: {len(truth)} frames (every {options.step}th), {len(shots)} shots\n")
-    row("references", "first of shot", "middle of shot", "from first", "centred", "proposed", "shots with one")
+    row("references", "first of shot", "middle of shot", "from first", "centered", "proposed", "shots with one")
     row(*["---:"] * 7)
     for count in (len(shots), len(shots) // 2):
         every_shot = count == len(shots)
@@ -149,7 +150,7 @@ def compare_film(path: Path, protocol: Protocol, engine: Engine, options: argpar
         even = spaced(len(truth), count)
         picks = proposed(harness, count, options.every)
         own = sum(any(pick in shot for pick in picks) for shot in shots)
-        row(count, first, middle, *(harness.score(even[name]) for name in ("from first", "centred")),
+        row(count, first, middle, *(harness.score(even[name]) for name in ("from first", "centered")),
             harness.score(picks), own)  # fmt: skip
 
 

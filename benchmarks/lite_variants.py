@@ -21,9 +21,9 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from steps import median, step_seconds, yardstick
 
-from kinemacolor.engine.onnx import OnnxRunner
-from kinemacolor.engine.runtime import session_options
-from kinemacolor.export_network import graphs
+from kinemacolor.engine.onnx_runner import OnnxRunner
+from kinemacolor.engine.onnx_session import session_options
+from kinemacolor.export.network_graph import graphs
 from kinemacolor.model.config import load_config
 from kinemacolor.model.cost import cost
 from kinemacolor.model.folding import folded
@@ -37,8 +37,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "one head": ("lite", {"augmented_head": False}),
     "heads of 32 channels": ("lite", {"key_channels": 32}),
     "finest level of 24 channels": ("lite", {"encoder_channels": (24, 24, 48)}),
-    "InstanceNorm": ("lite", {"normalisation": "instance"}),
-    "GroupNorm": ("lite", {"normalisation": "group"}),
+    "InstanceNorm": ("lite", {"normalization": "instance"}),
+    "GroupNorm": ("lite", {"normalization": "group"}),
     "`lite-full`": ("lite-full", {}),
     "`lite-full` without Transformer and linkage": ("lite-full", {"transformer": False, "linkage": False}),
     "`lite-full`, tokens at /8": ("lite-full", {"token_stride": 8}),

@@ -4,7 +4,7 @@
 
 The films are played one after the other, over and over, black and white, with sound; each is a shot or more, and each
 lends its first frame, tinted, as a still. The command runs on a terminal of its own, whose progress line is read every
-second beside the process's resident memory. Memory must be flat: its mean over the last tenth of the colouring no more
+second beside the process's resident memory. Memory must be flat: its mean over the last tenth of the coloring no more
 than 1.05 times that over the second tenth; else exit status 1.
 """
 
@@ -28,15 +28,15 @@ import cv2
 import numpy as np
 from films import write
 
-from kinemacolor.frames import Array
+from kinemacolor.core.types import Array
 
 LIMIT = 1.05
 MINUTE = 60.0
-PROGRESS = re.compile(r"colouring.*?(\d+)/(\d+).*?(\d+):(\d\d):(\d\d)")
+PROGRESS = re.compile(r"coloring.*?(\d+)/(\d+).*?(\d+):(\d\d):(\d\d)")
 
 
 class Look(NamedTuple):
-    """At a time since colouring began, s: frames done, resident memory (MiB), time left as the command says it (s)."""
+    """At a time since coloring began, s: frames done, resident memory (MiB), time left as the command says it (s)."""
 
     time: float
     done: int
@@ -45,7 +45,7 @@ class Look(NamedTuple):
 
 
 def pictures(films: list[Path], size: tuple[int, int]) -> list[list[Array]]:
-    """Grey frames of each film."""
+    """Gray frames of each film."""
     found = []
     for film in films:
         with av.open(str(film)) as container:
@@ -54,11 +54,11 @@ def pictures(films: list[Path], size: tuple[int, int]) -> list[list[Array]]:
     return found
 
 
-def tinted(grey: Array, angle: float) -> Array:
-    """B'G'R' of a grey picture, as bright, its colours changing from left to right."""
-    hue = angle + np.linspace(0, 2, grey.shape[1])
-    lab = np.empty((*grey.shape, 3), np.uint8)
-    lab[..., 0], lab[..., 1], lab[..., 2] = grey, 128 + 25 * np.cos(hue), 128 + 25 * np.sin(hue)
+def tinted(gray: Array, angle: float) -> Array:
+    """B'G'R' of a gray picture, as bright, its colors changing from left to right."""
+    hue = angle + np.linspace(0, 2, gray.shape[1])
+    lab = np.empty((*gray.shape, 3), np.uint8)
+    lab[..., 0], lab[..., 1], lab[..., 2] = gray, 128 + 25 * np.cos(hue), 128 + 25 * np.sin(hue)
     made: Array = cv2.cvtColor(lab, cv2.COLOR_Lab2BGR)
     return made
 
@@ -149,7 +149,7 @@ def main() -> int:
         for number, shot in enumerate(shots):
             stills += ["--reference", str(folder / f"still_{number:02d}.png")]
             cv2.imwrite(stills[-1], tinted(shot[0], number))
-        film, output = folder / "film.mp4", folder / "coloured.mp4"
+        film, output = folder / "film.mp4", folder / "colored.mp4"
         played = cycle(frame for shot in shots for frame in shot)
         write(film, islice(played, options.frames), (width, height), preset="veryfast", crf=20)
         command = [sys.executable, "-m", "kinemacolor", "colorize", str(film), *stills, "--output", str(output)]

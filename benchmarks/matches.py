@@ -2,7 +2,7 @@
 
     python benchmarks/matches.py CACHE run/network.safetensors [more.safetensors …] --clips mdn_flower,flutter_butterfly
 
-Of each clip frames 4, 14, 29 and 45 are coloured from frame 0 by equations 1 to 3 alone. What is printed is
+Of each clip frames 4, 14, 29 and 45 are colored from frame 0 by equations 1 to 3 alone. What is printed is
 −10 log₁₀ of the mean squared error of a*, b* (Lab units), the mean over clips: 1 is 1 dB, larger is better.
 """
 
@@ -17,15 +17,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kinemacolor.color import rgb_to_lab
-from kinemacolor.model.bank import cell_colours, entries
+from kinemacolor.core.color import rgb_to_lab
+from kinemacolor.model.bank import cell_colors, entries
 from kinemacolor.model.checkpoint import load_network
 from kinemacolor.model.config import KEY_STRIDE
-from kinemacolor.model.correspondence import centred_unit, match
+from kinemacolor.model.correspondence import centered_unit, match
 from kinemacolor.model.network import Network
-from kinemacolor.training.basis import centred_taps
-from kinemacolor.training.cache import open_cache
-from kinemacolor.training.trial import HeldOut, held_out
+from kinemacolor.training.data.cache import open_cache
+from kinemacolor.training.validation.key_init import centered_taps
+from kinemacolor.training.validation.validation import HeldOut, held_out
 
 DISTANCES = (4, 14, 29, 45)
 UNTRAINED_TAU = 0.03
@@ -34,11 +34,11 @@ UNTRAINED_TAU = 0.03
 def keys(network: Network, luminance: Tensor) -> dict[str, tuple[Tensor, float]]:
     """Keys (n, positions, C) of single pictures (n, 1, H', W') in different ways, and the temperature of each."""
     heads, tau = network.config.heads, network.config.tau
-    plain = centred_taps(network, luminance).flatten(2).transpose(1, 2)
+    plain = centered_taps(network, luminance).flatten(2).transpose(1, 2)
     alone = luminance.unsqueeze(1)  # each picture a block of its own
     own = network.represent(network.encode(alone), network.inside(alone)).keys
     parts = [entries(part) for part in own.chunk(heads, dim=2)]
-    found = {"taps": (centred_unit(plain, torch.ones(plain.shape[:2])), UNTRAINED_TAU)}
+    found = {"taps": (centered_unit(plain, torch.ones(plain.shape[:2])), UNTRAINED_TAU)}
     found |= {f"head {k + 1}": (part, tau) for k, part in enumerate(parts)}
     return found | {"heads as one": (torch.cat(parts, dim=2) / heads**0.5, tau)}
 
@@ -51,11 +51,11 @@ def errors(network: Network, clip: HeldOut) -> Iterator[tuple[str, int, float]]:
     height, width = ab.shape[2:]
     luminance = network.pad(torch.from_numpy(clip.lightness[indices] / 50 - 1)[:, None, None])[:, 0]
     still = network.pad(ab[:1, None])[:, 0]
-    colours, _ = cell_colours(still, torch.ones_like(still[:, :1]), KEY_STRIDE)
-    grid = colours.shape[2:]
+    colors, _ = cell_colors(still, torch.ones_like(still[:, :1]), KEY_STRIDE)
+    grid = colors.shape[2:]
     for way, (known, tau) in keys(network, luminance).items():
         for number, index in enumerate(indices[1:], start=1):
-            warped, _ = match(known[number : number + 1], known[0], entries(colours[None])[0], None, tau)
+            warped, _ = match(known[number : number + 1], known[0], entries(colors[None])[0], None, tau)
             maps = warped.transpose(1, 2).unflatten(2, grid)
             large = functional.interpolate(maps, scale_factor=float(KEY_STRIDE), mode="bilinear", align_corners=False)
             error = (large[0, :, :height, :width] - ab[number]).square().sum(dim=0).mean()

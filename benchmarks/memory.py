@@ -1,8 +1,8 @@
-"""Peak memory of colouring a film, and one of ten times its length: they must not differ by more than 5 %.
+"""Peak memory of coloring a film, and one of ten times its length: they must not differ by more than 5 %.
 
     python benchmarks/memory.py [--frames N] [--film WxH] [--size SHORT_SIDE]
 
-Each film is coloured in a process of its own. Exit status 1 where the longer film takes more than 1.05 times as much.
+Each film is colored in a process of its own. Exit status 1 where the longer film takes more than 1.05 times as much.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A network from random heads on the frames of one clip: does it learn at all, in torch and exported?
 
-Trains on blocks of the clip's first frames, the first of which is the reference, with L1 on the colours given and on
+Trains on blocks of the clip's first frames, the first of which is the reference, with L1 on the colors given and on
 those warped by each head. Nothing is carried along the flow: what is measured is what matching and the colorization
 subnet can fit. PSNR is that of the engines over the same frames, the reference left out.
 
@@ -18,19 +18,19 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from kinemacolor.color import lab_to_rgb, rgb_to_lab
+from kinemacolor.core.color import lab_to_rgb, rgb_to_lab
+from kinemacolor.core.types import Array, Reference
 from kinemacolor.engine.network import NetworkEngine, Runner
-from kinemacolor.engine.onnx import OnnxRunner
-from kinemacolor.engine.torch import TorchRunner
+from kinemacolor.engine.onnx_runner import OnnxRunner
+from kinemacolor.engine.torch_runner import TorchRunner
 from kinemacolor.evaluation.measure import rgb_frames
 from kinemacolor.evaluation.metrics import psnr
-from kinemacolor.export_network import export_network
-from kinemacolor.frames import Array, Reference
+from kinemacolor.export.network_graph import export_network
+from kinemacolor.filters.chroma_upsample import resize
 from kinemacolor.model.config import load_config
 from kinemacolor.model.network import Network
-from kinemacolor.references import network_size
-from kinemacolor.upsample import resize
-from kinemacolor.video import VideoReader
+from kinemacolor.references.image import network_size
+from kinemacolor.video.reader import VideoReader
 
 
 def load(path: Path, count: int, side: int) -> Array:
@@ -51,14 +51,14 @@ def codes(rgb: Array) -> Array:
 
 def measured(runner: Runner, film: Array, lab: Array) -> float:
     """Mean PSNR of the engine over the film, dB."""
-    engine = NetworkEngine(runner, propagate=False)
+    engine = NetworkEngine(runner, propagation="off")
     lightness = np.ascontiguousarray(np.clip(lab[..., 0], 0, 100))
     still = Reference(lightness[0], np.ascontiguousarray(lab[0, ..., 1:]), np.ones(lightness[0].shape, np.bool_))
     bank, memory, result = engine.start([still]), None, []
     for first in range(0, len(film), engine.block_size):
         block = lightness[first : first + engine.block_size]
         step = engine.step(block, bank, memory)
-        memory = step.memory
+        memory = step.state
         result.append(codes(lab_to_rgb(np.concatenate([block[..., None], step.ab], axis=3))))
     return float(psnr(np.concatenate(result)[1:], film[1:]).mean())
 
@@ -77,9 +77,9 @@ def main() -> None:
     network = Network(load_config(options.config)).to(memory_format=torch.channels_last)
     tensor = torch.from_numpy(np.moveaxis(lab, 3, 1)).float()[None]
     luminance, truth = tensor[:, :, :1] / 50 - 1, tensor[:, :, 1:]
-    optimiser = torch.optim.AdamW(network.parameters(), 5e-4, betas=(0.9, 0.99))
-    grey = psnr(codes(lab_to_rgb(lab * np.array([1, 0, 0], np.float32)))[1:], film[1:]).mean()
-    print(f"{options.clip.name}, {len(film)} frames of {film.shape[2]}×{film.shape[1]}: grey {grey:.2f} dB")
+    optimizer = torch.optim.AdamW(network.parameters(), 5e-4, betas=(0.9, 0.99))
+    gray = psnr(codes(lab_to_rgb(lab * np.array([1, 0, 0], np.float32)))[1:], film[1:]).mean()
+    print(f"{options.clip.name}, {len(film)} frames of {film.shape[2]}×{film.shape[1]}: gray {gray:.2f} dB")
     print("| minutes | steps | loss | PSNR in torch |\n|--:|--:|--:|--:|")
     print(f"| 0 | 0 | – | {measured(TorchRunner(network, device='cpu'), film, lab):.2f} |", flush=True)
     noise, begin, step, spent, shown = np.random.default_rng(0), time.perf_counter(), 0, 0.0, 1
@@ -88,22 +88,22 @@ def main() -> None:
         start = int(noise.integers(1, len(film) - size + 1))
         frames = slice(start, start + size)
         network.train()
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = 5e-4 * (1 - spent / 60 / options.minutes) + 1e-5
         bank = network.start(luminance[:, :1], truth[:, :1])
         block = luminance[:, frames]
         padded = network.pad(block)
         found = network.represent(network.encode(padded), network.inside(block))
-        colours, _ = network.colorize(padded, found, bank)
+        colors, _ = network.colorize(padded, found, bank)
         goal = network.pad(truth[:, frames])
-        loss = functional.l1_loss(colours.ab, goal)
-        if colours.candidates is not None:
-            warped = colours.candidates[:, :, : network.config.heads]
+        loss = functional.l1_loss(colors.ab, goal)
+        if colors.candidates is not None:
+            warped = colors.candidates[:, :, : network.config.heads]
             loss = loss + 0.5 * (warped - goal.unsqueeze(2)).abs().mean()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
+        optimizer.step()
         step, spent = step + 1, time.perf_counter() - begin
         if spent > 60 * shown or spent > 60 * options.minutes:
             value = measured(TorchRunner(network, device="cpu"), film, lab)

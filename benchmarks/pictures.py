@@ -1,8 +1,8 @@
-"""Frames as an engine colours them, beside the still and the truth: to look at.
+"""Frames as an engine colors them, beside the still and the truth: to look at.
 
     python benchmarks/pictures.py CLIP[:FRAME[:STILL]] … --output SHEET.jpg [--engine lite] [--caption TEXT …]
 
-A row a CLIP: the still (frame STILL, 0 by default), the frame in grey, as coloured from the still on, and in truth.
+A row a CLIP: the still (frame STILL, 0 by default), the frame in gray, as colored from the still on, and in truth.
 Without FRAME the one with the largest error among the first 60 is taken, and told.
 """
 
@@ -13,18 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
-from kinemacolor.color import rgb_to_lab
-from kinemacolor.engine import open_engine
+from kinemacolor.core.color import rgb_to_lab
+from kinemacolor.core.types import Array, Reference
+from kinemacolor.engine.registry import open_engine
 from kinemacolor.evaluation.clips import Clip, Truth, load_clip
 from kinemacolor.evaluation.metrics import psnr
 from kinemacolor.evaluation.protocol import load_protocol
-from kinemacolor.frames import Array, Reference
-from kinemacolor.sheets import sheet, write_sheet
+from kinemacolor.report.contact_sheet import contact_sheet, write_contact_sheet
 
 LOOKED_AT = 60
 
 
-def coloured(engine_name: str, truth: Truth, first: int, stop: int) -> dict[int, Array]:
+def colored(engine_name: str, truth: Truth, first: int, stop: int) -> dict[int, Array]:
     """R'G'B' of frames, from the still on."""
     engine = open_engine(engine_name)
     lab = rgb_to_lab(truth.rgb[first].astype(np.float32) / 255)
@@ -33,8 +33,8 @@ def coloured(engine_name: str, truth: Truth, first: int, stop: int) -> dict[int,
     for start in range(first, stop, engine.block_size):
         frames = range(start, min(start + engine.block_size, stop))
         step = engine.step(np.ascontiguousarray(truth.lightness[frames.start : frames.stop]), bank, memory)
-        memory = step.memory
-        made.update((index, truth.coloured(index, ab)) for index, ab in zip(frames, step.ab, strict=True))
+        memory = step.state
+        made.update((index, truth.colored(index, ab)) for index, ab in zip(frames, step.ab, strict=True))
     return made
 
 
@@ -54,18 +54,18 @@ def main() -> None:
         first = int(places[1]) if len(places) > 1 else 0
         stop = (first + LOOKED_AT) if asked is None else asked + 1
         truth = load_clip(Clip(path.stem, path), load_protocol("network", frames=stop))
-        made = coloured(options.engine, truth, first, len(truth))
+        made = colored(options.engine, truth, first, len(truth))
         quality = {k: float(psnr(made[k][None], truth.rgb[k][None])[0]) for k in made if k != first}
         frame = min(quality, key=quality.__getitem__) if asked is None else asked
-        grey = np.clip(truth.lightness[frame] * 2.55, 0, 255).astype(np.uint8)
+        gray = np.clip(truth.lightness[frame] * 2.55, 0, 255).astype(np.uint8)
         print(
             f"{path.stem}: frame {frame}, {quality[frame]:.2f} dB; mean {np.mean(list(quality.values())):.2f}",
             flush=True,
         )
         caption = options.caption[number] if number < len(options.caption) else f"frame {frame}"
-        pictures += [(f"{path.stem}, {first}", truth.rgb[first]), (caption, grey)]
-        pictures += [(f"coloured, {quality[frame]:.1f} dB", made[frame]), ("truth", truth.rgb[frame])]
-    write_sheet(options.output, sheet(pictures, columns=4, width=options.width))
+        pictures += [(f"{path.stem}, {first}", truth.rgb[first]), (caption, gray)]
+        pictures += [(f"colored, {quality[frame]:.1f} dB", made[frame]), ("truth", truth.rgb[frame])]
+    write_contact_sheet(options.output, contact_sheet(pictures, columns=4, width=options.width))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What worn film and long shots cost the colours: worn luminance beside clean, and the error of still areas over time.
+"""What worn film and long shots cost the colors: worn luminance beside clean, and the error of still areas over time.
 
     python benchmarks/robustness.py worn ../shared/data/bench [-m lite,matching,flow] [--frames 40]
     python benchmarks/robustness.py drift ../shared/data/bench [-m lite,matching] [--frames 500] [--clips NAME,NAME]
 
 ``worn``: engines see the luminance with grain (σ 8 of 255), flicker, blur and scratches, the same for all (seeded); the
-reference, its first frame, stays clean. Mean PSNR with the colours put on the clean luminance, so that only they count.
+reference, its first frame, stays clean. Mean PSNR with the colors put on the clean luminance, so that only they count.
 ``drift``: of each clip the first 25 frames, played forth and back as one shot. Of areas that stand still, the mean
 difference of a*, b* from the truth around frame 50 and around the last one; a clip without such areas is left out.
 """
@@ -18,15 +18,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kinemacolor.color import rgb_to_lab
+from kinemacolor.core.color import rgb_to_lab
+from kinemacolor.core.types import FloatArray
 from kinemacolor.evaluation.clips import Truth, find_clips, load_clip
 from kinemacolor.evaluation.exemplars import parse_choice, references_of
 from kinemacolor.evaluation.measure import PSNR_CEILING
 from kinemacolor.evaluation.methods import Method, parse_methods
 from kinemacolor.evaluation.metrics import psnr
 from kinemacolor.evaluation.protocol import load_protocol
-from kinemacolor.frames import FloatArray
-from kinemacolor.training.degrade import Wear, degrade
+from kinemacolor.training.data.film_degradation import Wear, degrade
 
 GRAIN = 8 / 2.55
 """One σ, in L*."""
@@ -47,7 +47,7 @@ def worn(lightness: FloatArray, seed: int) -> FloatArray:
     return np.clip(film, 0, 100, out=film)
 
 
-def coloured(method: Method, truth: Truth, seen: FloatArray, order: list[int]) -> Iterator[tuple[int, FloatArray]]:
+def colored(method: Method, truth: Truth, seen: FloatArray, order: list[int]) -> Iterator[tuple[int, FloatArray]]:
     """Frame number and a*, b* of each frame of ``order``, engines seeing ``seen``."""
     engine = method.open(2)
     references, _ = references_of(truth, parse_choice("first"))
@@ -55,13 +55,13 @@ def coloured(method: Method, truth: Truth, seen: FloatArray, order: list[int]) -
     for start in range(0, len(order), engine.block_size):
         block = order[start : start + engine.block_size]
         step = engine.step(np.stack([seen[index] for index in block]), bank, memory)
-        memory = step.memory
+        memory = step.state
         yield from zip(block, step.ab, strict=True)
 
 
 def loss(method: Method, truth: Truth, seen: FloatArray) -> float:
     """Mean PSNR of frames, dB, each counted for as much as ``kinemacolor benchmark`` does at most."""
-    film = [truth.coloured(index, ab) for index, ab in coloured(method, truth, seen, list(range(len(truth))))]
+    film = [truth.colored(index, ab) for index, ab in colored(method, truth, seen, list(range(len(truth))))]
     return float(np.mean(np.minimum(psnr(np.stack(film), truth.rgb), PSNR_CEILING)))
 
 
@@ -75,7 +75,7 @@ def drift(method: Method, truth: Truth, frames: int) -> tuple[float, float] | No
     order = [there_and_back[k % len(there_and_back)] for k in range(frames)]
     true = rgb_to_lab(truth.rgb[:TURN].astype(np.float32) / 255)[..., 1:]
     errors = [
-        float(np.abs(ab - true[index])[still].mean()) for index, ab in coloured(method, truth, truth.lightness, order)
+        float(np.abs(ab - true[index])[still].mean()) for index, ab in colored(method, truth, truth.lightness, order)
     ]
     cycle = len(there_and_back)
     return float(np.mean(errors[50 - cycle // 2 : 50 + cycle // 2])), float(np.mean(errors[-cycle:]))
@@ -85,7 +85,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("worn", "drift"))
-    parser.add_argument("data", type=Path, help="folder of clips in colour")
+    parser.add_argument("data", type=Path, help="folder of clips in color")
     parser.add_argument("--methods", "-m", default="lite,matching")
     parser.add_argument("--frames", type=int, help="of each clip: 40 worn, 500 for drift")
     parser.add_argument("--clips", default="", help="only these, with commas between")

@@ -1,13 +1,13 @@
-"""Shimmer of the colours on areas that stand still, before and after ``kinemacolor.steady``, and what steadying costs.
+"""Shimmer of the colors on areas that stand still, before and after ``kinemacolor.filters.temporal``, and what steadying costs.
 
     python benchmarks/shimmer.py films FOLDER [--frames N]
     python benchmarks/shimmer.py clips FOLDER [--frames N] [--worn]
     python benchmarks/shimmer.py guide FOLDER [--frames N]
 
-``films``: stretches of three black-and-white films, coloured by the engine ``matching`` from a painting of the first
+``films``: stretches of three black-and-white films, colored by the engine ``matching`` from a painting of the first
 frame: the one of ``examples/painted_still.py``, else a seeded random one. Still areas are found by their lightness.
-``clips``: colour clips from their first frame; PSNR of RGB against the truth, of all pixels and of those that move.
-``guide``: six clips worn (grain σ 8 of 255, flicker, scratches, dust), with and without ``kinemacolor.guide``.
+``clips``: color clips from their first frame; PSNR of RGB against the truth, of all pixels and of those that move.
+``guide``: six clips worn (grain σ 8 of 255, flicker, scratches, dust), with and without ``kinemacolor.filters.denoise``.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kinemacolor.color import lab_to_rgb, rgb_to_lab, still_lightness, yuv_to_rgb
+from kinemacolor.core.color import lab_to_rgb, rgb_to_lab, still_lightness, yuv_to_rgb
+from kinemacolor.core.types import BoolArray, FloatArray, Matrix, Reference
 from kinemacolor.engine.matching import MatchingEngine
-from kinemacolor.frames import BoolArray, FloatArray, Matrix, Reference
-from kinemacolor.guide import denoised, level
-from kinemacolor.references import network_size
-from kinemacolor.steady import Steadier
-from kinemacolor.upsample import resize
-from kinemacolor.video import VideoReader
-from kinemacolor.work import network_lightness
+from kinemacolor.filters.chroma_upsample import resize
+from kinemacolor.filters.denoise import denoise, match_tone
+from kinemacolor.filters.temporal import ChromaTemporalFilter
+from kinemacolor.pipeline.segment_runner import network_lightness
+from kinemacolor.references.image import network_size
+from kinemacolor.video.reader import VideoReader
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 from painted_still import AREAS
@@ -49,11 +49,11 @@ GUIDED = (
 STILL_LEVEL = 1.2
 """Standard deviation over time, in L* without grain and flicker, below which an area stands still."""
 MATRIX: Matrix = "bt709"
-KINDS, COST = ("as coloured", "steadied", "along flow"), ("ms CPU", "along flow")
+KINDS, COST = ("as colored", "steadied", "along flow"), ("ms CPU", "along flow")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Coloured:
+class Colored:
     """A stretch at network size: L* (T, h, w), ab (T, h, w, 2), similarity (T, h, w)."""
 
     lightness: FloatArray
@@ -61,21 +61,21 @@ class Coloured:
     similarity: FloatArray
 
 
-def colour(lightness: FloatArray, reference: Reference) -> Coloured:
+def color(lightness: FloatArray, reference: Reference) -> Colored:
     engine = MatchingEngine()
     bank, memory = engine.start([reference]), None
     answers: list[tuple[FloatArray, FloatArray]] = []
     for image in lightness:
         step = engine.step(image[None], bank, memory)
-        memory = step.memory
+        memory = step.state
         answers.append((step.ab[0], step.similarity[0]))
     ab, similarity = (np.stack(part) for part in zip(*answers, strict=True))
-    return Coloured(lightness, ab, similarity)
+    return Colored(lightness, ab, similarity)
 
 
-def steadied(stretch: Coloured, along_flow: bool) -> tuple[FloatArray, float]:
-    """Colours (T, h, w, 2), and milliseconds of processor time a frame."""
-    steadier, state = Steadier(along_flow=along_flow), None
+def steadied(stretch: Colored, along_flow: bool) -> tuple[FloatArray, float]:
+    """Colors (T, h, w, 2), and milliseconds of processor time a frame."""
+    steadier, state = ChromaTemporalFilter(along_flow=along_flow), None
     found, times = [], []
     for lightness, ab, similarity in zip(stretch.lightness, stretch.ab, stretch.similarity, strict=True):
         start = time.process_time()
@@ -85,8 +85,8 @@ def steadied(stretch: Coloured, along_flow: bool) -> tuple[FloatArray, float]:
     return np.stack(found), 1e3 * statistics.median(times[1:])
 
 
-def variants(stretch: Coloured) -> tuple[list[FloatArray], list[float]]:
-    """Colours as they are, steadied, and steadied along the flow; milliseconds of the latter two."""
+def variants(stretch: Colored) -> tuple[list[FloatArray], list[float]]:
+    """Colors as they are, steadied, and steadied along the flow; milliseconds of the latter two."""
     found = [steadied(stretch, along_flow) for along_flow in (False, True)]
     return [stretch.ab, *(ab for ab, _ in found)], [spent for _, spent in found]
 
@@ -106,7 +106,7 @@ def hand_painted(lightness: FloatArray) -> FloatArray:
 
 
 def randomly_painted(lightness: FloatArray, seed: int = 7, areas: int = 28) -> FloatArray:
-    """ab (h, w, 2) with a colour of its own for each area: pixels near one picked at random in place and lightness."""
+    """ab (h, w, 2) with a color of its own for each area: pixels near one picked at random in place and lightness."""
     height, width = lightness.shape
     random, seen = np.random.default_rng(seed), cv2.GaussianBlur(lightness, (0, 0), 2)
     places = np.stack([random.uniform(0, height, areas), random.uniform(0, width, areas)], axis=1)
@@ -122,16 +122,18 @@ def randomly_painted(lightness: FloatArray, seed: int = 7, areas: int = 28) -> F
 
 
 def in_shade(ab: FloatArray, lightness: FloatArray) -> FloatArray:
-    """Shadows hold little colour."""
+    """Shadows hold little color."""
     return np.asarray(ab * np.clip(lightness / 40, 0, 1)[..., None], dtype=np.float32)
 
 
 def still_areas(lightness: FloatArray, ab: FloatArray) -> BoolArray:
     """(h, w): where lightness without grain keeps still, flicker levelled to the middle frame, 4 pixels around too, and
-    colours (T, h, w, 2) are more than grey."""
+    colors (T, h, w, 2) are more than gray."""
     seen = [cv2.GaussianBlur(image, (0, 0), 2) for image in lightness]
     middle = seen[len(seen) // 2]
-    levelled = [np.float32(gain) * image + np.float32(lift) for image in seen for gain, lift in [level(image, middle)]]
+    levelled = [
+        np.float32(gain) * image + np.float32(lift) for image in seen for gain, lift in [match_tone(image, middle)]
+    ]
     moves = np.stack(levelled).std(axis=0)
     chroma = np.hypot(*np.moveaxis(ab.mean(axis=0), 2, 0))
     return np.asarray((cv2.dilate(moves, np.ones((9, 9), np.uint8)) < STILL_LEVEL) & (chroma > 4))
@@ -170,7 +172,7 @@ def films(folder: Path, count: int) -> None:
         lightness = film_stretch(folder / f"{name}.mp4", start, count)
         paint = hand_painted if name == "his_girl_friday" else randomly_painted
         opaque = np.ones(lightness.shape[1:], np.bool_)
-        stretch = colour(lightness, Reference(lightness[0], paint(lightness[0]), opaque))
+        stretch = color(lightness, Reference(lightness[0], paint(lightness[0]), opaque))
         versions, spent = variants(stretch)
         where = still_areas(lightness, stretch.ab)
         figures = zip(*(shimmer(ab, where) for ab in versions), strict=True)
@@ -199,7 +201,7 @@ def moving(lightness: FloatArray) -> BoolArray:
 
 
 def psnr(rgb: FloatArray, ab: FloatArray, where: BoolArray | None = None) -> float:
-    """Mean over frames but the first; the truth's own L* with the colours ``ab``; dB of R'G'B' as 8-bit values."""
+    """Mean over frames but the first; the truth's own L* with the colors ``ab``; dB of R'G'B' as 8-bit values."""
     scores = []
     for number in range(1, len(rgb)):
         lab = np.concatenate([rgb_to_lab(rgb[number])[..., :1], ab[number]], axis=2)
@@ -221,8 +223,8 @@ def worn(lightness: FloatArray, seed: int = 3) -> FloatArray:
             image[:, (column + random.integers(-1, 2)) % film.shape[2]] += 35
     for image in film:
         for _ in range(4):
-            centre = (int(random.integers(film.shape[2])), int(random.integers(film.shape[1])))
-            cv2.circle(image, centre, int(random.integers(1, 4)), float(random.choice([5, 95])), -1)
+            center = (int(random.integers(film.shape[2])), int(random.integers(film.shape[1])))
+            cv2.circle(image, center, int(random.integers(1, 4)), float(random.choice([5, 95])), -1)
     return np.clip(film, 0, 100)
 
 
@@ -243,7 +245,7 @@ def clips(folder: Path, count: int, wear: bool) -> None:
     row("---", *["---:"] * 11)
     table = []
     for name, rgb, clean, reference in truths(folder, count):
-        stretch = colour(worn(clean) if wear else clean, reference)
+        stretch = color(worn(clean) if wear else clean, reference)
         versions, spent = variants(stretch)
         moves, everywhere = moving(clean), np.ones(clean.shape[1:], np.bool_)
         values = [psnr(rgb, ab, where) for where in (None, moves) for ab in versions]
@@ -255,7 +257,7 @@ def clips(folder: Path, count: int, wear: bool) -> None:
 def guided(lightness: FloatArray) -> FloatArray:
     images, state = [], None
     for image in lightness:
-        shown, state = denoised(image, state)
+        shown, state = denoise(image, state)
         images.append(shown)
     return np.stack(images)
 
@@ -267,8 +269,8 @@ def guide(folder: Path, count: int) -> None:
     for name, rgb, clean, reference in truths(folder, count, GUIDED):
         spoilt = worn(clean)
         shown = [clean, guided(clean), spoilt, guided(spoilt)]
-        plain = colour(clean, reference).ab
-        answers = [plain if np.array_equal(image, clean) else colour(image, reference).ab for image in shown]
+        plain = color(clean, reference).ab
+        answers = [plain if np.array_equal(image, clean) else color(image, reference).ab for image in shown]
         values = [psnr(rgb, ab) for ab in answers]
         table.append([*values, float((spoilt - clean).std()), float((shown[3] - clean).std())])
         row(name, *table[-1])

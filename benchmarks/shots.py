@@ -2,7 +2,7 @@
 
     python benchmarks/shots.py DATA [--pieces N] [--seed N] [--only NAME ...] [--ours]
 
-DATA holds ``train/clips/*.mp4`` (or ``*.mp4``). Pieces, each within one shot, are made grey and brought
+DATA holds ``train/clips/*.mp4`` (or ``*.mp4``). Pieces, each within one shot, are made gray and brought
 to 320 × 180, joined at random, and given grain (σ 8 of 255) and flicker (each frame's brightness by ±10 %). A cut must
 be found at its very frame, a dissolve within half its length, a fade between the two pictures. Where scenedetect is
 installed, its detector of content, told luma alone, is given the same frames (as they are, and divided by their mean).
@@ -21,9 +21,9 @@ import av
 import cv2
 import numpy as np
 
-from kinemacolor.frames import Array, FloatArray, Shot
-from kinemacolor.shots import find_shots, thumbnail
-from kinemacolor.training.cuts import CutDetector
+from kinemacolor.core.types import Array, FloatArray, Shot
+from kinemacolor.shots.detection import find_shots, thumbnail
+from kinemacolor.training.data.cuts import CutDetector
 
 WIDTH, HEIGHT = 320, 180
 LONGEST = 64
@@ -168,9 +168,9 @@ def ours(frames: Sequence[Array]) -> list[int]:
 
 def plain(frames: Sequence[Array]) -> list[int]:
     """The detector that training uses."""
-    detector, colour = CutDetector(), [np.repeat(frame[..., None], 3, axis=2) for frame in frames]
-    following = [*colour[1:], None]
-    return [k for k, (now, then) in enumerate(zip(colour, following, strict=True)) if detector(now, then)]
+    detector, color = CutDetector(), [np.repeat(frame[..., None], 3, axis=2) for frame in frames]
+    following = [*color[1:], None]
+    return [k for k, (now, then) in enumerate(zip(color, following, strict=True)) if detector(now, then)]
 
 
 def content(deflicker: bool) -> Callable[[Sequence[Array]], list[int]]:

@@ -27,12 +27,12 @@ import onnxruntime
 import timm
 import torch
 
+from kinemacolor.core.types import Reference
 from kinemacolor.engine.network import NetworkEngine, Runner, Tensors
-from kinemacolor.engine.onnx import OnnxRunner
-from kinemacolor.engine.runtime import session_options
-from kinemacolor.engine.torch import TorchRunner
-from kinemacolor.export_network import export_network
-from kinemacolor.frames import Reference
+from kinemacolor.engine.onnx_runner import OnnxRunner
+from kinemacolor.engine.onnx_session import session_options
+from kinemacolor.engine.torch_runner import TorchRunner
+from kinemacolor.export.network_graph import export_network
 from kinemacolor.model.config import load_config
 from kinemacolor.model.network import Network
 
@@ -82,7 +82,7 @@ def median(call: Callable[[], object], repeats: int) -> float:
 def step_seconds(runner: Runner, frames: int, repeats: int) -> tuple[float, dict[str, float]]:
     """Median seconds of the network in a step, and those of each stage."""
     clocked = Clocked(runner)
-    engine = NetworkEngine(clocked, propagate=False)
+    engine = NetworkEngine(clocked, propagation="off")
     noise = np.random.default_rng(0)
     still = Reference(
         (100 * noise.random(SIZE)).astype(np.float32),

@@ -2,9 +2,9 @@
 
     python benchmarks/throughput.py [CLIP] [--frames N]
 
-CLIP is a colour film, which is enlarged; without it discs are drawn. Each film is coloured from its first frame in a
+CLIP is a color film, which is enlarged; without it discs are drawn. Each film is colored from its first frame in a
 process of its own. A stage's figure is frames over the seconds it was busy, while the other stages ran beside it;
-"all but network" is one over the sum of the others' times. The rows "idle" colour with an engine that costs nothing.
+"all but network" is one over the sum of the others' times. The rows "idle" color with an engine that costs nothing.
 """
 
 from __future__ import annotations
@@ -23,28 +23,32 @@ import numpy as np
 from films import make
 
 import kinemacolor
-from kinemacolor.engine import Bank, Memory, Step
-from kinemacolor.frames import FloatArray, Reference
-from kinemacolor.info import processor_name
+from kinemacolor.cli.installation import processor_name
+from kinemacolor.core.types import FloatArray, Reference
+from kinemacolor.engine.protocol import EngineState, ReferenceBank, StepResult
 
 SIZES = ((1280, 720), (1920, 1080))
 STAGES = ("read", "network", "upsample", "write")
 
 
 class Idle:
-    """An engine that answers the same smooth colours at once."""
+    """An engine that answers the same smooth colors at once."""
 
     name = "idle"
     block_size = 1
 
-    def start(self, references: Sequence[Reference]) -> Bank:
-        return Bank(np.zeros((1, 1), np.float32), np.zeros((1, 2), np.float32), np.ones(1, bool), tuple(references))
+    def start(self, references: Sequence[Reference]) -> ReferenceBank:
+        return ReferenceBank(
+            np.zeros((1, 1), np.float32), np.zeros((1, 2), np.float32), np.ones(1, bool), tuple(references)
+        )
 
-    def step(self, luma_block: FloatArray, bank: Bank, memory: Memory | None = None) -> Step:
+    def step(self, luma_block: FloatArray, bank: ReferenceBank, memory: EngineState | None = None) -> StepResult:
         count, height, width = luma_block.shape
         y, x = np.mgrid[0:height, 0:width].astype(np.float32)
         ab = np.broadcast_to(25 * np.sin(np.stack([x, y], axis=2) / 30), (count, height, width, 2)).astype(np.float32)
-        return Step(ab, np.ones((count, height, width), np.float32), np.zeros((count, 1, 1, 1), np.float32), Memory())
+        return StepResult(
+            ab, np.ones((count, height, width), np.float32), np.zeros((count, 1, 1, 1), np.float32), EngineState()
+        )
 
 
 def peak() -> float:
@@ -52,7 +56,7 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def colour(film: str, still: str, output: str, engine: str) -> None:
+def color(film: str, still: str, output: str, engine: str) -> None:
     """What the process of its own does."""
     summary = kinemacolor.colorize(film, [still], output, engine=Idle() if engine == "idle" else engine)
     print(
@@ -88,7 +92,7 @@ def main() -> None:
     parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        colour(*options.worker)
+        color(*options.worker)
         return
     print(f"\n{processor_name()}; frames a second; {options.frames} frames, H.264 in and out\n")
     row("film", "engine", "network at", *STAGES, "all but network", "whole", "peak RSS, MiB")

@@ -2,7 +2,7 @@
 
     python benchmarks/upsampling.py DATA [--frames N]
 
-DATA holds colour films, ``bench/*.mp4`` (or ``*.mp4``). Each frame's true a*, b*, averaged to network size, go through
+DATA holds color films, ``bench/*.mp4`` (or ``*.mp4``). Each frame's true a*, b*, averaged to network size, go through
 a method and back to a 4:2:0 frame in code values; its RGB is compared with the frame's. The network size is the film's
 over 10/3 and over 5, what 384×216 is to 720p and to 1080p. Films whose own chroma is half size flatter blurry methods,
 so the frames are also measured halved, where chroma is as sharp as luma.
@@ -20,8 +20,9 @@ import av
 import cv2
 import numpy as np
 
-from kinemacolor import color, upsample
-from kinemacolor.frames import Array, Coding, FloatArray
+from kinemacolor.core import color
+from kinemacolor.core.types import Array, Coding, FloatArray
+from kinemacolor.filters import chroma_upsample as upsample
 
 CODING, GRID = Coding(), (2, 2)
 Method = Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
@@ -79,7 +80,7 @@ class Case:
         """Cb, Cr at network size, upsampled to the chroma grid: what the tool does."""
         low = color.ab_to_chroma(self.luma_low, self.ab, CODING.matrix)
         size = self.luma.shape[:2]
-        moved = [upsample.towards_grid(image, size, GRID, "left") for image in (low, self.luma_low)]
+        moved = [upsample.align_to_chroma_grid(image, size, GRID, "left") for image in (low, self.luma_low)]
         guide = color.to_chroma_grid(self.luma, GRID)
         return self.score(color.fit_gamut(guide, method(moved[0], moved[1], guide), CODING.matrix))
 

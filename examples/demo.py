@@ -1,8 +1,8 @@
-"""The demo: takes the colour from the example clip, gives it back from one still, and compares with the truth.
+"""The demo: takes the color from the example clip, gives it back from one still, and compares with the truth.
 
     python examples/demo.py [--output out]
 
-Writes ``grey.mkv`` (what kinemacolor is given), ``demo.mp4`` (what it makes) and ``demo.png``, a contact sheet.
+Writes ``gray.mkv`` (what kinemacolor is given), ``demo.mp4`` (what it makes) and ``demo.png``, a contact sheet.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 
 import kinemacolor
-from kinemacolor.color import codes_to_luma, yuv_to_rgb
+from kinemacolor.core.color import codes_to_luma, yuv_to_rgb
 from kinemacolor.evaluation.metrics import cdc, psnr
-from kinemacolor.references import read_still
-from kinemacolor.video import VideoReader
+from kinemacolor.references.image import read_still
+from kinemacolor.video.reader import VideoReader
 
 CLIP = Path(__file__).parent / "dog"
 TIMES = 5
@@ -30,29 +30,29 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("out"))
     folder: Path = parser.parse_args().output
     folder.mkdir(parents=True, exist_ok=True)
-    grey_film, result_film = folder / "grey.mkv", folder / "demo.mp4"
-    take_colour_away(CLIP / "truth.mp4", grey_film)
-    summary = kinemacolor.colorize(grey_film, [CLIP / "still.png"], result_film, overwrite=True, progress=report)
+    gray_film, result_film = folder / "gray.mkv", folder / "demo.mp4"
+    take_color_away(CLIP / "truth.mp4", gray_film)
+    summary = kinemacolor.colorize(gray_film, [CLIP / "still.png"], result_film, overwrite=True, progress=report)
     print()
-    grey, result, truth = (film_rgb(path) for path in (grey_film, result_film, CLIP / "truth.mp4"))
-    write_sheet(folder / "demo.png", grey, result, truth)
+    gray, result, truth = (film_rgb(path) for path in (gray_film, result_film, CLIP / "truth.mp4"))
+    write_sheet(folder / "demo.png", gray, result, truth)
     print(f"{result_film}: {summary.frames} frames, {summary.frames_per_second:.1f} a second in all")
     for stage, seconds in summary.stage_seconds.items():
         print(f"  {stage:<9} {summary.frames / seconds:7.1f} frames a second")
     print(f"mean confidence {summary.confidence:.3f}")
     print("           PSNR (dB)   CDC (truth's own: " + f"{cdc(truth):.5f})")
-    for name, film in (("grey", grey), ("coloured", result)):
+    for name, film in (("gray", gray), ("colored", result)):
         print(f"  {name:<9} {np.mean(psnr(film, truth)):7.2f}   {cdc(film):.5f}")
     print(f"contact sheet: {folder / 'demo.png'}")
 
 
 def report(done: int, total: int | None) -> None:
     if sys.stdout.isatty() or done % 30 == 0:
-        print(f"\rcolouring {done}/{total or '?'}", end="" if sys.stdout.isatty() else "\n", flush=True)
+        print(f"\rcoloring {done}/{total or '?'}", end="" if sys.stdout.isatty() else "\n", flush=True)
 
 
-def take_colour_away(source: Path, destination: Path) -> None:
-    """A lossless grey film with the source's own luma and frame times."""
+def take_color_away(source: Path, destination: Path) -> None:
+    """A lossless gray film with the source's own luma and frame times."""
     with VideoReader(source) as reader, av.open(str(destination), "w") as container:
         info = reader.info
         stream = container.add_stream("ffv1", rate=info.rate, width=info.width, height=info.height, pix_fmt="gray")
@@ -68,7 +68,7 @@ def take_colour_away(source: Path, destination: Path) -> None:
 
 
 def film_rgb(path: Path) -> np.ndarray:
-    """RGB uint8 (T, H, W, 3); a film without chroma in grey."""
+    """RGB uint8 (T, H, W, 3); a film without chroma in gray."""
     film = []
     with VideoReader(path) as reader:
         for frame in reader.frames(chroma=True):
@@ -80,13 +80,13 @@ def film_rgb(path: Path) -> np.ndarray:
     return np.stack(film)
 
 
-def write_sheet(path: Path, grey: np.ndarray, result: np.ndarray, truth: np.ndarray) -> None:
-    """Columns: grey input, reference, result, truth. Rows: five times."""
+def write_sheet(path: Path, gray: np.ndarray, result: np.ndarray, truth: np.ndarray) -> None:
+    """Columns: gray input, reference, result, truth. Rows: five times."""
     still = np.rint(read_still(CLIP / "still.png").rgb * 255).astype(np.uint8)
     height, width = truth.shape[1:3]
-    rows = [titles(("grey film", "reference", "coloured", "truth"), width)]
+    rows = [titles(("gray film", "reference", "colored", "truth"), width)]
     for index in np.linspace(0, len(truth) - 1, TIMES).round().astype(int):
-        row = np.hstack([grey[index], still, result[index], truth[index]])
+        row = np.hstack([gray[index], still, result[index], truth[index]])
         rows.append(cv2.putText(row.copy(), f"{index}", (6, height - 8), 0, 0.5, (255, 255, 255), 1, cv2.LINE_AA))
     cv2.imwrite(str(path), np.vstack(rows)[..., ::-1])
 

@@ -1,9 +1,9 @@
-"""A still painted roughly by hand: polygons of one colour each, over a frame of "His Girl Friday" (1940).
+"""A still painted roughly by hand: polygons of one color each, over a frame of "His Girl Friday" (1940).
 
 What a restorer does in a paint program in ten minutes, in code, so that it can be repeated:
 
     python examples/painted_still.py his_girl_friday.mp4 still.png
-    kinemacolor colorize his_girl_friday.mp4 -r still.png -o colour.mp4
+    kinemacolor colorize his_girl_friday.mp4 -r still.png -o color.mp4
 
 The film is the public-domain clip of github.com/mdn/shared-assets (videos/friday.mp4), 640×480.
 """
@@ -17,8 +17,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kinemacolor.color import lab_to_rgb, luma_to_lightness
-from kinemacolor.video import VideoReader
+from kinemacolor.core.color import lab_to_rgb, luma_to_lightness
+from kinemacolor.video.reader import VideoReader
 
 FRAME = 90
 SKIN, HAIR, BLONDE = (14, 16), (8, 12), (9, 24)
@@ -53,11 +53,11 @@ def main() -> None:
         frame = next(islice(reader.frames(), FRAME, None))
     lightness = luma_to_lightness(frame.luma, frame.coding)
     ab = np.zeros((*lightness.shape, 2), np.float32)
-    for colour, polygon in AREAS:
+    for color, polygon in AREAS:
         cover = cv2.fillPoly(np.zeros(lightness.shape, np.float32), [np.array(polygon, np.int32)], 1.0)
         cover = cv2.GaussianBlur(cover, (0, 0), 2)[..., None]
-        ab += cover * (np.array(colour, np.float32) - ab)
-    strength = np.clip(lightness / 40, 0, 1)[..., None]  # shadows hold little colour
+        ab += cover * (np.array(color, np.float32) - ab)
+    strength = np.clip(lightness / 40, 0, 1)[..., None]  # shadows hold little color
     rgb = lab_to_rgb(np.concatenate([lightness[..., None], ab * strength], axis=2))
     cv2.imwrite(str(options.still), np.clip(np.rint(rgb * 255), 0, 255).astype(np.uint8)[..., ::-1])
 

@@ -11,7 +11,7 @@ from typing import Any
 import av
 import numpy as np
 
-from kinemacolor.frames import Array
+from kinemacolor.core.types import Array
 
 SUBTITLES = ((0.1, 0.2, "Where is the <i>train</i>?"), (0.35, 0.1, "Gone.\nLong gone."))
 

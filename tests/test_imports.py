@@ -43,7 +43,7 @@ LAYERS = (
         "mirroring",
         "assignment",
         "plan",
-        "colouring",
+        "coloring",
         "steady",
         "guide",
         "memories",

@@ -1,19 +1,19 @@
 """The floors: colorizers that learn nothing, a method a file, each an engine (see ``engine.protocol``).
 
-A trained network has to beat them, and each shows what one idea alone gives: no colour at all, one tint, colour by
-lightness and texture, colour carried along the motion.
+A trained network has to beat them, and each shows what one idea alone gives: no color at all, one tint, color by
+lightness and texture, color carried along the motion.
 """
 
 from __future__ import annotations
 
+from kinemacolor.core.errors import UsageError
 from kinemacolor.engine.protocol import Engine
-from kinemacolor.errors import UsageError
 
 BASELINES = {
-    "grey": "no colour at all",
-    "reinhard": "global colour transfer: the reference's mean and covariance of L*, a*, b*",
-    "welsh": "colour of the reference's sample of like lightness and texture, pixel by pixel",
-    "flow": "the reference's colours warped on from frame to frame along DIS flow",
+    "gray": "no color at all",
+    "reinhard": "global color transfer: the reference's mean and covariance of L*, a*, b*",
+    "welsh": "color of the reference's sample of like lightness and texture, pixel by pixel",
+    "flow": "the reference's colors warped on from frame to frame along DIS flow",
 }
 """Names and what they stand for."""
 
@@ -26,10 +26,10 @@ def open_baseline(name: str) -> Engine:
     Raises:
         UsageError: there is none of that name.
     """
-    if name == "grey":
-        from kinemacolor.baselines.grey import GreyEngine
+    if name == "gray":
+        from kinemacolor.baselines.gray import GrayEngine
 
-        return GreyEngine()
+        return GrayEngine()
     if name == "reinhard":
         from kinemacolor.baselines.reinhard import ReinhardEngine
 

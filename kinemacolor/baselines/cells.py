@@ -7,17 +7,17 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from kinemacolor.engine.protocol import CELL, Bank, Memory, cells
-from kinemacolor.frames import BoolArray, FloatArray, Reference
+from kinemacolor.core.types import BoolArray, FloatArray, Reference
+from kinemacolor.engine.protocol import CELL, EngineState, ReferenceBank, cells
 
 
-class NoMemory(Memory):
+class NoMemory(EngineState):
     """Of an engine whose frames do not look at one another."""
 
     __slots__ = ()
 
 
-def check_memory(memory: Memory | None, kind: type[Memory], engine: str) -> None:
+def check_memory(memory: EngineState | None, kind: type[EngineState], engine: str) -> None:
     """Raises ValueError where a memory comes from another engine."""
     if not (memory is None or isinstance(memory, kind)):
         raise ValueError(f"memory: expected one of the engine {engine}, got {type(memory).__name__}")
@@ -56,23 +56,23 @@ def cell_keys(lightness: FloatArray) -> FloatArray:
     return np.stack([mean, spread], axis=2)
 
 
-def cell_bank(references: Sequence[Reference]) -> Bank:
-    """A bank of ``cell_keys``; a cell is valid where at least half of its pixels give a colour.
+def cell_bank(references: Sequence[Reference]) -> ReferenceBank:
+    """A bank of ``cell_keys``; a cell is valid where at least half of its pixels give a color.
 
     Raises:
         ValueError: no reference, or none that shows anything.
     """
     if not references:
         raise ValueError("references: expected at least one, got none")
-    keys, colours, valid = [], [], []
+    keys, colors, valid = [], [], []
     for reference in references:
         ab, share = cell_means(reference.ab, reference.mask.astype(np.float32))
         keys.append(cell_keys(reference.lightness).reshape(-1, 2))
-        colours.append(ab.reshape(-1, 2))
+        colors.append(ab.reshape(-1, 2))
         valid.append((share >= 0.5).reshape(-1))
-    return Bank(np.concatenate(keys), np.concatenate(colours), np.concatenate(valid), tuple(references))
+    return ReferenceBank(np.concatenate(keys), np.concatenate(colors), np.concatenate(valid), tuple(references))
 
 
-def visible(bank: Bank) -> list[tuple[Reference, BoolArray]]:
-    """The references that give a colour anywhere, with their masks."""
+def visible(bank: ReferenceBank) -> list[tuple[Reference, BoolArray]]:
+    """The references that give a color anywhere, with their masks."""
     return [(reference, reference.mask) for reference in bank.references if reference.mask.any()]

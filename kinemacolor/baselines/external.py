@@ -14,11 +14,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kinemacolor.color import codes_to_luma, yuv_to_rgb
-from kinemacolor.errors import InputError
-from kinemacolor.frames import Array, FloatArray
-from kinemacolor.upsample import resize
-from kinemacolor.video import VideoReader
+from kinemacolor.core.color import codes_to_luma, yuv_to_rgb
+from kinemacolor.core.errors import InputError
+from kinemacolor.core.types import Array, FloatArray
+from kinemacolor.filters.chroma_upsample import resize
+from kinemacolor.video.reader import VideoReader
 
 FILM_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v")
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
@@ -119,8 +119,8 @@ def _film_pictures(source: Path) -> Iterator[FloatArray]:
     with VideoReader(source) as reader:
         for frame in reader.frames(chroma=True):
             if frame.chroma is None:
-                grey = codes_to_luma(frame.luma, frame.coding)
-                yield np.repeat(grey[..., None], 3, axis=2)
+                gray = codes_to_luma(frame.luma, frame.coding)
+                yield np.repeat(gray[..., None], 3, axis=2)
             else:
                 yield yuv_to_rgb(frame.luma, *frame.chroma, frame.coding)
         if reader.damage:

@@ -1,7 +1,7 @@
-"""``reinhard``: global colour transfer by the statistics of the whole picture.
+"""``reinhard``: global color transfer by the statistics of the whole picture.
 
 Reinhard, Ashikhmin, Gooch and Shirley, "Color Transfer between Images" (2001), give a picture the reference's mean and
-standard deviation, channel by channel: x' = (x − μ_t) σ_r/σ_t + μ_r. A grey picture's chroma has σ_t = 0 and nothing
+standard deviation, channel by channel: x' = (x − μ_t) σ_r/σ_t + μ_r. A gray picture's chroma has σ_t = 0 and nothing
 to scale; taken literally, every pixel gets the reference's mean a*, b*. The covariance of lightness and chroma, which
 the channel-by-channel form leaves out (Xiao and Ma, "Color transfer in correlated color space", 2006), says more: the
 lightness is transferred by the formula above, and chroma is its mean at that lightness under a Gaussian of the
@@ -20,13 +20,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from kinemacolor.baselines.cells import NoMemory, cell_bank, cell_keys, check_memory, visible
-from kinemacolor.engine.protocol import Bank, Memory, Step, check_block
-from kinemacolor.frames import FloatArray, Reference
+from kinemacolor.core.types import FloatArray, Reference
+from kinemacolor.engine.protocol import EngineState, ReferenceBank, StepResult, check_block
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class StatisticsBank(Bank):
-    """A bank with the statistics of all pixels that give a colour, the references' pixels taken together.
+class StatisticsBank(ReferenceBank):
+    """A bank with the statistics of all pixels that give a color, the references' pixels taken together.
 
     Attributes:
         mean_ab: (2,) float32, μ_ab.
@@ -44,7 +44,7 @@ class ReinhardEngine:
     name = "reinhard"
     block_size = 1
 
-    def start(self, references: Sequence[Reference]) -> Bank:
+    def start(self, references: Sequence[Reference]) -> ReferenceBank:
         """See ``Engine.start``."""
         bank = cell_bank(references)
         pixels = np.concatenate(
@@ -54,14 +54,14 @@ class ReinhardEngine:
             ]
         )
         mean = pixels.mean(axis=0)
-        centred = pixels - mean
-        spread = float(np.sqrt(np.square(centred[:, 0]).mean()))
-        slope = (centred[:, :1] * centred[:, 1:]).mean(axis=0) / spread if spread > 0 else np.zeros(2)
+        centered = pixels - mean
+        spread = float(np.sqrt(np.square(centered[:, 0]).mean()))
+        slope = (centered[:, :1] * centered[:, 1:]).mean(axis=0) / spread if spread > 0 else np.zeros(2)
         return StatisticsBank(
             bank.keys, bank.ab, bank.valid, bank.references, mean[1:].astype(np.float32), slope.astype(np.float32)
         )
 
-    def step(self, luma_block: FloatArray, bank: Bank, memory: Memory | None = None) -> Step:
+    def step(self, luma_block: FloatArray, bank: ReferenceBank, memory: EngineState | None = None) -> StepResult:
         """See ``Engine.step``."""
         check_block(luma_block)
         check_memory(memory, NoMemory, self.name)
@@ -70,8 +70,8 @@ class ReinhardEngine:
         ab, keys = [], []
         for lightness in luma_block:
             spread = float(lightness.std(dtype=np.float64))
-            centred = lightness - np.float32(lightness.mean(dtype=np.float64))
-            standard = centred / np.float32(spread) if spread > 0 else np.zeros_like(lightness)
+            centered = lightness - np.float32(lightness.mean(dtype=np.float64))
+            standard = centered / np.float32(spread) if spread > 0 else np.zeros_like(lightness)
             ab.append(np.clip(bank.mean_ab + bank.slope * standard[..., None], -128, 128))
             keys.append(cell_keys(lightness))
-        return Step(np.stack(ab), np.zeros(luma_block.shape, np.float32), np.stack(keys), NoMemory())
+        return StepResult(np.stack(ab), np.zeros(luma_block.shape, np.float32), np.stack(keys), NoMemory())

@@ -1,6 +1,6 @@
-"""``welsh``: the colour of the reference's sample of like lightness and texture, pixel by pixel.
+"""``welsh``: the color of the reference's sample of like lightness and texture, pixel by pixel.
 
-Welsh, Ashikhmin and Mueller, "Transferring Color to Greyscale Images" (2002), section 3: the reference's lightness is
+Welsh, Ashikhmin and Mueller, "Transferring Color to Grayscale Images" (2002), section 3: the reference's lightness is
 shifted and scaled to the frame's mean and standard deviation; about 200 samples are drawn from the reference on a
 jittered grid; each pixel takes a*, b* of the sample that is nearest in lightness and in the standard deviation of
 lightness over 5×5 pixels, both weighted one half. Lab is CIELAB here, for the Lαβ of the paper.
@@ -16,12 +16,12 @@ import cv2
 import numpy as np
 
 from kinemacolor.baselines.cells import NoMemory, cell_bank, cell_keys, check_memory
-from kinemacolor.engine.protocol import Bank, Memory, Step, check_block
-from kinemacolor.frames import FloatArray, Reference
+from kinemacolor.core.types import FloatArray, Reference
+from kinemacolor.engine.protocol import EngineState, ReferenceBank, StepResult, check_block
 
 SAMPLES = 200
 """Wanted from each reference."""
-NEIGHBOURHOOD = 5
+NEIGHBORHOOD = 5
 """Pixels of a side of the window of the texture measure."""
 FAR = 20.0
 """Distance in L* at which a sample counts as unlike: similarity 0."""
@@ -29,22 +29,22 @@ _CHUNK = 16384
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SampleBank(Bank):
+class SampleBank(ReferenceBank):
     """A bank with the samples drawn from the references.
 
     Attributes:
         features: (S, 2) float32, in units of the standard deviation of their reference's lightness: lightness from the
-            mean, and the standard deviation over the neighbourhood.
-        colours: (S, 2) float32, a* and b*.
+            mean, and the standard deviation over the neighborhood.
+        colors: (S, 2) float32, a* and b*.
     """
 
     features: FloatArray
-    colours: FloatArray
+    colors: FloatArray
 
 
 def texture(lightness: FloatArray) -> FloatArray:
     """Standard deviation (H, W) of lightness (H, W) over 5×5 pixels, the border mirrored."""
-    window = (NEIGHBOURHOOD, NEIGHBOURHOOD)
+    window = (NEIGHBORHOOD, NEIGHBORHOOD)
     deep = lightness.astype(np.float64)
     mean = cv2.blur(deep, window, borderType=cv2.BORDER_REFLECT_101)
     square = cv2.blur(np.square(deep), window, borderType=cv2.BORDER_REFLECT_101)
@@ -58,8 +58,8 @@ def moments(lightness: FloatArray) -> tuple[float, float]:
 
 
 def draw(reference: Reference, count: int = SAMPLES) -> tuple[FloatArray, FloatArray]:
-    """Features (S, 2) and colours (S, 2) of samples on a jittered grid: a pixel of each of about ``count`` boxes of the
-    picture; boxes whose pixel gives no colour draw among their others, or are left out."""
+    """Features (S, 2) and colors (S, 2) of samples on a jittered grid: a pixel of each of about ``count`` boxes of the
+    picture; boxes whose pixel gives no color draw among their others, or are left out."""
     height, width = reference.size
     side = np.sqrt(height * width / count)
     rows, columns = max(1, round(height / side)), max(1, round(width / side))
@@ -81,18 +81,18 @@ def draw(reference: Reference, count: int = SAMPLES) -> tuple[FloatArray, FloatA
 
 
 class WelshEngine:
-    """Matched colour transfer, frame by frame. Similarity is 1 for a sample alike in both features, 0 from ``FAR``."""
+    """Matched color transfer, frame by frame. Similarity is 1 for a sample alike in both features, 0 from ``FAR``."""
 
     name = "welsh"
     block_size = 1
 
-    def start(self, references: Sequence[Reference]) -> Bank:
+    def start(self, references: Sequence[Reference]) -> ReferenceBank:
         """See ``Engine.start``."""
         bank = cell_bank(references)
-        features, colours = (np.concatenate(part) for part in zip(*map(draw, references), strict=True))
-        return SampleBank(bank.keys, bank.ab, bank.valid, bank.references, features, colours)
+        features, colors = (np.concatenate(part) for part in zip(*map(draw, references), strict=True))
+        return SampleBank(bank.keys, bank.ab, bank.valid, bank.references, features, colors)
 
-    def step(self, luma_block: FloatArray, bank: Bank, memory: Memory | None = None) -> Step:
+    def step(self, luma_block: FloatArray, bank: ReferenceBank, memory: EngineState | None = None) -> StepResult:
         """See ``Engine.step``."""
         check_block(luma_block)
         check_memory(memory, NoMemory, self.name)
@@ -104,10 +104,10 @@ class WelshEngine:
             samples = bank.features * np.float32(spread)
             pixels = np.stack([lightness - np.float32(mean), texture(lightness)], axis=2).reshape(-1, 2)
             index, distance = nearest(pixels, samples)
-            ab.append(bank.colours[index].reshape(*lightness.shape, 2))
+            ab.append(bank.colors[index].reshape(*lightness.shape, 2))
             similarity.append(np.maximum(0, 1 - distance / np.float32(FAR)).reshape(lightness.shape))
             keys.append(cell_keys(lightness))
-        return Step(np.stack(ab), np.stack(similarity), np.stack(keys), NoMemory())
+        return StepResult(np.stack(ab), np.stack(similarity), np.stack(keys), NoMemory())
 
 
 def nearest(pixels: FloatArray, samples: FloatArray) -> tuple[np.ndarray[tuple[int], np.dtype[np.intp]], FloatArray]:

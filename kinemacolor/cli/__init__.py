@@ -25,13 +25,13 @@ from kinemacolor.cli.keyframes import keyframes
 from kinemacolor.cli.shots import EXAMPLES as SHOTS_EXAMPLES
 from kinemacolor.cli.shots import shots
 from kinemacolor.cli.train import PACK_EXAMPLES, TRAIN_EXAMPLES, pack, train
-from kinemacolor.errors import KinemacolorError, UsageError
+from kinemacolor.core.errors import KinemacolorError, UsageError
 
 INTERRUPTED = 130
 
 app = typer.Typer(
     name="kinemacolor",
-    help="Colour a black-and-white film from a few coloured stills.",
+    help="Color a black-and-white film from a few colored stills.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -88,7 +88,7 @@ def _interrupting() -> list[signal.Signals]:
 
 def _leave_if_busy(code: int) -> None:
     """Leaves at once where a stage is still deep in foreign code, which Python's own way out might crash."""
-    stages = sys.modules.get("kinemacolor.stages")
+    stages = sys.modules.get("kinemacolor.core.pipelining")
     if stages and any(thread.name == stages.STAGE_THREAD for thread in threading.enumerate()):
         sys.stdout.flush()
         sys.stderr.flush()

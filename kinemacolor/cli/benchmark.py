@@ -10,18 +10,18 @@ from typing import Annotated
 import typer
 
 from kinemacolor.cli.progress import progress_line
-from kinemacolor.errors import UsageError
+from kinemacolor.core.errors import UsageError
 
 EXAMPLES = """
 **Examples**
 
     kinemacolor benchmark clips/ --output report/
 
-    kinemacolor benchmark DAVIS/ --methods grey,matching,external:ColorMNet=results/colormnet --frames 50 -o report/
+    kinemacolor benchmark DAVIS/ --methods gray,matching,external:ColorMNet=results/colormnet --frames 50 -o report/
 
     kinemacolor benchmark clips/ --protocol film --reference every:50 -o report/
 
-Methods: grey, reinhard, welsh, flow; lite, matching (also with -alone, -chained, -memory); torch:NAME=FILE and
+Methods: gray, reinhard, welsh, flow; lite, matching (also with -alone, -chained, -memory); torch:NAME=FILE and
 onnx:NAME=FOLDER (trained networks; with +alone, +chained, +memory, +block1 … +block6 behind); external:NAME=FOLDER
 (what another tool made: a film or a folder of frames for each clip). References: first, middle, last, mirrored,
 every:K, or a folder of stills. A run that was broken off goes on where it stopped.
@@ -33,7 +33,7 @@ def benchmark(
     output: Annotated[str, typer.Option("--output", "-o", help="Folder for the report.", show_default=False)],
     methods: Annotated[
         str, typer.Option("--methods", "-m", help="Methods, with commas between.")
-    ] = "grey,reinhard,welsh,flow,matching-alone,matching,lite",
+    ] = "gray,reinhard,welsh,flow,matching-alone,matching,lite",
     table: Annotated[
         int | None, typer.Option(help="2 or 3: the paper's ablations or block sizes, instead of --methods.")
     ] = None,
@@ -60,13 +60,13 @@ def benchmark(
     fid_weights: Annotated[str | None, typer.Option(help="Weights of FID's Inception, or their folder.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
 ) -> None:
-    """Compare colorizers over a folder of clips in their true colours; writes results.json, report.md, report.html."""
+    """Compare colorizers over a folder of clips in their true colors; writes results.json, report.md, report.html."""
+    from kinemacolor.cli.installation import installation
     from kinemacolor.evaluation import benchmark as running
     from kinemacolor.evaluation.methods import parse_methods, table_methods
     from kinemacolor.evaluation.protocol import load_protocol
     from kinemacolor.evaluation.report import markdown, write_report
     from kinemacolor.evaluation.results import Results
-    from kinemacolor.info import installation
 
     if flow not in ("auto", "raft", "dis"):
         raise UsageError("--flow", f"there is no flow {flow}", "choose auto, raft or dis")

@@ -1,4 +1,4 @@
-"""``kinemacolor colorize``: a film in colour."""
+"""``kinemacolor colorize``: a film in color."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kinemacolor.cli.progress import progress_lines
-from kinemacolor.errors import OutputError, UsageError
+from kinemacolor.core.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kinemacolor.engine import Engine
-    from kinemacolor.pipeline import Summary
-    from kinemacolor.project import Project
+    from kinemacolor.engine.protocol import Engine
+    from kinemacolor.pipeline.film import Summary
+    from kinemacolor.pipeline.project import Project
 
 DAMAGED = 3
 """Exit code where the input broke off: the output is complete as far as it goes."""
@@ -28,15 +28,15 @@ SLOWEST, FASTEST = 0.001, 1000
 EXAMPLES = """
 **Examples**
 
-    kinemacolor colorize film.mp4 --reference still.png -o film-colour.mp4
+    kinemacolor colorize film.mp4 --reference still.png -o film-color.mp4
 
-    kinemacolor colorize film.mkv -r girl.png -r street.jpg -o colour.mkv --codec ffv1
+    kinemacolor colorize film.mkv -r girl.png -r street.jpg -o color.mkv --codec ffv1
 
-    kinemacolor colorize scans/frame_%06d.png -r still.png -o colour/ --fps 18
+    kinemacolor colorize scans/frame_%06d.png -r still.png -o color/ --fps 18
 
     kinemacolor colorize film.mp4 -r still.png -o try.mp4 --start 60 --end 70
 
-Transparent areas of a still mean "no colour given here". Exit codes: 2 usage, 3 input, 4 output, 130 interrupted.
+Transparent areas of a still mean "no color given here". Exit codes: 2 usage, 3 input, 4 output, 130 interrupted.
 """
 
 
@@ -72,7 +72,7 @@ def colorize(
     reference: Annotated[
         list[str] | None,
         typer.Option(
-            "--reference", "-r", help="Coloured still, or a folder; give it again for more.", show_default=False
+            "--reference", "-r", help="Colored still, or a folder; give it again for more.", show_default=False
         ),
     ] = None,
     output: Annotated[
@@ -95,13 +95,13 @@ def colorize(
         str | None, typer.Option(help="Of a trained network: file for torch, folder for onnx.", show_default=False)
     ] = None,
     block_size: Annotated[
-        int | None, typer.Option(help="Frames a trained network colours together.", show_default="the network's")
+        int | None, typer.Option(help="Frames a trained network colors together.", show_default="the network's")
     ] = None,
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda or mps, for torch.", show_default="the best there is")
     ] = None,
     propagate: Annotated[
-        bool | None, typer.Option(help="Carry colours along the optical flow too.", show_default="propagate")
+        bool | None, typer.Option(help="Carry colors along the optical flow too.", show_default="propagate")
     ] = None,
     color_memory: Annotated[
         bool | None, typer.Option("--color-memory", help="Match with past frames too.", show_default=False)
@@ -113,13 +113,13 @@ def colorize(
     start: Annotated[float | None, typer.Option(help="Begin here, in seconds.", show_default=False)] = None,
     end: Annotated[float | None, typer.Option(help="Stop before here, in seconds.", show_default=False)] = None,
     chroma: Annotated[
-        ChromaChoice | None, typer.Option(help="Chroma subsampling.", show_default="the film's; 420 for grey films")
+        ChromaChoice | None, typer.Option(help="Chroma subsampling.", show_default="the film's; 420 for gray films")
     ] = None,
     upsample: Annotated[UpsampleChoice | None, typer.Option(help="Chroma upsampling.", show_default="fast")] = None,
-    saturation: Annotated[float | None, typer.Option(help="Factor on the colours.", show_default="1.0")] = None,
+    saturation: Annotated[float | None, typer.Option(help="Factor on the colors.", show_default="1.0")] = None,
     steady: Annotated[
         bool | None,
-        typer.Option(help="Hold colours still where the picture is, against shimmer.", show_default="steady"),
+        typer.Option(help="Hold colors still where the picture is, against shimmer.", show_default="steady"),
     ] = None,
     denoise_guide: Annotated[
         bool | None,
@@ -133,7 +133,7 @@ def colorize(
         str | None, typer.Option(help="*.mp4: a small film of the confidence.", show_default=False)
     ] = None,
     preview: Annotated[
-        bool, typer.Option("--preview", help="Colour single frames, small, and write them as a sheet (.png, .jpg).")
+        bool, typer.Option("--preview", help="Color single frames, small, and write them as a sheet (.png, .jpg).")
     ] = False,
     every: Annotated[int, typer.Option(help="With --preview: of each shot, every so-manieth frame.")] = 48,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
@@ -142,13 +142,13 @@ def colorize(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Colour FILM from coloured stills; luma, sound, subtitles and timing stay as they are.
+    """Color FILM from colored stills; luma, sound, subtitles and timing stay as they are.
 
     A run that breaks off goes on where it was when the same command is given again.
     """
-    from kinemacolor import pipeline
-    from kinemacolor.engine import DEFAULT, open_engine
-    from kinemacolor.identity import engine_identity
+    from kinemacolor.engine.registry import DEFAULT_ENGINE, open_engine
+    from kinemacolor.pipeline import film as pipeline
+    from kinemacolor.pipeline.fingerprint import engine_fingerprint
 
     said = {
         **{"film": film, "references": reference or None, "output": output},
@@ -164,18 +164,18 @@ def colorize(
     assert asked.output is not None
     chosen = asked.settings.said()
     opening = {name: chosen.pop(name, None) for name in ("weights", "color_memory", "block_size", "device")}
-    name, carries = chosen.pop("engine", DEFAULT), chosen.pop("propagate", True)
-    colorizer = open_engine(name, propagate=carries, **opening)
+    name, carries = chosen.pop("engine", DEFAULT_ENGINE), chosen.pop("propagate", True)
+    colorizer = open_engine(name, propagation="full" if carries else "off", **opening)
     chosen["rate"] = chosen.pop("fps", None)
     listed: Any = "none" if shots == "none" else asked.shots or "auto"
     if preview:
         _preview(asked, colorizer, listed, chosen["rate"], every, overwrite=overwrite, hidden=quiet)
         return
     chosen |= {"shots": listed, "overwrite": overwrite, "restart": restart, "report": report, "overlay": overlay}
-    identity = engine_identity(name, propagate=carries, **opening)
+    identity = engine_fingerprint(name, propagate=carries, **opening)
     noting = None if quiet else partial(_note, asked.output)
     try:
-        with progress_lines("looking", "colouring", hidden=quiet or as_json) as lines:
+        with progress_lines("looking", "coloring", hidden=quiet or as_json) as lines:
             chosen |= {"looking": lines[0], "progress": lines[1], "noting": noting}
             engines: dict[str, Any] = {"engine": colorizer, "identity": identity}
             summary = pipeline.colorize(asked.film, asked.references, asked.output, **engines, **chosen)
@@ -184,7 +184,7 @@ def colorize(
         raise
     _tell(summary, hidden=quiet, as_json=as_json)
     if summary.damage:
-        print(f"{asked.film}: {summary.damage}; what decodes was coloured", file=sys.stderr)
+        print(f"{asked.film}: {summary.damage}; what decodes was colored", file=sys.stderr)
         raise typer.Exit(DAMAGED)
 
 
@@ -195,7 +195,7 @@ def _asked(file: str | None, said: dict[str, Any]) -> Project:
         UsageError: neither says the film or the output.
         InputError: the project file cannot be used.
     """
-    from kinemacolor.project import Project, merge, read_project
+    from kinemacolor.pipeline.project import Project, merge, read_project
 
     asked = merge(read_project(file) if file else Project(), said)
     if asked.film is None or asked.output is None:
@@ -209,7 +209,7 @@ def _note(output: Path, line: str) -> None:
 
 
 def _tell_what_is_kept(output: Path) -> None:
-    from kinemacolor.job import work_folder
+    from kinemacolor.pipeline.workdir import work_folder
 
     kept = work_folder(output)
     if kept.exists():
@@ -229,10 +229,10 @@ def _preview(
     asked: Project, engine: Engine, shots: Any, rate: Any, every: int, *, overwrite: bool, hidden: bool
 ) -> None:
     """Writes a sheet in place of a film."""
-    from kinemacolor.preview import SIDE, preview, write_preview
-    from kinemacolor.stages import Clock
-    from kinemacolor.survey import look_at
-    from kinemacolor.video import VideoReader
+    from kinemacolor.core.pipelining import StageTimer
+    from kinemacolor.pipeline.analysis import analyze_film
+    from kinemacolor.pipeline.preview import SIDE, preview, write_preview
+    from kinemacolor.video.reader import VideoReader
 
     assert asked.film is not None
     assert asked.output is not None
@@ -243,9 +243,9 @@ def _preview(
         raise OutputError(output, "exists already", "give another name, or --overwrite")
     if every < 1:
         raise UsageError("--every", f"{every} is not a number of frames", "give 1 or more")
-    with VideoReader(asked.film, rate=rate) as reader, progress_lines("looking", "colouring", hidden=hidden) as lines:
+    with VideoReader(asked.film, rate=rate) as reader, progress_lines("looking", "coloring", hidden=hidden) as lines:
         begin, stop = (None if time is None else float(time) for time in (settings.start, settings.end))
-        found = look_at(reader, begin, stop, shots, Clock(), lines[0])
+        found = analyze_film(reader, begin, stop, shots, StageTimer(), lines[0])
         options: dict[str, Any] = {"every": every, "side": settings.size or SIDE, "progress": lines[1]}
         warnings: list[str] = []
         samples = preview(reader, asked.references, engine, found, **options, warn=warnings.append)

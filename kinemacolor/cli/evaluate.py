@@ -1,4 +1,4 @@
-"""``kinemacolor evaluate``: how near a coloured film comes to its truth."""
+"""``kinemacolor evaluate``: how near a colored film comes to its truth."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 EXAMPLES = """
 **Examples**
 
-    kinemacolor evaluate colour.mp4 truth.mp4
+    kinemacolor evaluate color.mp4 truth.mp4
 
     kinemacolor evaluate other-tool/ DAVIS/JPEGImages/480p/goat --max-frames 50 --json
 
-    kinemacolor evaluate colour.mp4 truth.mp4 --size full --flow raft --weights weights/
+    kinemacolor evaluate color.mp4 truth.mp4 --size full --flow raft --weights weights/
 
 Weights are never downloaded: --weights names a folder that holds them (RAFT, LPIPS, FID), each under the name it has
 where torch downloads it. A figure whose weights are missing is n/a. Exit codes: 2 usage, 3 input, 4 output.
@@ -50,8 +50,8 @@ class FlowChoice(StrEnum):
 
 
 def evaluate(
-    result: Annotated[str, typer.Argument(help="Coloured film: file, folder of images, or pattern.")],
-    truth: Annotated[str, typer.Argument(help="The film in its true colours, frame by frame the same.")],
+    result: Annotated[str, typer.Argument(help="Colored film: file, folder of images, or pattern.")],
+    truth: Annotated[str, typer.Argument(help="The film in its true colors, frame by frame the same.")],
     size: Annotated[
         str, typer.Option(help="network (about 384×216 in area), full, or the short side in pixels.")
     ] = "network",
@@ -68,7 +68,7 @@ def evaluate(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON, with every frame's figures.")] = False,
 ) -> None:
-    """Compare RESULT with TRUTH: PSNR, SSIM, ΔE, LPIPS, FID, colourfulness, warping error, CDC."""
+    """Compare RESULT with TRUTH: PSNR, SSIM, ΔE, LPIPS, FID, colorfulness, warping error, CDC."""
     from kinemacolor.evaluation.measure import load_pair, measure
     from kinemacolor.evaluation.optical import Method, clip_flow, film_lightness, flow_weights
     from kinemacolor.evaluation.perceptual import Perceptual
@@ -92,10 +92,10 @@ def evaluate(
 
 def record(result: str, truth: str, shape: tuple[int, ...], measurement: Measurement) -> dict[str, Any]:
     """A measurement as JSON-ready values; ``size`` is (width, height)."""
-    from kinemacolor import __version__
+    from kinemacolor.core.version import VERSION
 
     return {
-        "version": __version__,
+        "version": VERSION,
         "result": result,
         "truth": truth,
         "frames": shape[0],

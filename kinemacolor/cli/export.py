@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kinemacolor.errors import InputError
+from kinemacolor.core.errors import InputError
 
 
 def export(
@@ -18,7 +18,7 @@ def export(
 ) -> None:
     """Export WEIGHTS to ONNX for `--engine onnx`. PyTorch and ONNX Runtime are compared before anything is saved."""
     try:
-        from kinemacolor.export_network import export_network
+        from kinemacolor.export.network_graph import export_network
         from kinemacolor.model.checkpoint import load_network
     except ModuleNotFoundError as error:
         problem = f"exporting needs {error.name}, which is not installed"

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kinemacolor.errors import InputError, UsageError
+from kinemacolor.core.errors import InputError, UsageError
 
 
 def info(
@@ -16,11 +16,11 @@ def info(
         typer.Option(help="Tell what this network costs instead: paper, lite or a TOML file.", show_default=False),
     ] = None,
     block_size: Annotated[
-        int | None, typer.Option(help="Frames coloured together.", show_default="the configuration's")
+        int | None, typer.Option(help="Frames colored together.", show_default="the configuration's")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Versions, engines, weights with licence and sha256, and this machine; or what a network costs."""
+    """Versions, engines, weights with license and sha256, and this machine; or what a network costs."""
     if block_size is not None and (config is None or not 1 <= block_size <= 6):
         raise UsageError("--block-size", f"{block_size} does not fit", "give 1 to 6, and --config")
     record = _installation() if config is None else _cost(config, block_size)
@@ -33,7 +33,7 @@ def info(
 
 
 def _installation() -> dict[str, Any]:
-    from kinemacolor.info import installation
+    from kinemacolor.cli.installation import installation
 
     return installation()
 
@@ -63,7 +63,7 @@ def _print_installation(record: dict[str, Any]) -> None:
     for name, text in record["engines"].items():
         print(f"engine:    {name}: {text}")
     for weights in record["weights"]:
-        print(f"weights:   {weights['file']} ({weights['engine']}), {weights['licence']}, {weights['origin']}")
+        print(f"weights:   {weights['file']} ({weights['engine']}), {weights['license']}, {weights['origin']}")
         print(f"           sha256 {weights['sha256']}")
 
 

@@ -16,15 +16,16 @@ import typer
 
 from kinemacolor.cli.colorize import DAMAGED
 from kinemacolor.cli.progress import progress_line
-from kinemacolor.errors import InputError, OutputError, UsageError
+from kinemacolor.core.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
-    from kinemacolor.coverage import Look
-    from kinemacolor.engine import Engine
-    from kinemacolor.frames import Array, Frame, Shot
-    from kinemacolor.keyframes import Proposal
-    from kinemacolor.survey import Survey
-    from kinemacolor.video import VideoInfo, VideoReader
+    from kinemacolor.core.types import Array, Frame, Shot
+    from kinemacolor.engine.features import FrameFeatures
+    from kinemacolor.engine.protocol import Engine
+    from kinemacolor.keyframes.search import Proposal
+    from kinemacolor.pipeline.analysis import FilmAnalysis
+    from kinemacolor.video.info import VideoInfo
+    from kinemacolor.video.reader import VideoReader
 
 AREA = 256 * 144
 """Pixels at which frames are compared."""
@@ -46,7 +47,7 @@ EXAMPLES = """
 
     kinemacolor keyframes film.mkv -o paint/ --shots shots.csv --threshold 0.8
 
-The images are grey frames of the film, named by frame number; their names bind them once they are painted. Exit
+The images are gray frames of the film, named by frame number; their names bind them once they are painted. Exit
 codes: 2 usage, 3 input (also where the film breaks off; what decodes was looked at), 4 output, 130 interrupted.
 """
 
@@ -74,14 +75,14 @@ def keyframes(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the proposal as JSON.")] = False,
 ) -> None:
-    """Propose the fewest frames of FILM to paint so that every frame finds its colours in one; export them."""
+    """Propose the fewest frames of FILM to paint so that every frame finds its colors in one; export them."""
     check_numbers(budget, threshold, every, size)
     folder = Path(output)
     check_folder(folder, film, overwrite)
-    from kinemacolor.engine import open_engine
-    from kinemacolor.keyframes import propose
-    from kinemacolor.references import network_size
-    from kinemacolor.video import VideoReader
+    from kinemacolor.engine.registry import open_engine
+    from kinemacolor.keyframes.search import propose
+    from kinemacolor.references.image import network_size
+    from kinemacolor.video.reader import VideoReader
 
     hidden = quiet or as_json
     eyes = open_engine(engine, weights=weights)
@@ -150,13 +151,13 @@ def check_folder(folder: Path, film: str, overwrite: bool) -> None:
         raise OutputError(folder, f"cannot be reached ({error.strerror or error})", remedy) from error
     if files and not overwrite:
         raise OutputError(folder, "holds files already", f"{remedy}, or --overwrite")
-    from kinemacolor.references import read_still
+    from kinemacolor.references.image import read_still
 
     for file in files:
         if NAMES.fullmatch(file.name):
             try:
                 read_still(file)
-            except InputError:  # grey, as it was exported
+            except InputError:  # gray, as it was exported
                 continue
             raise OutputError(folder, f"{file.name} in it is painted", f"move it away, or {remedy}")
 
@@ -164,13 +165,13 @@ def check_folder(folder: Path, film: str, overwrite: bool) -> None:
 # --- the film --------------------
 
 
-def film_survey(reader: VideoReader, file: str | None, hidden: bool) -> Survey:
+def film_survey(reader: VideoReader, file: str | None, hidden: bool) -> FilmAnalysis:
     """The film's frames, and its shots: from a list, or found."""
-    from kinemacolor.stages import Clock
-    from kinemacolor.survey import look_at
+    from kinemacolor.core.pipelining import StageTimer
+    from kinemacolor.pipeline.analysis import analyze_film
 
     with progress_line("finding shots", hidden=hidden) as advance:
-        return look_at(reader, None, None, Path(file) if file else "auto", Clock(), advance)
+        return analyze_film(reader, None, None, Path(file) if file else "auto", StageTimer(), advance)
 
 
 def sample(shots: Sequence[Shot], every: int | None) -> list[int]:
@@ -191,15 +192,15 @@ def sample(shots: Sequence[Shot], every: int | None) -> list[int]:
 
 def film_looks(
     reader: VideoReader, engine: Engine, sampled: Sequence[int], shape: tuple[int, int], hidden: bool
-) -> list[Look]:
+) -> list[FrameFeatures]:
     """What the engine sees of the sampled frames at ``shape``, (height, width)."""
-    from kinemacolor.coverage import look
-    from kinemacolor.work import network_lightness
+    from kinemacolor.engine.features import extract_features
+    from kinemacolor.pipeline.segment_runner import network_lightness
 
     looks = []
     with progress_line("looking", hidden=hidden, unit="frames a second") as advance:
         for frame in wanted(reader, sampled):
-            looks.append(look(engine, network_lightness(frame, shape)))
+            looks.append(extract_features(engine, network_lightness(frame, shape)))
             if advance:
                 advance(len(looks), len(sampled))
     return looks
@@ -236,7 +237,7 @@ def export(
     """
     import cv2
 
-    from kinemacolor.sheets import sheet, write_sheet
+    from kinemacolor.report.contact_sheet import contact_sheet, write_contact_sheet
 
     with _aside(folder, overwrite) as partial, progress_line("exporting", hidden=hidden) as advance:
         orders = {pick.frame: order for order, pick in enumerate(proposal.picks, start=1)}
@@ -253,7 +254,7 @@ def export(
             small.append((f"{orders[frame.index]}: {numbers[frame.index]:07d}", picture))
             if advance:
                 advance(len(small), len(orders))
-        write_sheet(partial / SHEET, sheet(small, columns=max(COLUMNS, len(small) // 200), width=CELL))
+        write_contact_sheet(partial / SHEET, contact_sheet(small, columns=max(COLUMNS, len(small) // 200), width=CELL))
         (partial / PROPOSAL).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
@@ -262,7 +263,7 @@ def shown(frame: Frame, info: VideoInfo) -> Array:
     import cv2
     import numpy as np
 
-    from kinemacolor.color import codes_to_luma
+    from kinemacolor.core.color import codes_to_luma
 
     luma = np.clip(codes_to_luma(frame.luma, frame.coding), 0, 1)
     height, width = luma.shape

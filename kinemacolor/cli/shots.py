@@ -14,11 +14,11 @@ import typer
 
 from kinemacolor.cli.colorize import DAMAGED, _rate
 from kinemacolor.cli.progress import progress_line
-from kinemacolor.errors import OutputError
+from kinemacolor.core.errors import OutputError
 
 if TYPE_CHECKING:
-    from kinemacolor.frames import Array, FloatArray, Shot
-    from kinemacolor.video import VideoReader
+    from kinemacolor.core.types import Array, FloatArray, Shot
+    from kinemacolor.video.reader import VideoReader
 
     Progress = Callable[[int, int | None], None]
 
@@ -44,7 +44,7 @@ def shots(
         list[str] | None,
         typer.Option("--output", "-o", help="*.json, *.csv or *.edl; give it again for more.", show_default="a table"),
     ] = None,
-    sheet: Annotated[
+    contact_sheet: Annotated[
         str | None, typer.Option(help="*.png or *.jpg: each shot's first, middle and last frame.", show_default=False)
     ] = None,
     fps: Annotated[str | None, typer.Option(help="Rate of a folder of images, as 18 or 24000/1001.")] = None,
@@ -52,23 +52,24 @@ def shots(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
-    """Find FILM's shots: cuts, fades and dissolves, in colour or black and white."""
-    from kinemacolor import sheets, shot_lists
-    from kinemacolor.video import VideoReader
+    """Find FILM's shots: cuts, fades and dissolves, in color or black and white."""
+    from kinemacolor.report import contact_sheet as sheets
+    from kinemacolor.shots import lists as shot_lists
+    from kinemacolor.video.reader import VideoReader
 
     for file in output or ():
         check_file(Path(file), shot_lists.SUFFIXES, film, overwrite)
-    if sheet is not None:
-        check_file(Path(sheet), sheets.SUFFIXES, film, overwrite)
+    if contact_sheet is not None:
+        check_file(Path(contact_sheet), sheets.IMAGE_SUFFIXES, film, overwrite)
     reader = VideoReader(film, rate=_rate(fps))
     with progress_line("looking for cuts", hidden=quiet or as_json) as advance:
         found = film_shots(reader, advance)
     damage, rate, name = reader.damage, reader.info.rate, Path(film).name
     for file in output or ():
         shot_lists.write_shots(file, found, rate, name)
-    if sheet is not None:
+    if contact_sheet is not None:
         with progress_line("drawing the sheet", hidden=quiet or as_json) as advance:
-            sheets.write_sheet(sheet, film_sheet(reader, found, advance))
+            sheets.write_contact_sheet(contact_sheet, film_sheet(reader, found, advance))
     if as_json:
         print(json.dumps({**shot_lists.shot_record(found, rate, name), "damage": damage}, indent=2, ensure_ascii=False))
     elif not output:
@@ -105,8 +106,8 @@ def film_shots(reader: VideoReader, advance: Progress | None) -> tuple[Shot, ...
     """The shots of a film; decoding runs beside the search."""
     from contextlib import closing
 
-    from kinemacolor.shots import find_shots, thumbnail
-    from kinemacolor.stages import in_background
+    from kinemacolor.core.pipelining import prefetch
+    from kinemacolor.shots.detection import find_shots, thumbnail
 
     def thumbnails() -> Generator[FloatArray, None, None]:
         for frame in reader.frames():
@@ -116,17 +117,17 @@ def film_shots(reader: VideoReader, advance: Progress | None) -> tuple[Shot, ...
         if advance:
             advance(done, reader.info.frames)
 
-    with closing(in_background(thumbnails())) as lumas:
+    with closing(prefetch(thumbnails())) as lumas:
         return find_shots(lumas, tell)
 
 
 def film_sheet(reader: VideoReader, found: Sequence[Shot], advance: Progress | None) -> Array:
-    """The sheet of first, middle and last frames, from another pass through the film; as a viewer sees them, grey."""
+    """The sheet of first, middle and last frames, from another pass through the film; as a viewer sees them, gray."""
     import cv2
     import numpy as np
 
-    from kinemacolor.color import codes_to_luma
-    from kinemacolor.sheets import sheet
+    from kinemacolor.core.color import codes_to_luma
+    from kinemacolor.report.contact_sheet import contact_sheet
 
     times = max(1, math.ceil(math.sqrt(len(found) / 60)))
     width = WIDTHS[min(times, len(WIDTHS)) - 1]
@@ -138,12 +139,12 @@ def film_sheet(reader: VideoReader, found: Sequence[Shot], advance: Progress | N
             across = round(frame.luma.shape[1] * info.sample_aspect_ratio)
             size = (2 * width, max(1, round(frame.luma.shape[0] * 2 * width / across)))
             small = cv2.resize(codes_to_luma(frame.luma, info.coding), size, interpolation=cv2.INTER_AREA)
-            grey = np.rint(small * 255).astype(np.uint8)
-            pictures[frame.index] = np.rot90(grey, -info.rotation // 90)
+            gray = np.rint(small * 255).astype(np.uint8)
+            pictures[frame.index] = np.rot90(gray, -info.rotation // 90)
         if advance:
             advance(frame.index + 1, info.frames)
     rows = [(f"{n}: {k}", pictures[k]) for n, shot in enumerate(found, start=1) for k in _shown(shot)]
-    return sheet(rows, ROW * times, width)
+    return contact_sheet(rows, ROW * times, width)
 
 
 def _shown(shot: Shot) -> tuple[int, int, int]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kinemacolor.cli.progress import progress_line
-from kinemacolor.errors import InputError, UsageError
+from kinemacolor.core.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from kinemacolor.training.recipe import Recipe
+    from kinemacolor.training.config.recipe import Recipe
 
 TRAIN_EXAMPLES = """
 **Examples**
@@ -65,9 +65,9 @@ def train(
 ) -> None:
     """Train a network by RECIPE."""
     _torch_is_there()
-    from kinemacolor.training.loop import train as run
-    from kinemacolor.training.parallel import join_processes, leave_processes
-    from kinemacolor.training.recipe import load_recipe
+    from kinemacolor.training.config.recipe import load_recipe
+    from kinemacolor.training.run.distributed import join_processes, leave_processes
+    from kinemacolor.training.run.loop import train as run
 
     if time_limit is not None and not time_limit > 0:
         raise UsageError("--time-limit", f"{time_limit:g} minutes leave no time", "give more than 0")
@@ -111,8 +111,8 @@ def _plan(
 ) -> None:
     import tempfile
 
-    from kinemacolor.training.plan import describe, measure_steps, profile_table
-    from kinemacolor.training.setup import prepare
+    from kinemacolor.training.run.dry_run import describe, measure_steps, profile_table
+    from kinemacolor.training.run.setup import prepare
 
     with tempfile.TemporaryDirectory(prefix="kinemacolor-") as aside:  # decoded data; a dry run leaves nothing behind
         setup = prepare(recipe, output if (output / "cache").is_dir() else Path(aside), data=data, device=device)
@@ -136,9 +136,9 @@ def pack(
     """Pack the films and photos of DATA into one FILE, from which training runs on any machine."""
     import tempfile
 
-    from kinemacolor.training.cache import DEMONSTRATION, INDEX, CacheSettings, build_cache, open_cache
-    from kinemacolor.training.pack import pack as write
-    from kinemacolor.training.sources import find_sources
+    from kinemacolor.training.data.cache import DEMONSTRATION, INDEX, CacheSettings, build_cache, open_cache
+    from kinemacolor.training.data.pack import pack as write
+    from kinemacolor.training.data.sources import find_sources
 
     if not limit > 0:
         raise UsageError("--limit", f"{limit:g} MiB leave no room", "give more than 0")

@@ -1,4 +1,4 @@
-"""The engine ``matching``: nothing trained for colour. ImageNet features find the place in the reference (equations 1
+"""The engine ``matching``: nothing trained for color. ImageNet features find the place in the reference (equations 1
 to 3 without heads), and coordinates propagated along the flow keep its edges.
 
 It is the zero-shot baseline that trained networks are measured against.
@@ -12,44 +12,45 @@ from dataclasses import dataclass
 import numpy as np
 import onnxruntime
 
-from kinemacolor.engine.carrying import Carrier, Carrying
-from kinemacolor.engine.colour_memory import ColourMemory
-from kinemacolor.engine.grid import cell_colours, enlarge, pad
-from kinemacolor.engine.protocol import CELL, Bank, Memory, Step, cells, check_block
-from kinemacolor.engine.runtime import session_options
-from kinemacolor.frames import BoolArray, FloatArray, Reference
-from kinemacolor.propagation import CHAINED, FEW
-from kinemacolor.weights import MATCHING
+from kinemacolor.core.types import BoolArray, FloatArray, Reference
+from kinemacolor.engine.color_memory import ColorMemory
+from kinemacolor.engine.key_grid import cell_colors, enlarge, pad
+from kinemacolor.engine.onnx_session import session_options
+from kinemacolor.engine.propagator import Propagator, PropagatorState
+from kinemacolor.engine.protocol import CELL, EngineState, ReferenceBank, StepResult, cells, check_block
+from kinemacolor.engine.registry import Propagation
+from kinemacolor.engine.weights import MATCHING
+from kinemacolor.propagation.correspondence import PREVIOUS_FRAME, THREE_FLOWS, PropagationPaths
 
+PATHS: dict[Propagation, PropagationPaths | None] = {"full": THREE_FLOWS, "chained": PREVIOUS_FRAME, "off": None}
 STRIDE = 16
 """Sides of the network's input are multiples of this."""
-MARGIN = 0.15
+GATE_MARGIN = 0.15
 """How far below the best match the propagated place may be before the best match is preferred (cosine)."""
-SHARPNESS = 0.05
+GATE_WIDTH = 0.05
 """Width of the gate's sigmoid (cosine). Both were chosen on twelve training clips."""
-CARRY_TRUST = np.float32(0.95)
-"""Largest share of carried colours where no reference is a frame of the shot: the match must be able to correct."""
+PROPAGATION_TRUST = np.float32(0.95)
+"""Largest share of carried colors where no reference is a frame of the shot: the match must be able to correct."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class MatchingMemory(Memory):
+class MatchingState(EngineState):
     """What the next frame builds on.
 
     Attributes:
-        carrying: along the flow.
-        colours: past outputs.
+        propagation: of colors along the flow.
+        color_memory: past outputs.
     """
 
-    carrying: Carrying
-    colours: ColourMemory
+    propagation: PropagatorState
+    color_memory: ColorMemory
 
 
 class MatchingEngine:
     """Zero-shot exemplar colorization on ONNX Runtime.
 
     Args:
-        propagate: chain the reference's coordinates along the flow as well; False leaves matching alone.
-        shortcuts: let them come over longer hops and straight from the reference, too.
+        propagation: of the reference's coordinates along the flow; ``off`` leaves matching alone.
         color_memory: whether past outputs join the bank.
         threads: of ONNX Runtime; None lets it take the machine's cores.
     """
@@ -60,63 +61,63 @@ class MatchingEngine:
     def __init__(
         self,
         *,
-        propagate: bool = True,
-        shortcuts: bool = True,
+        propagation: Propagation = "full",
         color_memory: bool = False,
         threads: int | None = None,
     ) -> None:
         self._session = onnxruntime.InferenceSession(
             MATCHING.load(), session_options(threads), providers=["CPUExecutionProvider"]
         )
-        self._carrier = Carrier(FEW if shortcuts else CHAINED) if propagate else None
-        self._remembers = color_memory
+        paths = PATHS[propagation]
+        self._propagator = Propagator(paths) if paths else None
+        self._remembers_outputs = color_memory
 
-    def start(self, references: Sequence[Reference]) -> Bank:
+    def start(self, references: Sequence[Reference]) -> ReferenceBank:
         """See ``Engine.start``; the mean of equation 1 is taken for each reference over its own valid cells."""
         if not references:
             raise ValueError("references: expected at least one, got none")
         parts = [self._entries(reference) for reference in references]
         keys, ab, valid = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return Bank(keys, ab, valid, tuple(references))
+        return ReferenceBank(keys, ab, valid, tuple(references))
 
     def _entries(self, reference: Reference) -> tuple[FloatArray, FloatArray, BoolArray]:
-        ab, share = cell_colours(reference)
+        ab, share = cell_colors(reference)
         valid = share >= 0.5
-        nothing = Bank(np.zeros((1, 176), np.float32), np.zeros((1, 2), np.float32), np.ones(1, bool), ())
-        keys, _, _ = self._run(reference.lightness, valid, nothing)
+        empty = ReferenceBank(np.zeros((1, 176), np.float32), np.zeros((1, 2), np.float32), np.ones(1, bool), ())
+        keys, _, _ = self._run(reference.lightness, valid, empty)
         return keys.reshape(-1, keys.shape[2]), ab.reshape(-1, 2), valid.reshape(-1)
 
-    def step(self, luma_block: FloatArray, bank: Bank, memory: Memory | None = None) -> Step:
-        """See ``Engine.step``. Frames do not look at one another: any division into blocks gives the same colours."""
+    def step(self, luma_block: FloatArray, bank: ReferenceBank, state: EngineState | None = None) -> StepResult:
+        """See ``Engine.step``. Frames do not look at one another: any division into blocks gives the same colors."""
         check_block(luma_block)
-        if not (memory is None or isinstance(memory, MatchingMemory)):
-            raise ValueError(f"memory: expected one of the engine {self.name}, got {type(memory).__name__}")
+        if not (state is None or isinstance(state, MatchingState)):
+            raise ValueError(f"state: expected one of the engine {self.name}, got {type(state).__name__}")
         steps = []
         for lightness in luma_block:
-            ab, similarity, keys, memory = self._frame(lightness, bank, memory)
+            ab, similarity, keys, state = self._frame(lightness, bank, state)
             steps.append((ab, similarity, keys))
         every_ab, every_similarity, every_keys = (np.stack(column) for column in zip(*steps, strict=True))
-        assert memory is not None
-        return Step(every_ab, every_similarity, every_keys, memory)
+        assert state is not None
+        return StepResult(every_ab, every_similarity, every_keys, state)
 
     def _frame(
-        self, lightness: FloatArray, bank: Bank, memory: MatchingMemory | None
-    ) -> tuple[FloatArray, FloatArray, FloatArray, MatchingMemory]:
-        carrying, colours = (memory.carrying, memory.colours) if memory else (Carrying(), ColourMemory())
-        keys, ab_cells, cosine = self._run(lightness, None, colours.beside(bank))
+        self, lightness: FloatArray, bank: ReferenceBank, state: MatchingState | None
+    ) -> tuple[FloatArray, FloatArray, FloatArray, MatchingState]:
+        propagation, memory = (state.propagation, state.color_memory) if state else (PropagatorState(), ColorMemory())
+        keys, ab_cells, cosine = self._run(lightness, None, memory.added_to(bank))
         ab, similarity = enlarge(ab_cells, lightness.shape), enlarge(cosine, lightness.shape)
-        if self._carrier:
-            carried, carrying = self._carrier(lightness, keys, bank, carrying)
-            if carried:
-                share = gate(similarity, carried.similarity) * carried.given
-                share *= 1 if carried.original else CARRY_TRUST * carried.agreement
-                ab, similarity = mix(ab, carried.ab, share[..., None]), mix(similarity, carried.similarity, share)
-        if self._remembers:
-            colours = colours.after(1, keys, lightness, ab)
-        return ab, similarity, keys, MatchingMemory(carrying.coloured(lightness, ab, similarity), colours)
+        if self._propagator:
+            propagated, propagation = self._propagator(lightness, keys, bank, propagation)
+            if propagated:
+                share = gate(similarity, propagated.similarity) * propagated.coverage
+                share *= 1 if propagated.from_reference else PROPAGATION_TRUST * propagated.consistency
+                ab, similarity = mix(ab, propagated.ab, share[..., None]), mix(similarity, propagated.similarity, share)
+        if self._remembers_outputs:
+            memory = memory.after(1, keys, lightness, ab)
+        return ab, similarity, keys, MatchingState(propagation.with_output(lightness, ab, similarity), memory)
 
     def _run(
-        self, lightness: FloatArray, counts: BoolArray | None, bank: Bank
+        self, lightness: FloatArray, counts: BoolArray | None, bank: ReferenceBank
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """One image through the graph: keys (rows, columns, C), warped ab (rows, columns, 2), S (rows, columns)."""
         height, width = lightness.shape
@@ -138,11 +139,11 @@ class MatchingEngine:
 
 
 def gate(similarity: FloatArray, propagated: FloatArray) -> FloatArray:
-    """g = sigmoid((s_P − S + MARGIN) / SHARPNESS): how far to follow the flow rather than the match.
+    """g = sigmoid((s_P − S + GATE_MARGIN) / GATE_WIDTH): how far to follow the flow rather than the match.
 
     The flow is trusted where the features at the end of it are about as similar as the best match.
     """
-    share: FloatArray = 1 / (1 + np.exp(np.clip((similarity - propagated - MARGIN) / SHARPNESS, -50, 50)))
+    share: FloatArray = 1 / (1 + np.exp(np.clip((similarity - propagated - GATE_MARGIN) / GATE_WIDTH, -50, 50)))
     return share
 
 

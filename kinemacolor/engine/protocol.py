@@ -1,6 +1,6 @@
-"""What every colorization engine is: ``start`` turns references into a bank, ``step`` colours a block of frames.
+"""What every colorization engine is: ``start`` turns references into a bank, ``step`` colors a block of frames.
 
-An engine holds weights and work space, never a film's state: the bank and the memory are values that the caller owns,
+An engine holds weights and work space, never a film's state: the bank and the state are values that the caller owns,
 may keep, compare runs with, or drop (at a cut). All arrays have channels last; H and W are any size of at least 32.
 """
 
@@ -12,7 +12,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from kinemacolor.frames import MINIMUM_SIDE, BoolArray, FloatArray, Reference
+from kinemacolor.core.limits import MINIMUM_SIDE
+from kinemacolor.core.types import BoolArray, FloatArray, Reference
 
 CELL = 4
 """Pixels of a side of a key's cell: keys live at stride 4 (the paper's H/4 × W/4)."""
@@ -24,15 +25,15 @@ def cells(height: int, width: int) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bank:
+class ReferenceBank:
     """What the references offer for matching: a set of K entries, one a cell of a reference.
 
     Attributes:
         keys: (K, C) float32, features of the entries.
-        ab: (K, 2) float32, mean a*, b* of the cell (over the pixels that give a colour).
+        ab: (K, 2) float32, mean a*, b* of the cell (over the pixels that give a color).
         valid: (K,) bool, False where an entry must never be matched.
         references: the stills themselves; reference r holds the next rows · columns entries in row-major order. Entries
-            after the last reference's belong to no still (colour memory).
+            after the last reference's belong to no still (color memory).
     """
 
     keys: FloatArray
@@ -50,26 +51,26 @@ class Bank:
             raise ValueError("bank: expected at least one valid entry, got none (every reference is masked whole)")
 
 
-class Memory:
+class EngineState:
     """Base of what an engine remembers of the frames before; a value, opaque to the caller."""
 
     __slots__ = ()
 
 
-class Step(NamedTuple):
+class StepResult(NamedTuple):
     """What ``step`` gives for a block of N frames.
 
     Attributes:
         ab: (N, H, W, 2) float32, a* and b*.
         similarity: (N, H, W) float32 in [-1, 1], how well each pixel is supported by a reference.
         keys: (N, rows, columns, C) float32, the frames' own features on the key grid.
-        memory: to be handed to the next step of the same shot.
+        state: to be handed to the next step of the same shot.
     """
 
     ab: FloatArray
     similarity: FloatArray
     keys: FloatArray
-    memory: Memory
+    state: EngineState
 
 
 @runtime_checkable
@@ -86,17 +87,17 @@ class Engine(Protocol):
         """Frames that a step takes best."""
         ...
 
-    def start(self, references: Sequence[Reference]) -> Bank:
+    def start(self, references: Sequence[Reference]) -> ReferenceBank:
         """References at network size → bank. Raises ValueError where none is given or all are masked."""
         ...
 
-    def step(self, luma_block: FloatArray, bank: Bank, memory: Memory | None = None) -> Step:
-        """Colours consecutive frames of one shot.
+    def step(self, luma_block: FloatArray, bank: ReferenceBank, state: EngineState | None = None) -> StepResult:
+        """Colors consecutive frames of one shot.
 
         Args:
             luma_block: (N, H, W) float32, L* in [0, 100], N ≥ 1.
             bank: from ``start`` of the same engine.
-            memory: from the step before, or None at the start of a shot.
+            state: from the step before, or None at the start of a shot.
 
         Raises:
             ValueError: wrong shape, dtype, range or an empty block, naming what was expected and what came.

@@ -1,1 +1,1 @@
-"""How good a colourized film is, in figures."""
+"""How good a colorized film is, in figures."""

@@ -14,18 +14,18 @@ from typing import Any, NamedTuple
 
 import cv2
 
-from kinemacolor.errors import InputError, KinemacolorError, OutputError, UsageError
+from kinemacolor.core.errors import InputError, KinemacolorError, OutputError, UsageError
+from kinemacolor.core.types import Array
 from kinemacolor.evaluation.clips import Clip, Truth, digest, find_clips, load_clip
 from kinemacolor.evaluation.exemplars import Choice, parse_choice, references_of, stills_of
 from kinemacolor.evaluation.measure import measure
-from kinemacolor.evaluation.methods import TRUTH, Colouring, Method, colour
+from kinemacolor.evaluation.methods import TRUTH, Coloring, Method, color
 from kinemacolor.evaluation.optical import RAFT_FILE, ClipFlow, clip_flow, film_lightness, find_weights
 from kinemacolor.evaluation.optical import Method as FlowMethod
 from kinemacolor.evaluation.perceptual import Perceptual
-from kinemacolor.evaluation.pictures import grey_of, shown_frames, thumbnail
+from kinemacolor.evaluation.pictures import gray_of, shown_frames, thumbnail
 from kinemacolor.evaluation.protocol import Protocol
 from kinemacolor.evaluation.records import SCHEMA, Unit, code_digest, file_name, key_of
-from kinemacolor.frames import Array
 
 WORK = "work"
 """Folder within the output that holds what a resumed run takes up again."""
@@ -255,36 +255,36 @@ def attempt(task: Task) -> Failure | None:
 
 
 def work(task: Task) -> None:
-    """Colours and measures a clip by every method whose unit is not there yet."""
+    """Colors and measures a clip by every method whose unit is not there yet."""
     truth = load_clip(task.clip, task.protocol)
     references, shown = references_of(truth, task.choice)
     bound = task.choice.bound(len(truth))
     flow = clip_flow(film_lightness(truth.rgb), task.flow_cache, task.tools.flow, weights=task.tools.flow_weights)
     perceptual = Perceptual(task.tools.lpips_weights, task.tools.fid_weights) if task.tools.perceptual else None
     if Unit.load(task.files[TRUTH]) is None:
-        _keep(task, TRUTH, truth, Colouring(truth.rgb, None, None), flow, perceptual, shown)
+        _keep(task, TRUTH, truth, Coloring(truth.rgb, None, None), flow, perceptual, shown)
     for method in task.methods:
         if Unit.load(task.files[method.name]) is None:
-            colouring = colour(method, truth, references, frames=bound, threads=THREADS)
-            _keep(task, method.name, truth, colouring, flow, perceptual)
+            coloring = color(method, truth, references, frames=bound, threads=THREADS)
+            _keep(task, method.name, truth, coloring, flow, perceptual)
 
 
 def _keep(
     task: Task,
     name: str,
     truth: Truth,
-    colouring: Colouring,
+    coloring: Coloring,
     flow: ClipFlow,
     perceptual: Perceptual | None,
     reference: Array | None = None,
 ) -> None:
     """Measures, and writes the unit; ``reference`` is shown with the truth."""
-    one = measure(colouring.film, truth.rgb, flow=flow, perceptual=perceptual)
+    one = measure(coloring.film, truth.rgb, flow=flow, perceptual=perceptual)
     frames = shown_frames(len(truth))
-    pictures = {str(index): thumbnail(colouring.film[index]) for index in frames}
+    pictures = {str(index): thumbnail(coloring.film[index]) for index in frames}
     facts: dict[str, Any] = {}
     if reference is not None:
-        pictures |= {f"grey {index}": thumbnail(grey_of(truth.rgb[index])) for index in frames}
+        pictures |= {f"gray {index}": thumbnail(gray_of(truth.rgb[index])) for index in frames}
         pictures["reference"] = thumbnail(reference)
         facts = {
             "frames": len(truth),
@@ -295,4 +295,4 @@ def _keep(
             "rate": str(truth.rate),
             "references": task.choice.indices(len(truth)) or task.choice.text,
         }
-    Unit(task.clip.name, name, one, colouring.confidence, colouring.seconds, pictures, facts).save(task.files[name])
+    Unit(task.clip.name, name, one, coloring.confidence, coloring.seconds, pictures, facts).save(task.files[name])

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from kinemacolor.baselines.external import read_image
-from kinemacolor.color import lab_to_rgb, rgb_to_lab, yuv_to_rgb
-from kinemacolor.errors import InputError
+from kinemacolor.core.color import lab_to_rgb, rgb_to_lab, yuv_to_rgb
+from kinemacolor.core.errors import InputError
+from kinemacolor.core.types import Array, FloatArray, Frame
 from kinemacolor.evaluation.protocol import Protocol
-from kinemacolor.frames import Array, FloatArray, Frame
-from kinemacolor.upsample import chroma_planes, resize
-from kinemacolor.video import VideoReader
-from kinemacolor.work import network_lightness
+from kinemacolor.filters.chroma_upsample import chroma_planes, resize
+from kinemacolor.pipeline.segment_runner import network_lightness
+from kinemacolor.video.reader import VideoReader
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".y4m"})
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
@@ -99,7 +99,7 @@ def to_codes(rgb: Array) -> Array:
 
 @dataclass(eq=False)
 class Truth:
-    """A clip in its true colours, and what the engines see of it.
+    """A clip in its true colors, and what the engines see of it.
 
     Attributes:
         clip: where it comes from.
@@ -131,8 +131,8 @@ class Truth:
         """(height, width) at network size."""
         return self.lightness.shape[1], self.lightness.shape[2]
 
-    def coloured(self, index: int, ab: FloatArray) -> Array:
-        """Frame ``index`` (H, W, 3) uint8 with an engine's colours ab (h, w, 2)."""
+    def colored(self, index: int, ab: FloatArray) -> Array:
+        """Frame ``index`` (H, W, 3) uint8 with an engine's colors ab (h, w, 2)."""
         if not self.frames:
             return to_codes(lab_to_rgb(np.concatenate([self.lightness[index][..., None], ab], axis=2)))
         frame = self.frames[index]
@@ -142,7 +142,7 @@ class Truth:
         return to_codes(yuv_to_rgb(frame.luma, *planes, frame.coding))
 
     def small(self, index: int) -> FloatArray:
-        """Frame ``index`` in true colours at network size, R'G'B' (h, w, 3) in [0, 1]."""
+        """Frame ``index`` in true colors at network size, R'G'B' (h, w, 3) in [0, 1]."""
         return resize(self.rgb[index].astype(np.float32) / np.float32(255), self.shape)
 
 
@@ -156,10 +156,10 @@ def load_clip(clip: Clip, protocol: Protocol) -> Truth:
     """Reads a clip as a protocol asks.
 
     At network size, R'G'B' is that of the decoded frame in area means, rounded to uint8; L* is that of these R'G'B'.
-    At full size, R'G'B' is that of the decoded frame, and the engines see L* of its luma, as of a grey film.
+    At full size, R'G'B' is that of the decoded frame, and the engines see L* of its luma, as of a gray film.
 
     Raises:
-        InputError: unreadable, damaged, a single frame, or without colour to compare with.
+        InputError: unreadable, damaged, a single frame, or without color to compare with.
     """
     if clip.path.is_dir() and protocol.size != "full":
         return _load_images(clip, protocol)
@@ -170,7 +170,7 @@ def load_clip(clip: Clip, protocol: Protocol) -> Truth:
         rgb: list[Array] = []
         lightness: list[FloatArray] = []
         frames: list[Frame] = []
-        for frame in _in_colour(clip, reader):
+        for frame in _in_color(clip, reader):
             assert frame.chroma is not None
             full = yuv_to_rgb(frame.luma, *frame.chroma, frame.coding)
             if protocol.size == "full":
@@ -217,11 +217,11 @@ def _check_length(clip: Clip, rgb: list[Array]) -> None:
     if len(rgb) < 2:
         raise InputError(clip.path, "has a single frame", "give clips of at least two frames")
     if all((frame == frame[..., :1]).all() for frame in rgb):
-        raise InputError(clip.path, "is grey: it has no colours to compare with", "give clips in colour")
+        raise InputError(clip.path, "is gray: it has no colors to compare with", "give clips in color")
 
 
-def _in_colour(clip: Clip, reader: VideoReader) -> Iterator[Frame]:
+def _in_color(clip: Clip, reader: VideoReader) -> Iterator[Frame]:
     for frame in reader.frames(chroma=True):
         if frame.chroma is None:
-            raise InputError(clip.path, "is grey: it has no colours to compare with", "give clips in colour")
+            raise InputError(clip.path, "is gray: it has no colors to compare with", "give clips in color")
         yield frame

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from kinemacolor.color import ab_to_chroma, chroma_to_rgb, lab_to_rgb, rgb_to_lab
-from kinemacolor.errors import InputError, UsageError
+from kinemacolor.core.color import ab_to_chroma, chroma_to_rgb, lab_to_rgb, rgb_to_lab
+from kinemacolor.core.errors import InputError, UsageError
+from kinemacolor.core.types import Array, FloatArray, Reference
 from kinemacolor.evaluation.clips import Truth, images_in
-from kinemacolor.frames import Array, FloatArray, Reference
-from kinemacolor.references import Still, read_still, to_reference
-from kinemacolor.upsample import resize
+from kinemacolor.filters.chroma_upsample import resize
+from kinemacolor.references.image import Still, read_still, to_reference
 
 WORDS = ("first", "middle", "last", "mirrored")
 
@@ -78,8 +78,8 @@ def stills_of(folder: Path, name: str) -> list[Path]:
 def references_of(truth: Truth, choice: Choice) -> tuple[list[Reference], Array]:
     """The references at network size, and the first of them as R'G'B' (h, w, 3) uint8 to show.
 
-    Their lightness is what the protocol's black-and-white film would show of them: L* of the colour at network size,
-    L* of the luma as a grey at full size.
+    Their lightness is what the protocol's black-and-white film would show of them: L* of the color at network size,
+    L* of the luma as a gray at full size.
 
     Raises:
         InputError: a still is missing or cannot be used.
@@ -93,7 +93,7 @@ def references_of(truth: Truth, choice: Choice) -> tuple[list[Reference], Array]
         references = [replace(one.mirrored(), name=f"{one.name}, mirrored") for one in references]
     first = references[0]
     if truth.frames:
-        shown = _from_grey_lightness(first.lightness, first.ab)
+        shown = _from_gray_lightness(first.lightness, first.ab)
     else:
         shown = lab_to_rgb(np.concatenate([first.lightness[..., None], first.ab], axis=2))
     return references, np.clip(np.rint(shown * 255), 0, 255).astype(np.uint8)
@@ -119,20 +119,20 @@ def _fitted(truth: Truth, still: Still) -> Reference:
     reference = to_reference(still, shape, matrix, aspect=aspect)
     if truth.frames:
         return reference
-    rgb = np.clip(_from_grey_lightness(reference.lightness, reference.ab), 0, 1)
+    rgb = np.clip(_from_gray_lightness(reference.lightness, reference.ab), 0, 1)
     lightness = np.clip(rgb_to_lab(rgb)[..., 0], 0, 100)
     return Reference(lightness, reference.ab, reference.mask, reference.name)
 
 
 def _stretched(still: Still, shape: tuple[int, int]) -> Still:
-    """As the clip is: whatever its own shape. Opaque pixels take no colour from transparent ones."""
+    """As the clip is: whatever its own shape. Opaque pixels take no color from transparent ones."""
     weight = np.maximum(still.mask.astype(np.float32), np.float32(1e-3))
     rgb = resize(still.rgb * weight[..., None], shape) / resize(weight, shape)[..., None]
     return Still(rgb, resize(still.mask, shape) >= 0.5, still.name)
 
 
-def _from_grey_lightness(lightness: FloatArray, ab: FloatArray) -> FloatArray:
-    """R'G'B' of a reference whose lightness is that of its BT.709 luma as a grey."""
+def _from_gray_lightness(lightness: FloatArray, ab: FloatArray) -> FloatArray:
+    """R'G'B' of a reference whose lightness is that of its BT.709 luma as a gray."""
     zeros = np.zeros_like(lightness)
     luma = np.ascontiguousarray(lab_to_rgb(np.stack([lightness, zeros, zeros], axis=2))[..., 0])
     return chroma_to_rgb(luma, ab_to_chroma(luma, ab, "bt709"), "bt709")

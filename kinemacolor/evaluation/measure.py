@@ -1,4 +1,4 @@
-"""Every figure of one colourized clip against its truth, and their means over clips."""
+"""Every figure of one colorized clip against its truth, and their means over clips."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from kinemacolor.color import codes_to_luma, yuv_to_rgb
-from kinemacolor.errors import InputError, UsageError
+from kinemacolor.core.color import codes_to_luma, yuv_to_rgb
+from kinemacolor.core.errors import InputError, UsageError
+from kinemacolor.core.limits import MINIMUM_SIDE
+from kinemacolor.core.types import Array, FloatArray, Frame
 from kinemacolor.evaluation.metrics import (
     SSIM_WINDOW,
     cdc,
@@ -24,12 +26,11 @@ from kinemacolor.evaluation.metrics import (
     warping_errors,
 )
 from kinemacolor.evaluation.perceptual import LPIPS_SIDE, SetFeatures, frechet_distance
-from kinemacolor.frames import MINIMUM_SIDE, Array, FloatArray, Frame
-from kinemacolor.references import network_size
-from kinemacolor.upsample import resize
-from kinemacolor.video import VideoReader
+from kinemacolor.filters.chroma_upsample import resize
+from kinemacolor.references.image import network_size
 from kinemacolor.video.image_sequence import ImageSequence
 from kinemacolor.video.planes import pixel_layout
+from kinemacolor.video.reader import VideoReader
 
 if TYPE_CHECKING:
     from kinemacolor.evaluation.optical import ClipFlow
@@ -78,7 +79,7 @@ class Measurement:
 
 
 def measure(result: Array, truth: Array, *, flow: ClipFlow | None, perceptual: Perceptual | None = None) -> Measurement:
-    """Measures a colourized clip.
+    """Measures a colorized clip.
 
     Args:
         result, truth: uint8 RGB (T, H, W, 3), T at least 2, H and W at least 11.
@@ -104,7 +105,7 @@ def measure(result: Array, truth: Array, *, flow: ClipFlow | None, perceptual: P
     if truth_colorfulness > 1e-6:
         figures["colorfulness_ratio"] = float(frames["colorfulness"].mean()) / truth_colorfulness
     else:
-        notes["colorfulness_ratio"] = "n/a: the truth is grey"
+        notes["colorfulness_ratio"] = "n/a: the truth is gray"
     if flow is None:
         notes |= dict.fromkeys(("we", "we_truth"), NO_FLOW)
     else:
@@ -293,7 +294,7 @@ def _check_in_step(readers: tuple[VideoReader, VideoReader], frames: tuple[Frame
 
 
 def rgb_frames(reader: VideoReader) -> Iterator[tuple[Frame, FloatArray]]:
-    """The frames of a film with their R'G'B' (H, W, 3) in [0, 1]; a frame without colour is grey.
+    """The frames of a film with their R'G'B' (H, W, 3) in [0, 1]; a frame without color is gray.
 
     Images that are stored as RGB are read as such: the Y'CbCr in code values that ``Frame`` holds would put them off by
     a code, which bounds PSNR at about 50 dB.

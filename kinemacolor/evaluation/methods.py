@@ -13,23 +13,24 @@ import numpy as np
 
 from kinemacolor.baselines import BASELINES, open_baseline
 from kinemacolor.baselines.external import External
-from kinemacolor.colouring import Colours, Passes, colour_segment
-from kinemacolor.engine import ENGINES, Engine, open_engine
-from kinemacolor.errors import InputError, UsageError
+from kinemacolor.core.errors import InputError, UsageError
+from kinemacolor.core.types import Array, Reference, Shot
+from kinemacolor.engine.protocol import Engine
+from kinemacolor.engine.registry import ENGINES, open_engine
+from kinemacolor.engine.weights import released
 from kinemacolor.evaluation.clips import Clip, Truth, digest
-from kinemacolor.frames import Array, Reference, Shot
-from kinemacolor.mirroring import upright
-from kinemacolor.plan import make_plan
-from kinemacolor.weights import released
+from kinemacolor.pipeline.bidirectional import FrameColors, PassStates, color_segment
+from kinemacolor.pipeline.segment_plan import plan_segments
+from kinemacolor.references.flip import upright
 
 ENDINGS: dict[str, dict[str, Any]] = {
     "": {},
-    "-alone": {"propagate": False},
-    "-chained": {"shortcuts": False},
+    "-alone": {"propagation": "off"},
+    "-chained": {"propagation": "chained"},
     "-memory": {"color_memory": True},
 }
 """Endings of the name of an engine without weights, and what they switch."""
-TRAINED = ("onnx", "torch")
+TRAINED = tuple(record.name for record in ENGINES.values() if record.needs_weights)
 """Engines that need weights."""
 BLOCKS = range(1, 7)
 """Block sizes of the paper's Table 3."""
@@ -50,7 +51,7 @@ class Method:
         name: in tables.
         kind: ``baseline``, ``engine``, or ``external``.
         base: name of the baseline or engine.
-        options: of an engine: ``propagate``, ``shortcuts``, ``color_memory``, ``block_size``, where they are not the
+        options: of an engine: ``propagation``, ``color_memory``, ``block_size``, where they are not the
             default.
         path: weights of a trained engine; folder of an external method.
     """
@@ -70,7 +71,7 @@ class Method:
             return BASELINES[self.base]
         switched = ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in self.options)
         weights = f"{self.path}; " if self.path else ""
-        return weights + ENGINES[self.base].split(";")[0] + (f" ({switched})" if switched else "")
+        return weights + ENGINES[self.base].summary.split(";")[0] + (f" ({switched})" if switched else "")
 
     def identity(self, clip: Clip) -> dict[str, Any]:
         """All that decides the method's result on a clip, beside the code."""
@@ -96,7 +97,7 @@ class Method:
 
 
 def parse_methods(text: str) -> list[Method]:
-    """``grey,matching,external:NAME=FOLDER`` … as methods, in the order given.
+    """``gray,matching,external:NAME=FOLDER`` … as methods, in the order given.
 
     Raises:
         UsageError: an unknown or repeated name, or none at all.
@@ -192,7 +193,7 @@ def table_methods(table: int, weights: Path) -> list[Method]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Colouring:
+class Coloring:
     """What a method made of a clip.
 
     Attributes:
@@ -206,21 +207,21 @@ class Colouring:
     seconds: float | None
 
 
-def colour(
+def color(
     method: Method,
     truth: Truth,
     references: Sequence[Reference],
     *,
     frames: Sequence[int] = (),
     threads: int = 1,
-) -> Colouring:
+) -> Coloring:
     """Runs a method over a clip as it would over a film of one shot.
 
-    Frames before a reference that is bound to a frame are coloured backwards from it, those between two from both. A
+    Frames before a reference that is bound to a frame are colored backward from it, those between two from both. A
     reference that mirrors its frame, or the clip's first, is turned round.
 
     Args:
-        method: what colours.
+        method: what colors.
         truth: the clip.
         references: at network size.
         frames: those to which the references are bound, in their order; none where they are bound to no frame.
@@ -233,23 +234,23 @@ def colour(
         assert method.path
         size = (truth.rgb.shape[1], truth.rgb.shape[2])
         results = External(method.path)
-        return Colouring(results.frames(truth.clip.name, len(truth), truth.length, size, truth.own_size), None, None)
+        return Coloring(results.frames(truth.clip.name, len(truth), truth.length, size, truth.own_size), None, None)
     engine, length = method.open(threads), len(truth)
     shown = frames or [0] * len(references)
     stills = [upright(still, truth.lightness[at : at + 1]) for still, at in zip(references, shown, strict=True)]
     bound = {frame: number for number, frame in enumerate(frames)}
     free = [] if frames else range(len(stills))
-    plan = make_plan([Shot(0, length)], bound, [free], most=len(stills), longest=length)
+    plan = plan_segments([Shot(0, length)], bound, [free], most=len(stills), max_segment_frames=length)
     film = np.empty_like(truth.rgb)
     confidence: list[float] = []
     busy, begin = 0.0, time.perf_counter()
     for segment in plan.segments:
-        bank = engine.start([stills[number] for number in segment.stills])
-        passes = Passes(anchor=truth.lightness[segment.stop] if segment.anchored else None)
-        for colours in colour_segment(engine, bank, truth.lightness[segment.start : segment.stop], segment, passes):
+        bank = engine.start([stills[number] for number in segment.reference_ids])
+        passes = PassStates(anchor=truth.lightness[segment.stop] if segment.anchored else None)
+        for colors in color_segment(engine, bank, truth.lightness[segment.start : segment.stop], segment, passes):
             busy += time.perf_counter() - begin
-            if isinstance(colours, Colours):
-                film[colours.index] = truth.coloured(colours.index, colours.ab)
-                confidence.append(float(colours.similarity.mean()))
+            if isinstance(colors, FrameColors):
+                film[colors.index] = truth.colored(colors.index, colors.ab)
+                confidence.append(float(colors.similarity.mean()))
             begin = time.perf_counter()
-    return Colouring(film, confidence, busy / length)
+    return Coloring(film, confidence, busy / length)

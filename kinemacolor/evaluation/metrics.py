@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from kinemacolor.color import TO_XYZ  # one matrix for the whole package
-from kinemacolor.frames import Array, BoolArray
+from kinemacolor.core.color import TO_XYZ  # one matrix for the whole package
+from kinemacolor.core.types import Array, BoolArray
 
 SSIM_WINDOW = 11
 """Side of SSIM's Gaussian window, pixels; frames must be at least as large."""
@@ -87,7 +87,7 @@ def _windowed(image: Array) -> Array:
 
 
 def delta_e(result: Array, truth: Array) -> Array:
-    """Mean CIEDE2000 colour difference of each frame, of a* and b* alone: the truth's L* stands for both.
+    """Mean CIEDE2000 color difference of each frame, of a* and b* alone: the truth's L* stands for both.
 
     Luma is given to a colorizer, so only its hue and chroma are judged; with one L* the lightness term of CIEDE2000
     (CIE 142-2001; Sharma et al. 2005) is zero and L* drops out. k_C = k_H = 1.
@@ -128,7 +128,7 @@ def _ab(frame: Array) -> tuple[Array, Array]:
 
 
 def _ciede2000(a1: Array, b1: Array, a2: Array, b2: Array) -> Array:
-    """CIEDE2000 of two colours of one lightness (Sharma et al. 2005, equations 2 to 22), float64.
+    """CIEDE2000 of two colors of one lightness (Sharma et al. 2005, equations 2 to 22), float64.
 
     The mean hue is the direction of the sum of the hues' unit vectors: one arc tangent in place of two, and the cosines
     of its multiples are polynomials. Where the hues are exactly opposite, the standard's (h₁ + h₂)/2.
@@ -182,7 +182,7 @@ def colorfulness(film: Array) -> Array:
     rg = R − G, yb = (R + G)/2 − B in code values 0 … 255.
 
     Returns:
-        (T,) float64; 0 for grey.
+        (T,) float64; 0 for gray.
     """
     _check(film, "film")
     values = []
@@ -196,7 +196,7 @@ _OPPONENTS = np.array([[1, -1, 0], [0.5, 0.5, -1]])
 
 
 def cdc(film: Array, steps: Sequence[int] = (1, 2, 4)) -> float:
-    """Colour distribution consistency (Liu et al. 2021; NTIRE 2023): lower is steadier.
+    """Color distribution consistency (Liu et al. 2021; NTIRE 2023): lower is steadier.
 
     The Jensen-Shannon divergence (natural logarithm) between the 256-bin histograms of frames t and t + k, mean over
     R, G, B and t, then over k.

@@ -18,10 +18,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from kinemacolor.color import rgb_to_lab
-from kinemacolor.errors import InputError, OutputError
-from kinemacolor.flow import DisFlow, consistent, positions
-from kinemacolor.frames import Array, BoolArray, FloatArray
+from kinemacolor.core.color import rgb_to_lab
+from kinemacolor.core.errors import InputError, OutputError
+from kinemacolor.core.types import Array, BoolArray, FloatArray
+from kinemacolor.propagation.dis_flow import DisFlow, consistent, pixel_positions
 
 Method = Literal["auto", "raft", "dis"]
 """``auto``: RAFT where its weights are found, else DIS."""
@@ -78,7 +78,7 @@ def occlusion_mask(forward: FloatArray, backward: FloatArray) -> BoolArray:
         (H, W) bool on the grid of the *later* frame (that of ``backward``); True is visible.
     """
     height, width = backward.shape[:2]
-    place = positions(height, width) + backward
+    place = pixel_positions(height, width) + backward
     within = ((place >= -0.5) & (place <= np.array([width - 0.5, height - 0.5], np.float32))).all(axis=2)
     down = np.diff(backward, axis=0, append=backward[-1:])
     across = np.diff(backward, axis=1, append=backward[:, -1:])
@@ -218,7 +218,7 @@ def _loaded_raft(weights: Path, changed: int) -> _Raft:
 
 
 class _Raft:
-    """RAFT-large (Teed and Deng, ECCV 2020) of torchvision on grey frames, with its default of 12 updates."""
+    """RAFT-large (Teed and Deng, ECCV 2020) of torchvision on gray frames, with its default of 12 updates."""
 
     def __init__(self, weights: Path) -> None:
         import torch
@@ -243,5 +243,5 @@ class _Raft:
     def _input(self, lightness: FloatArray) -> Any:
         """(1, 3, H', W') in [-1, 1]; H', W' at least 128 and multiples of 8, the last row and column repeated."""
         extra = [(0, max(_RAFT_SIDE, -(-side // 8) * 8) - side) for side in lightness.shape]
-        grey = np.pad(np.asarray(lightness, np.float32) / 50 - 1, extra, mode="edge")
-        return self._torch.from_numpy(grey).expand(1, 3, -1, -1)
+        gray = np.pad(np.asarray(lightness, np.float32) / 50 - 1, extra, mode="edge")
+        return self._torch.from_numpy(gray).expand(1, 3, -1, -1)

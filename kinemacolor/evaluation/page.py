@@ -176,7 +176,7 @@ def _sheet(results: Results, clip: str) -> str:
     cells = [f"<div>{escape(title)}</div>" for title in titles]
     for index in shown_frames(truth.facts["frames"]):
         cells.append(f"<div>{index}</div>")
-        cells.append(_picture(truth.pictures[f"grey {index}"], clip, INPUT, index))
+        cells.append(_picture(truth.pictures[f"gray {index}"], clip, INPUT, index))
         cells.append(_picture(truth.pictures["reference"], "", "reference", index))
         cells += [_picture(results.unit(clip, name).pictures[str(index)], clip, name, index) for name in ranked]
         cells.append(_picture(truth.pictures[str(index)], clip, TRUTH, index))

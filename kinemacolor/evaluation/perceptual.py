@@ -13,9 +13,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from kinemacolor.errors import InputError
+from kinemacolor.core.errors import InputError
+from kinemacolor.core.types import Array
 from kinemacolor.evaluation.optical import find_weights
-from kinemacolor.frames import Array
 
 LPIPS_FILE = "alexnet-owt-7be5be79.pth"
 """Name of torchvision's AlexNet weights; torchmetrics itself brings LPIPS' own layers."""
@@ -29,7 +29,7 @@ _BATCH = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SetFeatures:
-    """Inception features of colourized frames and of the true ones: (n, d) and (m, d) float32."""
+    """Inception features of colorized frames and of the true ones: (n, d) and (m, d) float32."""
 
     result: Array
     truth: Array

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from kinemacolor.color import lab_to_rgb, rgb_to_lab
+from kinemacolor.core.color import lab_to_rgb, rgb_to_lab
+from kinemacolor.core.types import Array
 from kinemacolor.evaluation.clips import to_codes
-from kinemacolor.frames import Array
-from kinemacolor.upsample import resize
+from kinemacolor.filters.chroma_upsample import resize
 
 WIDTH = 320
 """Pixels across of a thumbnail, at most."""
@@ -38,8 +38,8 @@ def thumbnail(rgb: Array) -> bytes:
     return bytes(content.tobytes())
 
 
-def grey_of(rgb: Array) -> Array:
-    """A frame (H, W, 3) uint8 without its colour: L* kept, a* = b* = 0."""
+def gray_of(rgb: Array) -> Array:
+    """A frame (H, W, 3) uint8 without its color: L* kept, a* = b* = 0."""
     lab = rgb_to_lab(rgb.astype(np.float32) / 255)
     lab[..., 1:] = 0
     return to_codes(lab_to_rgb(lab))
@@ -62,8 +62,8 @@ def contact_sheet(titles: Sequence[str], rows: Sequence[tuple[str, Sequence[byte
         pictures = [_decode(jpeg) for jpeg in jpegs]
         height, width = pictures[0].shape[:2]
         cells = [_boxed(picture, height, width) for picture in pictures]
-        for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-            cv2.putText(cells[0], label, (6, height - 8), 0, 0.45, colour, thickness, cv2.LINE_AA)
+        for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+            cv2.putText(cells[0], label, (6, height - 8), 0, 0.45, color, thickness, cv2.LINE_AA)
         bands.append(np.hstack(cells))
     strip = np.full((STRIP, bands[0].shape[1], 3), 255, np.uint8)
     for column, title in enumerate(titles):

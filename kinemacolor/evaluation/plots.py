@@ -1,4 +1,4 @@
-"""Line plots and intervals as SVG, for pages that stand alone. Colours are CSS variables of the page."""
+"""Line plots and intervals as SVG, for pages that stand alone. Colors are CSS variables of the page."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import NamedTuple
 
 from kinemacolor.evaluation.statistics import Difference
 
-COLOURS = 8
-"""Colours that a page defines, ``--c0`` … ; more lines than that are dashed the second time round."""
+COLORS = 8
+"""Colors that a page defines, ``--c0`` … ; more lines than that are dashed the second time round."""
 WIDTH, HEIGHT = 560, 210
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 10, 26
 ROW = 24
 
 
 class Line(NamedTuple):
-    """A line: the method's name, its colour's number, a value for each frame."""
+    """A line: the method's name, its color's number, a value for each frame."""
 
     name: str
-    colour: int
+    color: int
     values: Sequence[float]
 
 
-def stroke(colour: int) -> str:
+def stroke(color: int) -> str:
     """Style of a line by its number."""
-    dash = ";stroke-dasharray:5 3" if colour >= COLOURS else ""
-    return f"stroke:var(--c{colour % COLOURS}){dash}"
+    dash = ";stroke-dasharray:5 3" if color >= COLORS else ""
+    return f"stroke:var(--c{color % COLORS}){dash}"
 
 
 def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
@@ -68,7 +68,7 @@ def line_plot(title: str, lines: Sequence[Line], *, ceiling: float | None = None
             parts.append(f'<text class="tick" {at} text-anchor="middle">{_label(mark)}</text>')
     for line in lines:
         points = " ".join(f"{x(frame):.1f},{y(value):.1f}" for frame, value in enumerate(line.values))
-        parts.append(f'<polyline class="line" style="{stroke(line.colour)}" points="{points}"/>')
+        parts.append(f'<polyline class="line" style="{stroke(line.color)}" points="{points}"/>')
     parts.append(f'<line class="cursor" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/></svg>')
     data = {"names": [line.name for line in lines], "values": [[round(v, 3) for v in line.values] for line in lines]}
     return (

@@ -1,4 +1,4 @@
-"""Protocols: at which size a clip is coloured and compared, as TOML files."""
+"""Protocols: at which size a clip is colored and compared, as TOML files."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kinemacolor.errors import InputError, UsageError
-from kinemacolor.frames import MINIMUM_SIDE
-from kinemacolor.references import network_size
+from kinemacolor.core.errors import InputError, UsageError
+from kinemacolor.core.limits import MINIMUM_SIDE
+from kinemacolor.references.image import network_size
 
 FOLDER = Path(__file__).parent / "protocols"
 
 
 class Protocol(BaseModel):
-    """How a clip is coloured and compared.
+    """How a clip is colored and compared.
 
     Attributes:
         name: of the file.
         title: one line for the report.
         size: ``area``: the clip's own aspect at the area ``width`` × ``height``; ``stretch``: exactly ``width`` ×
-            ``height``; ``full``: coloured as with ``area``, compared at the clip's own size after chroma upsampling.
+            ``height``; ``full``: colored as with ``area``, compared at the clip's own size after chroma upsampling.
         width, height: pixels, see ``size``.
         frames: at most so many from the start of each clip, or None for all.
         reference: which reference is given, see ``exemplars.Choice``.

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from kinemacolor.errors import OutputError
+from kinemacolor.core.errors import OutputError
 from kinemacolor.evaluation.measure import Measurement
 from kinemacolor.evaluation.perceptual import SetFeatures
 
@@ -82,7 +82,7 @@ class Unit:
         measurement: its figures.
         confidence: mean similarity of each frame, or None.
         seconds: of the engine, a frame; None where none ran.
-        pictures: JPEG images by a name: a frame's number; the truth's also ``grey N`` and ``reference``.
+        pictures: JPEG images by a name: a frame's number; the truth's also ``gray N`` and ``reference``.
         facts: what else is known of the clip: frames, size, rate and so on (of the truth only).
     """
 

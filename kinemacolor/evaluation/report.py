@@ -40,7 +40,7 @@ def sheet(results: Results, clip: str) -> bytes:
     names = results.ranking()
     rows = []
     for index in shown_frames(truth.facts["frames"]):
-        pictures = [truth.pictures[f"grey {index}"], truth.pictures["reference"]]
+        pictures = [truth.pictures[f"gray {index}"], truth.pictures["reference"]]
         pictures += [results.unit(clip, name).pictures[str(index)] for name in names]
         rows.append((f"{clip} {index}", [*pictures, truth.pictures[str(index)]]))
     return contact_sheet(["input", "reference", *names, TRUTH], rows)

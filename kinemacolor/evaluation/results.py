@@ -50,13 +50,13 @@ COLUMNS = (
     Column("fid", "FID", 2, "lower", False, "Fréchet distance of Inception features of all frames"),
     Column("lpips", "LPIPS", 4, "lower", False, "perceptual distance, AlexNet"),
     Column("psnr", "PSNR", 2, "higher", False, "dB over R, G, B; a frame counts for at most 58.9 dB"),
-    Column("colorfulness", "COLOR", 2, "higher", True, "Hasler and Süsstrunk's colourfulness"),
-    Column("we", "WE", 3, "lower", True, "warping error × 10³; the truth's own is the floor, grey lies below it"),
+    Column("colorfulness", "COLOR", 2, "higher", True, "Hasler and Süsstrunk's colorfulness"),
+    Column("we", "WE", 3, "lower", True, "warping error × 10³; the truth's own is the floor, gray lies below it"),
     Column("psnr_last", f"PSNR, last {LAST}", 2, "higher", False, f"mean of the last {LAST} frames"),
-    Column("colorfulness_ratio", "COLOR / truth", 2, None, True, "1 is as colourful as the truth"),
-    Column("cdc", "CDC", 5, "lower", True, "drift of colour histograms; the truth's own is the floor"),
+    Column("colorfulness_ratio", "COLOR / truth", 2, None, True, "1 is as colorful as the truth"),
+    Column("cdc", "CDC", 5, "lower", True, "drift of color histograms; the truth's own is the floor"),
     Column("ssim", "SSIM", 4, "higher", False, "structural similarity"),
-    Column("delta_e", "ΔE2000", 2, "lower", False, "colour difference with the truth's L*"),
+    Column("delta_e", "ΔE2000", 2, "lower", False, "color difference with the truth's L*"),
     Column("seconds", "s a frame", 3, "lower", False, "time of the engine alone, one thread"),
 )
 """Table 1 of the paper (the first five), and what it does not show."""

@@ -8,7 +8,7 @@ from torch import Tensor, cat, nn, unflatten
 from torch.nn import functional
 
 
-def normalisation(kind: str, channels: int) -> nn.Module:
+def normalization(kind: str, channels: int) -> nn.Module:
     """The layer after a convolution: ``instance`` (the paper's), ``group``, ``batch`` or ``none``."""
     if kind == "instance":
         return nn.InstanceNorm2d(channels, affine=True)
@@ -22,10 +22,10 @@ def normalisation(kind: str, channels: int) -> nn.Module:
 def convolution(
     channels: int, out: int, norm: str, *, size: int = 3, stride: int = 1, dilation: int = 1, active: bool = True
 ) -> nn.Sequential:
-    """Convolution, normalisation and (if ``active``) ReLU: (n, channels, h, w) → (n, out, h / stride, w / stride)."""
+    """Convolution, normalization and (if ``active``) ReLU: (n, channels, h, w) → (n, out, h / stride, w / stride)."""
     padding = dilation * (size // 2)
-    bias = norm == "none"  # a normalisation takes a bias away again, or brings its own
-    layers = [nn.Conv2d(channels, out, size, stride, padding, dilation, bias=bias), normalisation(norm, out)]
+    bias = norm == "none"  # a normalization takes a bias away again, or brings its own
+    layers = [nn.Conv2d(channels, out, size, stride, padding, dilation, bias=bias), normalization(norm, out)]
     return nn.Sequential(*layers, nn.ReLU()) if active else nn.Sequential(*layers)
 
 
@@ -135,7 +135,7 @@ class CNNTransformerBlock(nn.Module):
             width, hidden, heads = transformer
             couple = nn.Linear(width + channels, width)
             nn.init.eye_(couple.weight[:, :width])  # tokens pass, the CNN's word is added
-            # Normalised, as in Conformer: else ho_t contains i_{t−N} whole, and equation 7 doubles it in every block.
+            # Normalized, as in Conformer: else ho_t contains i_{t−N} whole, and equation 7 doubles it in every block.
             self.to_transformer = nn.Sequential(couple, nn.LayerNorm(width))
             self.transformer = TransformerLayer(width, hidden, heads)
             self.to_cnn = nn.Conv2d(channels + width, channels, 1)

@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from kinemacolor.errors import InputError
+from kinemacolor.core.errors import InputError
 from kinemacolor.model.config import ConfigError, NetworkConfig, parse_config
 from kinemacolor.model.network import Network
 

@@ -69,7 +69,7 @@ def check_propagated(propagated: Propagated | None, config: NetworkConfig, luma_
     if propagated is None:
         return
     if not config.propagation:
-        raise ValueError(f"propagated: expected None, as {config.name} has no propagation, got colours")
+        raise ValueError(f"propagated: expected None, as {config.name} has no propagation, got colors")
     batch, frames, _, height, width = luma_block.shape
     check_shape("propagated.ab", propagated.ab, (batch, frames, 2, height, width))
     check_shape("propagated.similarity", propagated.similarity, (batch, frames, 1, height, width))

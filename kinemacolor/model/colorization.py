@@ -1,4 +1,4 @@
-"""The colorization subnet (figure 3, equation 5): an encoder-decoder that corrects and completes the warped colours."""
+"""The colorization subnet (figure 3, equation 5): an encoder-decoder that corrects and completes the warped colors."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ MARGIN = 0.15
 COARSE = -0.15
 """The same for the match of the second, coarse head: at first it counts only where the first one fails."""
 DOUBT = 0.1
-"""Similarity below which, at first, a colour is worth less than none."""
+"""Similarity below which, at first, a color is worth less than none."""
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Colours that a place of a reference offers to each pixel of a block, and how well it fits.
+    """Colors that a place of a reference offers to each pixel of a block, and how well it fits.
 
     Attributes:
         ab: (B, N, 2, H, W), a* and b*.
@@ -40,7 +40,7 @@ class Propagated(Candidates):
     """What optical flow carried from a reference: P^ab and s_P; −1 where nothing was carried.
 
     Attributes:
-        agreement: (B, N, 1, H, W) in [0, 1], 1 where the frame is as light as the place its colour comes from.
+        agreement: (B, N, 1, H, W) in [0, 1], 1 where the frame is as light as the place its color comes from.
     """
 
     agreement: Tensor
@@ -52,12 +52,12 @@ class Propagated(Candidates):
         return cls(torch.cat([empty, empty], dim=2), empty - 1, empty)
 
 
-class Colours(NamedTuple):
+class Colors(NamedTuple):
     """What the colorization subnet gives for a block.
 
     Attributes:
         ab: a*, b* (B, N, 2, H, W).
-        logits: of the gate's softmax (B, N, K, H, W), K candidates: W_1, W_2, P, grey, as far as there are such; None
+        logits: of the gate's softmax (B, N, K, H, W), K candidates: W_1, W_2, P, gray, as far as there are such; None
             where the output is tanh.
         candidates: what it chooses among (B, N, K, 2, H, W), a* and b*; None where the output is tanh.
     """
@@ -101,7 +101,7 @@ class ColorizationSubnet(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.scale = config.ab_scale
-        norm, width, fine = config.normalisation, config.feature_channels, config.encoder_channels
+        norm, width, fine = config.normalization, config.feature_channels, config.encoder_channels
         self.candidates = config.heads + int(config.propagation)
         self.inputs = 1 + 3 * self.candidates + int(config.propagation) + 3 * int(config.reference_image)
         transformer = None
@@ -142,8 +142,8 @@ class ColorizationSubnet(nn.Module):
         reference: Tensor | None,
         hidden: Tensor | None,
         positions: Tensor | None,
-    ) -> Colours:
-        """Colours of a block.
+    ) -> Colors:
+        """Colors of a block.
 
         Args:
             luminance: B^l (B, N, 1, H, W) in [-1, 1], H and W multiples of the network's stride.
@@ -162,7 +162,7 @@ class ColorizationSubnet(nn.Module):
         for decoder, skip in zip(self.decoder, reversed(skips), strict=True):
             features = decoder(features, skip)
         last = torch.unflatten(self.last(features), 0, luminance.shape[:2]).to(luminance.dtype)
-        return self._gate(last, candidates) if self.gated else Colours(torch.tanh(last) * self.scale, None, None)
+        return self._gate(last, candidates) if self.gated else Colors(torch.tanh(last) * self.scale, None, None)
 
     def _inputs(self, luminance: Tensor, candidates: list[Candidates], reference: Tensor | None) -> Tensor:
         """The inputs of equation 5, concatenated: (B, N, inputs, H, W)."""
@@ -176,7 +176,7 @@ class ColorizationSubnet(nn.Module):
             parts += [reference[:, :, :1], reference[:, :, 1:] / self.scale]
         return torch.cat(parts, dim=2)
 
-    def _gate(self, last: Tensor, candidates: list[Candidates]) -> Colours:
+    def _gate(self, last: Tensor, candidates: list[Candidates]) -> Colors:
         """Softmax over the K candidates at each pixel, and a residual, from the last map (B, N, 2 + K, H, W)."""
         residual, votes = last[:, :, :2], last[:, :, 2:]
         if self.neutral:
@@ -186,19 +186,19 @@ class ColorizationSubnet(nn.Module):
         trust = SHARPNESS * self.sharpness * (support + self.margins.view(1, 1, -1, 1, 1))
         logits = votes + trust
         ab = _mix(logits, [candidate.ab for candidate in candidates]) + residual * self.scale
-        return Colours(ab, logits, torch.stack([candidate.ab for candidate in candidates], dim=2))
+        return Colors(ab, logits, torch.stack([candidate.ab for candidate in candidates], dim=2))
 
 
-def _mix(logits: Tensor, colours: list[Tensor]) -> Tensor:
-    """Σ_k softmax(logits)_k colours_k: (B, N, K, H, W) and K times (B, N, 2, H, W) → (B, N, 2, H, W).
+def _mix(logits: Tensor, colors: list[Tensor]) -> Tensor:
+    """Σ_k softmax(logits)_k colors_k: (B, N, K, H, W) and K times (B, N, 2, H, W) → (B, N, 2, H, W).
 
     Written out map by map: a softmax over an axis of three takes runtimes longer than the arithmetic of the maps.
     """
     highest = logits[:, :, :1]
-    for k in range(1, len(colours)):
+    for k in range(1, len(colors)):
         highest = torch.maximum(highest, logits[:, :, k : k + 1])
-    weights = [(logits[:, :, k : k + 1] - highest.detach()).exp() for k in range(len(colours))]
-    mixed, total = weights[0] * colours[0], weights[0]
-    for weight, colour in zip(weights[1:], colours[1:], strict=True):
-        mixed, total = mixed + weight * colour, total + weight
+    weights = [(logits[:, :, k : k + 1] - highest.detach()).exp() for k in range(len(colors))]
+    mixed, total = weights[0] * colors[0], weights[0]
+    for weight, color in zip(weights[1:], colors[1:], strict=True):
+        mixed, total = mixed + weight * color, total + weight
     return mixed / total

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
+from kinemacolor.core.validation import fault_lines
+
 FEATURE_STRIDE = 8
 """Pixels of a side of a cell of R_high, and of the bottom of the colorization subnet."""
 KEY_STRIDE = 4
@@ -39,7 +41,7 @@ class NetworkConfig(BaseModel):
     """Channels of R_high, R'_high and the CNN branch (released network: 512)."""
     dilations: tuple[PositiveInt, ...] = Field(min_length=2, max_length=3, strict=False)
     """Dilation of each 3×3 convolution of a CNN branch (paper: 2 to 3 convolutions; released network: 2, 1, 2)."""
-    normalisation: Literal["instance", "group", "batch", "none"]
+    normalization: Literal["instance", "group", "batch", "none"]
     """After convolutions. ``batch`` costs nothing at inference, where it folds into the convolution before it."""
     token_channels: PositiveInt
     """Width d of the Transformer branch, hi, ho and the memory; a multiple of 6 and of both head counts."""
@@ -61,15 +63,15 @@ class NetworkConfig(BaseModel):
     """Channels of F_1 and of F_2; R' has twice as many, half of them from R'_high; a multiple of 2 (paper: 256)."""
     augmented_stride: Literal[4, 8]
     """Pixels of a side of a frame's cell that the augmented head asks for. Entries of the bank are at /4 always."""
-    learnt_keys: bool
+    learned_keys: bool
     """Whether the heads are made of R' (figure 3(a)); else of the backbone's taps alone, which needs ``tap_shortcut``
     and leaves no Transformer branch."""
     tap_shortcut: bool
-    """Whether the heads see the backbone's normalised taps directly too, so that matching can start as theirs."""
+    """Whether the heads see the backbone's normalized taps directly too, so that matching can start as theirs."""
     tau: float = Field(gt=0, le=0.1)
     """Temperature τ of equation 2, in training and inference; "far less than 1" (paper: 0.01)."""
     alpha: float = Field(ge=0, le=10)
-    """Initial value of the learnt scale α of R'_high in the augmented head."""
+    """Initial value of the learned scale α of R'_high in the augmented head."""
     reference_block: Literal["joint", "separate"]
     """``joint``: the reference attends with the frames, at time index 0. ``separate``: it is a block of its own."""
 
@@ -79,9 +81,9 @@ class NetworkConfig(BaseModel):
     reference_image: bool
     """Whether y^lab is an input of the colorization subnet (equation 5)."""
     output: Literal["tanh", "gated"]
-    """``tanh``: ab = tanh · scale. ``gated``: a softmax over the candidate colours at each pixel, plus a residual."""
+    """``tanh``: ab = tanh · scale. ``gated``: a softmax over the candidate colors at each pixel, plus a residual."""
     neutral: bool
-    """Whether grey (a* = b* = 0) is one more candidate of a gated output, for what no reference shows."""
+    """Whether gray (a* = b* = 0) is one more candidate of a gated output, for what no reference shows."""
     ab_scale: float = Field(gt=0, le=200)
     """Chrominance is divided by this inside the network (paper: 128)."""
 
@@ -95,11 +97,11 @@ class NetworkConfig(BaseModel):
     linkage_memory: Literal["sum", "mean"]
     """How i is read: as the sum that equation 7 makes, or divided by the blocks that it sums over: bounded for ever."""
     propagation: bool
-    """Propagated colours P^ab, s_P and agreement as inputs, and as a candidate of a gated output."""
+    """Propagated colors P^ab, s_P and agreement as inputs, and as a candidate of a gated output."""
     color_memory: bool
     """Whether past outputs join the bank."""
     block_size: int = Field(ge=1, le=6)
-    """Frames N that are coloured together, unless the caller says otherwise."""
+    """Frames N that are colored together, unless the caller says otherwise."""
 
     @model_validator(mode="after")
     def _fit_together(self) -> NetworkConfig:
@@ -113,8 +115,8 @@ class NetworkConfig(BaseModel):
         joint = self.reference_block == "joint"
         need(joint or not self.reference_image, "reference_image", "false where reference_block is separate")
         need(self.output == "gated" or not self.neutral, "neutral", "false where output is tanh")
-        need(self.learnt_keys or self.tap_shortcut, "tap_shortcut", "true where learnt_keys is false")
-        need(self.learnt_keys or not self.transformer, "transformer", "false where learnt_keys is false")
+        need(self.learned_keys or self.tap_shortcut, "tap_shortcut", "true where learned_keys is false")
+        need(self.learned_keys or not self.transformer, "transformer", "false where learned_keys is false")
         need(self.transformer or not self.linkage, "linkage", "false where transformer is false")
         return self
 
@@ -137,28 +139,21 @@ class NetworkConfig(BaseModel):
         return parse_config({**self.model_dump(), **changes}, self.name)
 
 
+OLD_NAMES = {"normalis" + "ation": "normalization", "learn" + "t_keys": "learned_keys"}
+"""Fields by their British spelling, as weights and graphs of version 0.1 carry them."""
+
+
 def parse_config(fields: Mapping[str, Any], source: str) -> NetworkConfig:
     """Checks ``fields``, which came from ``source``.
 
     Raises:
         ConfigError: naming each field at fault, what was expected and what came.
     """
+    named = {OLD_NAMES.get(name, name): value for name, value in fields.items()}
     try:
-        return NetworkConfig.model_validate(dict(fields))
+        return NetworkConfig.model_validate(named)
     except ValidationError as error:
-        lines = []
-        for fault in error.errors():
-            where, message = ".".join(map(str, fault["loc"])), fault["msg"]
-            if fault["type"] == "missing":
-                message = "expected a value, got none"
-            elif fault["type"] == "extra_forbidden":
-                known = ", ".join(NetworkConfig.model_fields)
-                message = f"expected one of the fields {known}, got this name"
-            elif where:
-                message = f"expected {message.removeprefix('Input should be ')}, got {fault['input']!r}"
-            message = message.removeprefix("Value error, ")
-            lines.append(f"{source}: {where}: {message}" if where else f"{source}: {message}")
-        raise ConfigError("\n".join(lines)) from None
+        raise ConfigError("\n".join(f"{source}: {line}" for line in fault_lines(error, NetworkConfig))) from None
 
 
 def shipped_configs() -> tuple[str, ...]:

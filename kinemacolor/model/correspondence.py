@@ -14,7 +14,7 @@ from kinemacolor.model.config import FEATURE_STRIDE, NetworkConfig
 from kinemacolor.model.features import Taps
 
 
-def centred_unit(features: Tensor, weight: Tensor) -> Tensor:
+def centered_unit(features: Tensor, weight: Tensor) -> Tensor:
     """The factors of equation 1: (F(i) − μ_F) / ‖F(i) − μ_F‖.
 
     Args:
@@ -33,14 +33,14 @@ def match(query: Tensor, keys: Tensor, ab: Tensor, valid: Tensor | None, tau: fl
     """Equations 1 to 3 over a bank of K entries.
 
     Args:
-        query: centred unit features of the frames (B, T, C).
-        keys: centred unit features of the bank (K, C), or a bank for each item of the batch (B, K, C).
-        ab: colours of the bank (K, 2) or (B, K, 2).
+        query: centered unit features of the frames (B, T, C).
+        keys: centered unit features of the bank (K, C), or a bank for each item of the batch (B, K, C).
+        ab: colors of the bank (K, 2) or (B, K, 2).
         valid: (K,) or (B, K), 1 for entries that may be matched, 0 for padding and masked areas; None where all may.
         tau: temperature τ of the softmax.
 
     Returns:
-        warped colours W (B, T, 2) and similarity S = max_j M(i, j), (B, T), over valid entries.
+        warped colors W (B, T, 2) and similarity S = max_j M(i, j), (B, T), over valid entries.
     """
     # The mask rides along as one more channel and τ on the query, so that the T × K matrix is written only once.
     if valid is not None:  # cosines span 2: at 4 below its own, a masked entry is never chosen
@@ -63,7 +63,7 @@ def unit_keys(maps: list[Tensor], weight: Tensor) -> Tensor:
     grid = (weight.shape[1], *weight.shape[3:])
     share = weight.flatten(1)
     with torch.autocast(weight.device.type, enabled=False):
-        heads = [centred_unit(entries(features.to(weight.dtype)), share) for features in maps]
+        heads = [centered_unit(entries(features.to(weight.dtype)), share) for features in maps]
         return torch.unflatten(torch.cat(heads, dim=2), 1, grid).movedim(4, 2)
 
 
@@ -75,7 +75,7 @@ def match_heads(
     Args:
         queries: keys of the frames (B, N, heads · C, h, w).
         keys: of the bank (B, K, heads · C).
-        values: (B, K, v), what is sampled: colours, and what else is told of entries.
+        values: (B, K, v), what is sampled: colors, and what else is told of entries.
         valid: (B, K), 1 for entries that may be matched; None where all may.
         tau: temperature.
         strides: of each head, cells of a side of what asks; above 1, the mean key of such a square asks for all of it.
@@ -106,9 +106,9 @@ class CorrespondenceSubnet(nn.Module):
     def __init__(self, config: NetworkConfig, low_channels: tuple[int, int], high_channels: tuple[int, int]) -> None:
         super().__init__()
         self.count, key = config.heads, config.key_channels
-        self.learnt = config.learnt_keys
-        if config.learnt_keys:
-            self._make_learnt(config, low_channels, high_channels)
+        self.learned = config.learned_keys
+        if config.learned_keys:
+            self._make_learned(config, low_channels, high_channels)
         if config.tap_shortcut:
             self.tap_channels = (low_channels[1], *high_channels)
             self.shortcut = nn.ModuleList(
@@ -116,11 +116,11 @@ class CorrespondenceSubnet(nn.Module):
             )
             self.start_as(random_basis(sum(self.tap_channels), config.heads * key))
 
-    def _make_learnt(
+    def _make_learned(
         self, config: NetworkConfig, low_channels: tuple[int, int], high_channels: tuple[int, int]
     ) -> None:
         """All between the taps and the heads."""
-        norm, width, key = config.normalisation, config.feature_channels, config.key_channels
+        norm, width, key = config.normalization, config.feature_channels, config.key_channels
         self.factor = config.token_stride // FEATURE_STRIDE
         self.low_half = convolution(low_channels[0], key // 2, norm, stride=2)
         self.low_quarter = convolution(low_channels[1], key // 2, norm, size=1)
@@ -140,25 +140,25 @@ class CorrespondenceSubnet(nn.Module):
         if config.augmented_head:
             self.alpha = nn.Parameter(torch.tensor(config.alpha))
 
-    def start_as(self, basis: Tensor, learnt: float = 0.1) -> None:
-        """Makes the heads the projection of the normalised taps by ``basis`` (taps' channels, heads · key channels): at
-        first matching is that of the taps themselves; what is learnt beside it counts ``learnt`` times what it did."""
+    def start_as(self, basis: Tensor, learned: float = 0.1) -> None:
+        """Makes the heads the projection of the normalized taps by ``basis`` (taps' channels, heads · key channels): at
+        first matching is that of the taps themselves; what is learned beside it counts ``learned`` times what it did."""
         with torch.no_grad():
             for layer, part in zip(self.shortcut, torch.split(basis, list(self.tap_channels)), strict=True):
                 assert isinstance(layer, nn.Conv2d)
                 layer.weight.copy_(part.T[:, :, None, None])
-            if not self.learnt:
+            if not self.learned:
                 return
             for head in self.heads:
                 for parameter in head.parameters():
-                    parameter.mul_(learnt)
+                    parameter.mul_(learned)
             if len(self.heads) > 1:
-                self.alpha.mul_(learnt)
+                self.alpha.mul_(learned)
 
     def reduce(self, taps: Taps, batch: int) -> Features:
         """Activation maps of B · F images → what equation 4 starts from."""
         high = low = None
-        if self.learnt:
+        if self.learned:
             fine, coarse = taps.high
             grown = functional.interpolate(coarse, size=fine.shape[2:], mode="bilinear", align_corners=False)
             high = self.high(torch.cat([fine, grown], dim=1))
@@ -204,13 +204,13 @@ class CorrespondenceSubnet(nn.Module):
     def represent(self, augmented: Tensor | None, low: Tensor | None, direct: Tensor | None) -> list[Tensor]:
         """R'_high (B, F, C, h, w), R_low (B, F, c, 2h, 2w) and ``Features.direct`` → F_1 (vanilla) and F_2 (augmented),
         each (B, F, c, 2h, 2w), c = key channels; F_1 alone without the augmented head."""
-        parts = [] if augmented is None or low is None else [self._learnt(augmented, low)]
+        parts = [] if augmented is None or low is None else [self._learned(augmented, low)]
         if direct is not None:
             parts.append(list(direct.chunk(self.count, dim=2)))
         keys: list[Tensor] = [sum(head[1:], start=head[0]) for head in zip(*parts, strict=True)]
         return keys
 
-    def _learnt(self, augmented: Tensor, low: Tensor) -> list[Tensor]:
+    def _learned(self, augmented: Tensor, low: Tensor) -> list[Tensor]:
         """The heads over R'."""
         # 1×1 before the enlargement: the same map, a quarter of work
         reduced = self.to_quarter(augmented.flatten(0, 1))

@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from kinemacolor.model.bank import Bank, StillColours, Stills
+from kinemacolor.model.bank import Bank, StillColors, Stills
 from kinemacolor.model.colorization import Propagated
 from kinemacolor.model.config import KEY_STRIDE, NetworkConfig
 from kinemacolor.model.correspondence import match_heads
@@ -111,9 +111,9 @@ def _bank(network: Network, still: Tensor) -> Bank:
     valid, wide = network.inside(still), network.config.heads * network.config.key_channels
     features = network.encode(still)
     if network.config.reference_block == "joint":
-        colours = StillColours(torch.cat([valid, valid], dim=2), valid, torch.cat([still, still, still], dim=2))
+        colors = StillColors(torch.cat([valid, valid], dim=2), valid, torch.cat([still, still, still], dim=2))
         empty = (torch.empty(1, 0, wide), torch.empty(1, 0, 2), torch.empty(1, 0))
-        return Bank(*empty, Stills(features, network.seen(still), valid), colours)
+        return Bank(*empty, Stills(features, network.seen(still), valid), colors)
     keys = network.represent(features, valid).keys.flatten(3).flatten(1, 2).transpose(1, 2)
     return Bank(keys, keys[..., :2], None)
 

@@ -87,7 +87,7 @@ class Taps(NamedTuple):
 class Lite0Pyramid(nn.Module):
     """EfficientNet-lite0, read after stage 0 as well: R_low from 16 and 24 channels, R_high from 40 and 112 at /8, /16.
 
-    Batch normalisation keeps its ImageNet statistics in training too, so that clips do not depend on each other.
+    Batch normalization keeps its ImageNet statistics in training too, so that clips do not depend on each other.
     """
 
     stride = Lite0Features.stride
@@ -115,7 +115,7 @@ class ResNet101Pyramid(nn.Module):
     """ResNet-101 without its first max-pool: R_low from relu1_2 and relu2_3, R_high from relu3_3 and relu3_19.
 
     In timm's names ``layer1[1]`` (/2), ``layer2[2]`` (/4), ``layer3[2]`` and ``layer3[18]`` (/8 both): relu3_19 is the
-    nineteenth unit of the third stage. Nothing after it is kept. Batch normalisation keeps its ImageNet statistics.
+    nineteenth unit of the third stage. Nothing after it is kept. Batch normalization keeps its ImageNet statistics.
     """
 
     stride = 8
@@ -143,7 +143,7 @@ class ResNet101Pyramid(nn.Module):
         return _freeze_statistics(self)
 
     def forward(self, luminance: Tensor) -> Taps:
-        """Luminance (n, 1, H, W) in [-1, 1], H and W multiples of 8, is read as a grey picture in [0, 1]."""
+        """Luminance (n, 1, H, W) in [-1, 1], H and W multiples of 8, is read as a gray picture in [0, 1]."""
         half = self.to_relu1_2((luminance / 2 + 0.5 - self.mean) / self.deviation)
         quarter = self.to_relu2_3(half)
         eighth = self.to_relu3_3(quarter)
@@ -188,7 +188,7 @@ def make_pyramid(backbone: str, *, pretrained: bool) -> Pyramid:
 
 
 def _freeze_statistics(pyramid: Module) -> Module:
-    """Puts every batch normalisation into the mode that uses, and keeps, its statistics."""
+    """Puts every batch normalization into the mode that uses, and keeps, its statistics."""
     for module in pyramid.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()

@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the convolutions before it: the same network for inference, with fewer operations."""
+"""Batch normalization folded into the convolutions before it: the same network for inference, with fewer operations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kinemacolor.model.network import Network
 
 
 def folded(network: Network) -> Network:
-    """A copy for inference in which no batch normalisation is left that directly follows a convolution.
+    """A copy for inference in which no batch normalization is left that directly follows a convolution.
 
     Its tensors are no longer those of ``network.config``: it is to be run or exported, not saved.
     """
@@ -45,7 +45,7 @@ def _last_convolution(module: nn.Module | None) -> nn.Conv2d | None:
     return module if isinstance(module, nn.Conv2d) else None
 
 
-def _activation_of(normalisation: nn.Module) -> nn.Module:
-    """What is left of a normalisation that is folded away: timm's carry their activation with them."""
-    activation = getattr(normalisation, "act", None)
+def _activation_of(normalization: nn.Module) -> nn.Module:
+    """What is left of a normalization that is folded away: timm's carry their activation with them."""
+    activation = getattr(normalization, "act", None)
     return activation if isinstance(activation, nn.Module) else nn.Identity()

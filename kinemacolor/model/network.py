@@ -4,7 +4,7 @@
     ab, similarity, keys, memory = network.step(luminance, bank)
     ab, similarity, keys, memory = network.step(next_luminance, bank, memory)
 
-A step has three stages, ``encode``, ``represent`` and ``colorize``; propagated colours come in before the third.
+A step has three stages, ``encode``, ``represent`` and ``colorize``; propagated colors come in before the third.
 B is the batch, N the frames of a block, R the references, H × W any size of at least 32. Inside, images are padded to
 H' × W', multiples of the network's stride. Outside the subnets ab is in Lab units; luminance is L*/50 − 1.
 """
@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kinemacolor.model.bank import Bank, Features, StillColours, Stills, cell_colours, entries
+from kinemacolor.model.bank import Bank, Features, StillColors, Stills, cell_colors, entries
 from kinemacolor.model.checks import check_bank, check_images, check_memory, check_propagated, check_shape
-from kinemacolor.model.colorization import Candidates, ColorizationSubnet, Colours, Propagated
+from kinemacolor.model.colorization import Candidates, ColorizationSubnet, Colors, Propagated
 from kinemacolor.model.config import FEATURE_STRIDE, KEY_STRIDE, NetworkConfig
 from kinemacolor.model.correspondence import CorrespondenceSubnet, match_heads, unit_keys
 from kinemacolor.model.features import make_pyramid
@@ -37,7 +37,7 @@ class Step(NamedTuple):
     Attributes:
         ab: (B, N, 2, H, W), a* and b*.
         similarity: (B, N, 1, H, W), the larger of S_1 and S_2.
-        keys: (B, N, heads · C, ⌈H/4⌉, ⌈W/4⌉), the frames' own centred unit features, head after head.
+        keys: (B, N, heads · C, ⌈H/4⌉, ⌈W/4⌉), the frames' own centered unit features, head after head.
         memory: for the next block of the shot; None without the linkage subnet.
     """
 
@@ -91,12 +91,12 @@ class Network(nn.Module):
     # --- references and frames --------------------
 
     def start(self, luminance: Tensor, ab: Tensor, mask: Tensor | None = None) -> Bank:
-        """Coloured references → bank.
+        """Colored references → bank.
 
         Args:
             luminance: (B, R, 1, H, W) in [-1, 1].
             ab: (B, R, 2, H, W), a* and b*.
-            mask: (B, R, 1, H, W), 1 where a reference gives a colour; None for 1 throughout.
+            mask: (B, R, 1, H, W), 1 where a reference gives a color; None for 1 throughout.
 
         Raises:
             ValueError: a wrong shape, or an item of the batch whose references are masked whole.
@@ -107,34 +107,34 @@ class Network(nn.Module):
         check_shape("ab", ab, (batch, count, 2, height, width))
         check_shape("mask", mask, (batch, count, 1, height, width))
         luminance, ab, mask = self.pad(luminance), self.pad(ab), self.pad(mask, mode="constant")
-        colours, valid = cell_colours(ab.flatten(0, 1), mask.flatten(0, 1), KEY_STRIDE)
-        colours, valid = (torch.unflatten(x, 0, (batch, count)) for x in (colours, valid))
+        colors, valid = cell_colors(ab.flatten(0, 1), mask.flatten(0, 1), KEY_STRIDE)
+        colors, valid = (torch.unflatten(x, 0, (batch, count)) for x in (colors, valid))
         if not bool(valid.flatten(1).any(dim=1).all()):
-            raise ValueError("mask: expected some colour in the references of each item, got one masked whole")
+            raise ValueError("mask: expected some color in the references of each item, got one masked whole")
         features = self.encode(luminance)
         if self.config.reference_block == "joint":
             stills, lab = Stills(features, self.seen(mask), valid), torch.cat([luminance, ab * mask], dim=2)
             no_keys = ab.new_zeros(batch, 0, self.config.heads * self.config.key_channels)
             no_ab, no_marks = ab.new_zeros(batch, 0, 2), ab.new_zeros(batch, 0)
-            return Bank(no_keys, no_ab, no_marks, stills, StillColours(colours, valid, lab))
+            return Bank(no_keys, no_ab, no_marks, stills, StillColors(colors, valid, lab))
         # Each reference is a first block of its own, a frame long.
         alone = Features(*(None if part is None else part.flatten(0, 1).unsqueeze(1) for part in features))
         made = self.represent(alone, valid.flatten(0, 1).unsqueeze(1)).keys
         rows, columns = (-(-side // KEY_STRIDE) for side in (height, width))
-        grids = (torch.unflatten(made.squeeze(1), 0, (batch, count)), colours, valid)
-        keys, colours, marks = (entries(grid[..., :rows, :columns]) for grid in grids)
-        return Bank(keys, colours, marks[..., 0])
+        grids = (torch.unflatten(made.squeeze(1), 0, (batch, count)), colors, valid)
+        keys, colors, marks = (entries(grid[..., :rows, :columns]) for grid in grids)
+        return Bank(keys, colors, marks[..., 0])
 
     def step(
         self, luma_block: Tensor, bank: Bank, memory: Memory | None = None, propagated: Propagated | None = None
     ) -> Step:
-        """Colours a block of N ≥ 1 consecutive frames of one shot.
+        """Colors a block of N ≥ 1 consecutive frames of one shot.
 
         Args:
             luma_block: B^l (B, N, 1, H, W) in [-1, 1].
             bank: from ``start``.
             memory: from the step before, or None at the start of a shot.
-            propagated: colours carried along the flow, at H × W; None where nothing was carried.
+            propagated: colors carried along the flow, at H × W; None where nothing was carried.
 
         Raises:
             ValueError: a wrong shape, an empty block or bank, or a value of another network.
@@ -148,10 +148,10 @@ class Network(nn.Module):
         if propagated is not None:
             parts = (propagated.ab, propagated.similarity, propagated.agreement)
             propagated = Propagated(*(self.pad(part) for part in parts))
-        colours, similarity = self.colorize(luminance, found, bank, propagated)
+        colors, similarity = self.colorize(luminance, found, bank, propagated)
         rows, columns = (-(-side // KEY_STRIDE) for side in (height, width))
         keys = found.keys[..., :rows, :columns]
-        return Step(colours.ab[..., :height, :width], similarity[..., :height, :width], keys, found.memory)
+        return Step(colors.ab[..., :height, :width], similarity[..., :height, :width], keys, found.memory)
 
     forward = step
 
@@ -203,7 +203,7 @@ class Network(nn.Module):
 
     def colorize(
         self, luminance: Tensor, found: Representation, bank: Bank, propagated: Propagated | None = None
-    ) -> tuple[Colours, Tensor]:
+    ) -> tuple[Colors, Tensor]:
         """Equations 1 to 3 and 5.
 
         Args:
@@ -213,7 +213,7 @@ class Network(nn.Module):
             propagated: at H' × W'; None where nothing was carried.
 
         Returns:
-            colours at H' × W', and the larger of S_1 and S_2 (B, N, 1, H', W').
+            colors at H' × W', and the larger of S_1 and S_2 (B, N, 1, H', W').
         """
         config = self.config
         strides = (1, config.augmented_stride // KEY_STRIDE)[: config.heads]
@@ -227,12 +227,12 @@ class Network(nn.Module):
         if config.propagation:
             candidates.append(propagated or Propagated.nothing(luminance))
         image = positions = None
-        if bank.colours is not None and config.reference_image:
-            image = bank.colours.image(sampled[0][:, :, 2:].mean(dim=(3, 4)))
+        if bank.colors is not None and config.reference_image:
+            image = bank.colors.image(sampled[0][:, :, 2:].mean(dim=(3, 4)))
         if found.hidden is not None:
             positions = self._positions(0, luminance.shape[1], luminance.shape[3], luminance.shape[4])
-        colours: Colours = self.colorization(luminance, candidates, image, found.hidden, positions)
-        return colours, best
+        colors: Colors = self.colorization(luminance, candidates, image, found.hidden, positions)
+        return colors, best
 
     # --- sizes --------------------
 
@@ -253,7 +253,7 @@ class Network(nn.Module):
         return functional.pad(cells, (0, right, 0, bottom))
 
     def seen(self, mask: Tensor) -> Tensor:
-        """Masks of references (B, R, 1, H', W') → (B, R · tokens), 1 for tokens with at least a pixel of colour."""
+        """Masks of references (B, R, 1, H', W') → (B, R · tokens), 1 for tokens with at least a pixel of color."""
         tokens = functional.avg_pool2d(mask.flatten(1, 2), self.config.token_stride)
         return (tokens > 0).to(mask.dtype).flatten(1)
 

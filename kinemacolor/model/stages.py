@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from kinemacolor.model.bank import Bank, Features, StillColours, Stills
+from kinemacolor.model.bank import Bank, Features, StillColors, Stills
 from kinemacolor.model.colorization import Propagated
 from kinemacolor.model.config import NetworkConfig
 from kinemacolor.model.linkage import Memory
@@ -41,8 +41,8 @@ class Stage(nn.Module):
 
 def feature_names(config: NetworkConfig) -> tuple[str, ...]:
     """Of ``Features``, as far as there are any."""
-    learnt, direct = ("high", "low") if config.learnt_keys else (), ("direct",) if config.tap_shortcut else ()
-    return (*learnt, *direct)
+    learned, direct = ("high", "low") if config.learned_keys else (), ("direct",) if config.tap_shortcut else ()
+    return (*learned, *direct)
 
 
 class Encode(Stage):
@@ -114,14 +114,14 @@ class Colorize(Stage):
         stills = propagated = None
         if "still_ab" in given:
             lab = given.get("still_lab", given["still_ab"])  # not read where y^lab is no input
-            stills = StillColours(given["still_ab"], given["still_valid"], lab)
+            stills = StillColors(given["still_ab"], given["still_valid"], lab)
         if "carried_ab" in given:
             names = ("carried_ab", "carried_similarity", "carried_agreement")
             propagated = Propagated(*(given[name] for name in names))
-        bank = Bank(given["bank_keys"], given["bank_ab"], given.get("bank_valid"), colours=stills)
+        bank = Bank(given["bank_keys"], given["bank_ab"], given.get("bank_valid"), colors=stills)
         found = Representation(given["keys"], given.get("still_keys"), given.get("hidden"), None)
-        colours, similarity = self.network.colorize(given["luminance"], found, bank, propagated)
-        return {"ab": colours.ab, "similarity": similarity}
+        colors, similarity = self.network.colorize(given["luminance"], found, bank, propagated)
+        return {"ab": colors.ab, "similarity": similarity}
 
 
 def stages(network: Network) -> dict[str, Stage]:

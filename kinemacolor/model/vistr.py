@@ -1,4 +1,4 @@
-"""Initialisation of the Transformer branch from a published VisTR checkpoint (section 4)."""
+"""Initialization of the Transformer branch from a published VisTR checkpoint (section 4)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def transformer_layers(network: Network) -> list[TransformerLayer]:
     return [b.transformer for b in blocks if isinstance(b, CNNTransformerBlock) and hasattr(b, "transformer")]
 
 
-def initialise_from_vistr(network: Network, state_dict: Mapping[str, Tensor]) -> None:
+def initialize_from_vistr(network: Network, state_dict: Mapping[str, Tensor]) -> None:
     """Copies encoder layer k of VisTR into the k-th Transformer branch. All fits, or nothing is copied.
 
     Args:

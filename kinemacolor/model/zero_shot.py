@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kinemacolor.model.correspondence import centred_unit, match
+from kinemacolor.model.correspondence import centered_unit, match
 from kinemacolor.model.features import Lite0Features
 
 TAU = 0.03
@@ -14,7 +14,7 @@ TAU = 0.03
 
 
 class ZeroShotMatching(nn.Module):
-    """Taps at /4, /8 and /16, each of unit length, brought to /4, centred, matched with a bank."""
+    """Taps at /4, /8 and /16, each of unit length, brought to /4, centered, matched with a bank."""
 
     def __init__(self, features: Lite0Features, tau: float = TAU) -> None:
         super().__init__()
@@ -29,14 +29,14 @@ class ZeroShotMatching(nn.Module):
             weight: (B, 1, H/4, W/4), 1 where a cell counts for the mean, 0 where it is padding or masked.
 
         Returns:
-            (B, H/4 · W/4, 176) centred unit features.
+            (B, H/4 · W/4, 176) centered unit features.
         """
         taps = [functional.normalize(tap, dim=1) for tap in self.features(luminance)]
         fine = taps[0]
         for factor, tap in zip((2, 4), taps[1:], strict=True):
             grown = functional.interpolate(tap, scale_factor=float(factor), mode="bilinear", align_corners=False)
             fine = torch.cat([fine, grown], dim=1)
-        return centred_unit(fine.flatten(2).transpose(1, 2), weight.flatten(1))
+        return centered_unit(fine.flatten(2).transpose(1, 2), weight.flatten(1))
 
     def forward(
         self, luminance: Tensor, weight: Tensor, bank_keys: Tensor, bank_ab: Tensor, bank_valid: Tensor

@@ -14,7 +14,7 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from kinemacolor.errors import InputError
+from kinemacolor.core.errors import InputError
 
 _DECLARES_DURATION = ("matroska", "mov,mp4", "avi")
 _REORDERING = 2  # seconds a picture may be decoded before it is shown

@@ -8,7 +8,7 @@ from typing import Any
 import av
 import av.filter
 
-from kinemacolor.frames import Frame
+from kinemacolor.core.types import Frame
 from kinemacolor.video.info import VideoInfo
 from kinemacolor.video.output import CODECS, Encoding
 from kinemacolor.video.planes import ChromaFormat, at_depth, picture_from_planes

@@ -16,7 +16,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from kinemacolor.errors import KinemacolorError, OutputError
+from kinemacolor.core.errors import KinemacolorError, OutputError
 from kinemacolor.video.decode import open_film, video_stream
 from kinemacolor.video.encoder import film_ticks, set_encoder, shape_in_frames
 from kinemacolor.video.info import VideoInfo
@@ -126,7 +126,7 @@ class FilmSink:
                 self._warnings.append("the film's rotation is lost: it needs PyAV 18 or newer")
         if shape_in_frames(info, encoding):
             self._warnings.append("FFV1 in MKV keeps the pixel shape in its frames alone; some programs do not see it")
-        stream.metadata.update(stream_tags(info.video_metadata, coloured=True))
+        stream.metadata.update(stream_tags(info.video_metadata, colored=True))
         video: VideoStream = stream
         return video
 
@@ -166,7 +166,7 @@ class FilmSink:
             self._partial.unlink()
 
 
-def rehearse(destination: Path, info: VideoInfo, encoding: Encoding, *, strict: bool) -> list[str]:
+def check_muxing(destination: Path, info: VideoInfo, encoding: Encoding, *, strict: bool) -> list[str]:
     """What could not be kept if the film were written to ``destination``, a line each; leaves nothing there.
 
     Raises:

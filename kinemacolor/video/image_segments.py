@@ -9,8 +9,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from kinemacolor.errors import InputError, OutputError
-from kinemacolor.frames import Frame
+from kinemacolor.core.errors import InputError, OutputError
+from kinemacolor.core.types import Frame
 from kinemacolor.video.image_writer import encode_png
 from kinemacolor.video.packets import FOREIGN, RESTART, VERSION, partial_name, sync_folder
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import av
 
-from kinemacolor.errors import InputError
-from kinemacolor.frames import Array, Frame
+from kinemacolor.core.errors import InputError
+from kinemacolor.core.types import Array, Frame
 from kinemacolor.video.info import VideoInfo, picture_coding, picture_tags
 from kinemacolor.video.planes import (
     PixelLayout,
@@ -124,8 +124,8 @@ class ImageSequence:
         if layout.planes == "rgb":
             luma, u, v = rgb_as_ycbcr(ready, layout, self.info.coding)
             return luma, (u, v) if chroma else None
-        colour = chroma_planes(ready, layout) if chroma and layout.chroma != "gray" else None
-        return luma_plane(ready, layout), colour
+        color = chroma_planes(ready, layout) if chroma and layout.chroma != "gray" else None
+        return luma_plane(ready, layout), color
 
 
 def _image_files(path: Path) -> tuple[list[Path], str | None]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kinemacolor.errors import OutputError
-from kinemacolor.frames import Frame
+from kinemacolor.core.errors import OutputError
+from kinemacolor.core.types import Frame
 from kinemacolor.video.output import ImageTarget, existing_images
 from kinemacolor.video.planes import ycbcr_as_rgb
 

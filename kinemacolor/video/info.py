@@ -1,4 +1,4 @@
-"""What a film says about itself: size, time, colour tags, the streams beside the picture."""
+"""What a film says about itself: size, time, color tags, the streams beside the picture."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import av
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from kinemacolor.frames import Coding, Matrix
+from kinemacolor.core.types import Coding, Matrix
 from kinemacolor.video.planes import FilmChroma, PixelLayout, clockwise_turn, display_matrix, pixel_layout
 
 RANGE_LIMITED, RANGE_FULL = 1, 2
@@ -30,7 +30,7 @@ _LIMITED_WHEN_SILENT = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "m
 
 @dataclass(frozen=True, slots=True)
 class ColorTags:
-    """Colour tags as H.273 numbers (2 is "unspecified"); ``range``: 0 unspecified, 1 limited, 2 full."""
+    """Color tags as H.273 numbers (2 is "unspecified"); ``range``: 0 unspecified, 1 limited, 2 full."""
 
     primaries: int = 2
     transfer: int = 2
@@ -71,7 +71,7 @@ class VideoInfo:
         width, height: of a frame as stored, in pixels, before ``sample_aspect_ratio`` and ``rotation``.
         coding: meaning of the code values.
         pixel_format: FFmpeg's name of the decoded format.
-        chroma_format: subsampling of the film's own colour; ``gray`` where it has none.
+        chroma_format: subsampling of the film's own color; ``gray`` where it has none.
         rate: frames a second, as declared or guessed; a variable-rate film has only its frames' times.
         time_base: seconds in one unit of ``Frame.pts``.
         first_time: presentation time of the first frame, in seconds.
@@ -79,7 +79,7 @@ class VideoInfo:
         duration: of the film in seconds, or None.
         sample_aspect_ratio: width / height of a pixel; 1 if unset.
         rotation: degrees clockwise (0, 90, 180, 270) that a viewer must turn the picture.
-        tags: colour tags as decoded.
+        tags: color tags as decoded.
         codec: FFmpeg's name of the film's codec.
         container: FFmpeg's name of the container format.
         other_streams: the streams beside the picture.
@@ -115,7 +115,7 @@ class VideoInfo:
 
 
 def picture_tags(picture: av.VideoFrame) -> ColorTags:
-    """The colour tags of a decoded picture."""
+    """The color tags of a decoded picture."""
     return ColorTags(
         int(picture.color_primaries), int(picture.color_trc), int(picture.colorspace), int(picture.color_range)
     )
@@ -125,8 +125,8 @@ def picture_coding(picture: av.VideoFrame, layout: PixelLayout, codec: str) -> C
     """What the code values of a decoded picture mean.
 
     An untagged matrix is BT.709 for pictures from 1280 pixels wide or 577 high, else BT.601, as players take it.
-    RGB is read as full-range BT.709. An untagged range is limited for Y'CbCr and for grey in codecs whose standard
-    says so (H.264, HEVC, MPEG, VP9, AV1); other grey (PNG, FFV1 …) is full range, as FFmpeg takes it.
+    RGB is read as full-range BT.709. An untagged range is limited for Y'CbCr and for gray in codecs whose standard
+    says so (H.264, HEVC, MPEG, VP9, AV1); other gray (PNG, FFV1 …) is full range, as FFmpeg takes it.
     """
     tags = picture_tags(picture)
     if layout.planes == "rgb":

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kinemacolor.errors import OutputError, UsageError
+from kinemacolor.core.errors import OutputError, UsageError
 from kinemacolor.video.image_sequence import IMAGE_SUFFIXES, is_image_source, pattern_regex
 from kinemacolor.video.info import VideoInfo
 from kinemacolor.video.planes import ChromaFormat, planar_name
@@ -94,7 +94,7 @@ class Encoding:
 
 
 def output_chroma(info: VideoInfo) -> ChromaFormat:
-    """Subsampling of the coloured film: that of the film itself; 4:2:0 for grey films, 4:4:4 for RGB ones."""
+    """Subsampling of the colored film: that of the film itself; 4:2:0 for gray films, 4:4:4 for RGB ones."""
     return "420" if info.chroma_format == "gray" else info.chroma_format
 
 

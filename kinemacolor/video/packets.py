@@ -18,7 +18,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from kinemacolor.errors import InputError, OutputError
+from kinemacolor.core.errors import InputError, OutputError
 
 VERSION = 1
 PREFIX = struct.Struct("<8sI")
@@ -28,7 +28,7 @@ _IDLE_SIDE_DATA = frozenset(
     {"quality_stats", "cpb_properties"}
 )  # what an encoder says about itself: no muxer writes it
 RESTART = "start the work anew with --restart"
-FOREIGN = ("is not a segment of a film that is being coloured", f"move it away, or {RESTART}")
+FOREIGN = ("is not a segment of a film that is being colored", f"move it away, or {RESTART}")
 """Problem and remedy where something else stands in a segment's place."""
 
 
@@ -63,7 +63,7 @@ class EncodedPicture:
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class EncodedSegment:
     """A finished segment, its packets still in the file.
 
     Attributes:
@@ -117,7 +117,7 @@ def _reading(path: Path) -> Iterator[BinaryIO]:
         raise InputError(path, reason, f"see to it that it can, or {RESTART}") from error
 
 
-def read_packets(path: Path) -> Segment:
+def read_packets(path: Path) -> EncodedSegment:
     """A segment's description; its packets are read, and checked, when they are asked for.
 
     Raises:
@@ -148,7 +148,7 @@ def read_packets(path: Path) -> Segment:
     return segment
 
 
-def _parsed(path: Path, record: dict[str, Any]) -> Segment:
+def _parsed(path: Path, record: dict[str, Any]) -> EncodedSegment:
     kind = SegmentKind(
         codec=record["codec"],
         pixel_format=record["pixel_format"],
@@ -158,7 +158,7 @@ def _parsed(path: Path, record: dict[str, Any]) -> Segment:
         options=record["options"],
         extradata=bytes.fromhex(record["extradata"]),
     )
-    return Segment(
+    return EncodedSegment(
         path, kind, tuple((pts, lasts, bool(key), size, crc) for pts, lasts, key, size, crc in record["packets"])
     )
 

@@ -12,8 +12,8 @@ from typing import Any, Literal
 import av
 import numpy as np
 
-from kinemacolor.color import rgb_to_codes, yuv_to_rgb
-from kinemacolor.frames import Array, Coding
+from kinemacolor.core.color import rgb_to_codes, yuv_to_rgb
+from kinemacolor.core.types import Array, Coding
 
 ChromaFormat = Literal["420", "422", "444"]
 FilmChroma = Literal["gray", "420", "422", "444"]
@@ -94,7 +94,7 @@ def readable_picture(picture: av.VideoFrame, layout: PixelLayout) -> av.VideoFra
 
 
 def _unpacked(picture: av.VideoFrame, name: str) -> av.VideoFrame:
-    # One range on both sides: unpacking must not rescale the codes, whatever swscale assumes for grey or RGB.
+    # One range on both sides: unpacking must not rescale the codes, whatever swscale assumes for gray or RGB.
     return picture.reformat(format=name, src_color_range=2, dst_color_range=2)
 
 
@@ -116,7 +116,7 @@ def luma_plane(picture: av.VideoFrame, layout: PixelLayout) -> Array:
 
 
 def chroma_planes(picture: av.VideoFrame, layout: PixelLayout) -> tuple[Array, Array]:
-    """The U and V planes of a picture in ``layout.readable``; own memory. Not for grey or RGB formats."""
+    """The U and V planes of a picture in ``layout.readable``; own memory. Not for gray or RGB formats."""
     wide = layout.bit_depth > 8
     if not layout.exact_chroma:
         picture = _unpacked(picture, planar_name(layout.chroma, layout.bit_depth))

@@ -17,8 +17,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from kinemacolor.errors import InputError, UsageError
-from kinemacolor.frames import Array, Frame
+from kinemacolor.core.errors import InputError, UsageError
+from kinemacolor.core.types import Array, Frame
 from kinemacolor.video.decode import Damage, film_pictures, open_film, video_stream
 from kinemacolor.video.entry_points import EntryPoints
 from kinemacolor.video.image_sequence import ImageSequence, is_image_source
@@ -188,8 +188,8 @@ class VideoReader:
                 ready = readable_picture(picture, layout)
                 planes: tuple[Array, Array] | None = None
                 if layout.planes == "rgb":
-                    luma, *colour = rgb_as_ycbcr(ready, layout, info.coding)
-                    planes = (colour[0], colour[1]) if chroma else None
+                    luma, *color = rgb_as_ycbcr(ready, layout, info.coding)
+                    planes = (color[0], color[1]) if chroma else None
                 else:
                     luma = luma_plane(ready, layout)
                     if chroma and layout.chroma != "gray":

@@ -16,15 +16,15 @@ from typing import Any, Self
 import av
 from av.packet import Packet
 
-from kinemacolor.errors import InputError, OutputError
-from kinemacolor.frames import Frame
+from kinemacolor.core.errors import InputError, OutputError
+from kinemacolor.core.types import Frame
 from kinemacolor.video.encoder import FrameCheck, SegmentEncoder, film_ticks
 from kinemacolor.video.film_sink import Cut, FilmSink, write_error
 from kinemacolor.video.image_segments import ImageFolder, ImageSegment, read_image_folder
 from kinemacolor.video.image_writer import ImageWriter
 from kinemacolor.video.info import VideoInfo
 from kinemacolor.video.output import CodecName, Encoding, ImageTarget, check_destination, image_target
-from kinemacolor.video.packets import RESTART, PacketFile, Segment, SegmentKind, read_packets
+from kinemacolor.video.packets import RESTART, EncodedSegment, PacketFile, SegmentKind, read_packets
 from kinemacolor.video.reader import VideoReader, interval
 
 _SEI = {"h264": (6,), "h265": (39, 40)}  # NAL units in which an encoder writes of itself, and of its threads
@@ -32,12 +32,12 @@ _MOST_REORDERED = 64  # frames; H.264 and H.265 allow 16
 
 
 class SegmentWriter:
-    """One segment of a coloured film. Used in a ``with`` block: leaving it without an exception finishes the segment
+    """One segment of a colored film. Used in a ``with`` block: leaving it without an exception finishes the segment
     and gives it its name; an exception removes what was written.
 
     Args:
         path: of the segment, in a folder that exists; a file, or for images a folder. What is there is replaced.
-        source: the film that is coloured.
+        source: the film that is colored.
         encoding: of the whole film (see ``plan_output``).
 
     Raises:
@@ -129,7 +129,7 @@ def _parameters(codec: str, extradata: bytes) -> bytes:
     return b"".join(b"\0\0\0\1" + unit for unit in kept)
 
 
-def read_segment(path: str | Path) -> Segment | ImageSegment:
+def read_segment(path: str | Path) -> EncodedSegment | ImageSegment:
     """A finished segment; its frames stay on the disk, and their bytes are checked when they are read.
 
     Raises:
@@ -137,7 +137,7 @@ def read_segment(path: str | Path) -> Segment | ImageSegment:
     """
     path = Path(path)
     if not path.exists():
-        raise InputError(path, "this segment is missing", f"colour it again, or {RESTART}")
+        raise InputError(path, "this segment is missing", f"color it again, or {RESTART}")
     return read_image_folder(path) if path.is_dir() else read_packets(path)
 
 
@@ -167,7 +167,7 @@ def join_segments(
 
     Args:
         destination: as of ``VideoWriter``, as are ``overwrite``, ``strict``, ``start`` and ``end``.
-        source: the film that is coloured; its sound, subtitles and tags are copied.
+        source: the film that is colored; its sound, subtitles and tags are copied.
         segments: in order, each written by ``SegmentWriter`` with this source and encoding.
         encoding: of the whole film.
 
@@ -237,9 +237,9 @@ def _survey(segments: Sequence[Path], kind: SegmentKind) -> _Plan:
     return _Plan(tuple(opening), reordering)
 
 
-def _film_segment(path: Path) -> Segment:
+def _film_segment(path: Path) -> EncodedSegment:
     segment = read_segment(path)
-    if not isinstance(segment, Segment):
+    if not isinstance(segment, EncodedSegment):
         raise InputError(path, "is a segment of images, and a film is to be made", RESTART)
     return segment
 

@@ -14,7 +14,7 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
-from kinemacolor.errors import OutputError
+from kinemacolor.core.errors import OutputError
 from kinemacolor.video.decode import ATTACHED_PICTURE
 from kinemacolor.video.info import VideoInfo
 
@@ -63,9 +63,9 @@ def film_tags(tags: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in tags.items() if key.lower() not in _OF_THE_CONTAINER}
 
 
-def stream_tags(tags: dict[str, str], *, coloured: bool) -> dict[str, str]:
-    """A stream's tags; of the coloured stream without those that described the old encoding."""
-    if not coloured:
+def stream_tags(tags: dict[str, str], *, colored: bool) -> dict[str, str]:
+    """A stream's tags; of the colored stream without those that described the old encoding."""
+    if not colored:
         return dict(tags)
     return {
         key: value
@@ -92,7 +92,7 @@ class CopiedStreams:
 
     Args:
         film: the film, opened a second time.
-        picture: index of the stream that is coloured.
+        picture: index of the stream that is colored.
         output: where packets go; its header must not be written yet.
         begin, stop: packets with times in [begin, stop) seconds are taken.
         shift: seconds taken from every time.
@@ -151,7 +151,7 @@ class CopiedStreams:
             self.warnings.append(f"{what} was left out, which {container} cannot hold{remedy}")
             stream.discard = av.stream.Discard.all
             return
-        target.metadata.update(stream_tags(stream.metadata, coloured=False))
+        target.metadata.update(stream_tags(stream.metadata, colored=False))
         target.disposition = stream.disposition
         if stream.type == "attachment":
             return

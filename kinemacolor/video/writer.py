@@ -1,4 +1,4 @@
-"""Writing the coloured film: luma as decoded, times as they were, everything beside the picture copied."""
+"""Writing the colored film: luma as decoded, times as they were, everything beside the picture copied."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import av
 
-from kinemacolor.errors import OutputError
-from kinemacolor.frames import Frame
+from kinemacolor.core.errors import OutputError
+from kinemacolor.core.types import Frame
 from kinemacolor.video.encoder import FrameCheck, Pictures
 from kinemacolor.video.film_sink import Cut, FilmSink, write_error
 from kinemacolor.video.image_writer import ImageWriter
@@ -49,7 +49,7 @@ def plan_output(
 
 
 class VideoWriter:
-    """The coloured film. Used in a ``with`` block: leaving it without an exception finishes the film and gives it its
+    """The colored film. Used in a ``with`` block: leaving it without an exception finishes the film and gives it its
     name; an exception removes what was written and leaves what was there before.
 
     Luma is written as decoded, in the film's size and bit depth, or the nearest depth the codec has (a warning says
@@ -59,7 +59,7 @@ class VideoWriter:
 
     Args:
         destination: ``.mp4``, ``.mov`` or ``.mkv``; or a folder or ``frame_%06d.png`` for PNG images.
-        source: the film that is coloured; its sound, subtitles and tags are copied.
+        source: the film that is colored; its sound, subtitles and tags are copied.
         chroma: subsampling of the output; None keeps that of the film (see ``output_chroma``).
         codec: ``h264``, ``h265``, ``prores`` or ``ffv1`` (lossless).
         crf: quality of h264 (16 if None) and h265 (18), 0 to 51, lower is better.

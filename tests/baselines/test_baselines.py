@@ -11,21 +11,20 @@ import pytest
 from kinemacolor.baselines import BASELINES, open_baseline
 from kinemacolor.baselines.cells import cell_means
 from kinemacolor.baselines.welsh import draw, nearest, texture
-from kinemacolor.engine import Engine
-from kinemacolor.engine.protocol import Memory
-from kinemacolor.errors import UsageError
+from kinemacolor.core.errors import UsageError
+from kinemacolor.engine.protocol import Engine, EngineState
 from tests.engine import conformance
 from tests.engine.conformance import in_blocks, masked, reference_of, scene
 
 DOES_NOT_APPLY = {
-    ("grey", conformance.check_block_sizes): "asks for colour",
-    ("grey", conformance.check_colour_comes_back): "asks for colour",
-    ("grey", conformance.check_several_references): "asks that a second reference matters",
-    # The suite's scene has colours that neither lightness nor texture tells: only places do.
+    ("gray", conformance.check_block_sizes): "asks for color",
+    ("gray", conformance.check_color_comes_back): "asks for color",
+    ("gray", conformance.check_several_references): "asks that a second reference matters",
+    # The suite's scene has colors that neither lightness nor texture tells: only places do.
     ("reinhard", conformance.check_block_sizes): "no places",
-    ("reinhard", conformance.check_colour_comes_back): "no places",
+    ("reinhard", conformance.check_color_comes_back): "no places",
     ("welsh", conformance.check_block_sizes): "no places",
-    ("welsh", conformance.check_colour_comes_back): "no places",
+    ("welsh", conformance.check_color_comes_back): "no places",
     ("welsh", conformance.check_padding): "a larger picture is sampled at other pixels",
     ("flow", conformance.check_several_references): "a second reference matters only where a frame looks like it",
 }
@@ -47,16 +46,16 @@ def test_conformance(name: str, check: conformance.Check) -> None:
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_frames_do_not_depend_on_blocks_and_memories_of_others_are_refused(name: str) -> None:
-    film, colours = scene(48, 61, 5)
+    film, colors = scene(48, 61, 5)
     engine = engine_of(name)
-    bank = engine.start([reference_of(film[0], colours[0])])
+    bank = engine.start([reference_of(film[0], colors[0])])
     whole = in_blocks(engine, film, bank, 5)
     for length in (1, 2):
         parts = in_blocks(engine, film, bank, length)
         np.testing.assert_array_equal(parts[0], whole[0])
         np.testing.assert_array_equal(parts[1], whole[1])
     with pytest.raises(ValueError, match=f"memory: expected one of the engine {name}"):
-        engine.step(film[:1], bank, Memory())
+        engine.step(film[:1], bank, EngineState())
 
 
 def test_unknown_baseline_is_named() -> None:
@@ -64,10 +63,10 @@ def test_unknown_baseline_is_named() -> None:
         open_baseline("nonsense")
 
 
-def test_grey_has_no_colour() -> None:
-    film, colours = scene(37, 53)
-    engine = engine_of("grey")
-    assert not engine.step(film, engine.start([reference_of(film[0], colours[0])])).ab.any()
+def test_gray_has_no_color() -> None:
+    film, colors = scene(37, 53)
+    engine = engine_of("gray")
+    assert not engine.step(film, engine.start([reference_of(film[0], colors[0])])).ab.any()
 
 
 def test_cell_means_against_a_loop() -> None:
@@ -91,10 +90,10 @@ def test_reinhard_against_a_plain_loop() -> None:
     film, _ = scene(37, 53, 2, seed=1)
     stills = []
     for seed, size in ((2, (41, 43)), (3, (33, 47))):
-        lightness, colours = scene(*size, seed=seed)
+        lightness, colors = scene(*size, seed=seed)
         mask = np.random.default_rng(seed).uniform(size=size) < 0.7
-        colours = colours + 0.4 * (lightness[..., None] - 50)
-        stills.append(masked(reference_of(lightness[0], colours[0].astype(np.float32)), mask))
+        colors = colors + 0.4 * (lightness[..., None] - 50)
+        stills.append(masked(reference_of(lightness[0], colors[0].astype(np.float32)), mask))
     engine = engine_of("reinhard")
     ab = engine.step(film, engine.start(stills)).ab
     light = [float(v) for s in stills for v in s.lightness[s.mask]]
@@ -111,15 +110,15 @@ def test_reinhard_against_a_plain_loop() -> None:
 
 
 def test_reinhard_is_one_tint_where_lightness_tells_nothing_or_is_flat() -> None:
-    film, colours = scene(48, 64)
+    film, colors = scene(48, 64)
     engine = engine_of("reinhard")
-    tint = np.broadcast_to(np.array([12, -7], np.float32), colours[0].shape)
+    tint = np.broadcast_to(np.array([12, -7], np.float32), colors[0].shape)
     step = engine.step(film, engine.start([reference_of(film[0], tint.copy())]))
     np.testing.assert_allclose(step.ab[0], tint, atol=1e-4)
     flat = np.full_like(film, 40)
-    bank = engine.start([reference_of(film[0], colours[0])])
+    bank = engine.start([reference_of(film[0], colors[0])])
     np.testing.assert_allclose(engine.step(flat, bank).ab.std(axis=(1, 2)), 0, atol=1e-5)
-    flat_bank = engine.start([reference_of(flat[0], colours[0])])
+    flat_bank = engine.start([reference_of(flat[0], colors[0])])
     assert np.isfinite(engine.step(film, flat_bank).ab).all()
 
 
@@ -147,36 +146,36 @@ def test_welsh_samples_cover_the_picture_and_no_masked_pixel() -> None:
     lightness, _ = scene(97, 131)
     y, x = np.mgrid[:97, :131].astype(np.float32)
     still = reference_of(lightness[0], np.stack([x - 60, y - 60], axis=2))
-    _, colours = draw(still)
-    assert 150 < len(colours) < 250
-    counts = np.histogram2d(colours[:, 0] + 60, colours[:, 1] + 60, bins=4, range=((0, 131), (0, 97)))[0]
+    _, colors = draw(still)
+    assert 150 < len(colors) < 250
+    counts = np.histogram2d(colors[:, 0] + 60, colors[:, 1] + 60, bins=4, range=((0, 131), (0, 97)))[0]
     assert counts.min() > 5
     mask = x < 40
     assert draw(masked(still, mask))[1][:, 0].max() + 60 < 40
 
 
-def test_welsh_gives_colour_back_that_lightness_tells_however_the_frame_is_exposed() -> None:
+def test_welsh_gives_color_back_that_lightness_tells_however_the_frame_is_exposed() -> None:
     film, _ = scene(48, 64, 3, seed=6)
-    colours = np.stack([film - 50, 0.5 * (50 - film)], axis=3)
+    colors = np.stack([film - 50, 0.5 * (50 - film)], axis=3)
     engine = engine_of("welsh")
-    bank = engine.start([reference_of(film[0], colours[0])])
-    error = np.abs(engine.step(film, bank).ab - colours).mean()
-    assert error < 0.2 * np.abs(colours).mean()
+    bank = engine.start([reference_of(film[0], colors[0])])
+    error = np.abs(engine.step(film, bank).ab - colors).mean()
+    assert error < 0.2 * np.abs(colors).mean()
     darker = engine.step((0.5 * film + 5).astype(np.float32), bank)
-    assert np.abs(darker.ab - colours).mean() < 0.2 * np.abs(colours).mean()
+    assert np.abs(darker.ab - colors).mean() < 0.2 * np.abs(colors).mean()
 
 
 # --- flow --------------------
 
 
 def test_flow_follows_the_picture_and_says_where_it_lost_it() -> None:
-    film, colours = scene(48, 64, 6)
+    film, colors = scene(48, 64, 6)
     engine = engine_of("flow")
-    bank = engine.start([reference_of(film[0], colours[0])])
+    bank = engine.start([reference_of(film[0], colors[0])])
     ab, support = in_blocks(engine, film, bank, 6)
     inside = (slice(None), slice(6, -6), slice(6, -16))
-    assert np.abs(ab - colours)[inside].mean() < 0.15 * np.abs(colours).mean()
-    np.testing.assert_allclose(ab[0], colours[0], atol=1e-3)
+    assert np.abs(ab - colors)[inside].mean() < 0.15 * np.abs(colors).mean()
+    np.testing.assert_allclose(ab[0], colors[0], atol=1e-3)
     other, _ = scene(48, 64, 1, seed=9)
     _, after = in_blocks(engine, np.concatenate([film[:1], other]), bank, 2)
     assert after[1].mean() < 0.6 * support[1].mean()
@@ -184,31 +183,31 @@ def test_flow_follows_the_picture_and_says_where_it_lost_it() -> None:
 
 def test_flow_is_chained_from_the_frame_before() -> None:
     """Frames repeated, then shown out of reach of a direct flow: only the chain gets there."""
-    film, colours = scene(64, 96, 13, shift=4.0)
+    film, colors = scene(64, 96, 13, shift=4.0)
     engine = engine_of("flow")
-    bank = engine.start([reference_of(film[0], colours[0])])
+    bank = engine.start([reference_of(film[0], colors[0])])
     seen = np.s_[8:-8, 8:40]  # still in the picture after 12 · 4 pixels to the left
-    chained = np.abs(in_blocks(engine, film, bank, 4)[0][-1] - colours[-1])[seen].mean()
-    direct = np.abs(engine.step(film[-1:], bank).ab[0] - colours[-1])[seen].mean()
+    chained = np.abs(in_blocks(engine, film, bank, 4)[0][-1] - colors[-1])[seen].mean()
+    direct = np.abs(engine.step(film[-1:], bank).ab[0] - colors[-1])[seen].mean()
     assert chained < 0.5 * direct
 
 
 def test_flow_starts_anew_at_the_frame_of_another_reference() -> None:
-    film, colours = scene(48, 64, 7, shift=5.0)
+    film, colors = scene(48, 64, 7, shift=5.0)
     engine = engine_of("flow")
-    stills = [reference_of(film[0], colours[0]), reference_of(film[6], np.ascontiguousarray(colours[6]))]
+    stills = [reference_of(film[0], colors[0]), reference_of(film[6], np.ascontiguousarray(colors[6]))]
     ab, _ = in_blocks(engine, film, engine.start(stills), 2)
-    np.testing.assert_allclose(ab[6], colours[6], atol=1e-3)
+    np.testing.assert_allclose(ab[6], colors[6], atol=1e-3)
     alone, _ = in_blocks(engine, film, engine.start(stills[:1]), 2)
     np.testing.assert_array_equal(ab[0], alone[0])
-    assert np.abs(alone[6] - colours[6]).mean() > 1
+    assert np.abs(alone[6] - colors[6]).mean() > 1
 
 
 def test_flow_hidden_references_do_not_matter() -> None:
-    film, colours = scene(48, 64, 3)
+    film, colors = scene(48, 64, 3)
     engine = engine_of("flow")
-    one = reference_of(film[0], colours[0])
-    hidden = masked(reference_of(film[2], np.full_like(colours[0], 99)), np.zeros((48, 64), np.bool_))
+    one = reference_of(film[0], colors[0])
+    hidden = masked(reference_of(film[2], np.full_like(colors[0], 99)), np.zeros((48, 64), np.bool_))
     alone = in_blocks(engine, film, engine.start([one]), 1)[0]
     for stills in ([one, hidden], [hidden, one]):
         np.testing.assert_array_equal(in_blocks(engine, film, engine.start(stills), 1)[0], alone)

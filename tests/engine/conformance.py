@@ -8,9 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kinemacolor.engine import Engine
-from kinemacolor.engine.protocol import Bank, cells
-from kinemacolor.frames import FloatArray, Reference
+from kinemacolor.core.types import FloatArray, Reference
+from kinemacolor.engine.protocol import Engine, ReferenceBank, cells
 
 Check = Callable[[Engine], None]
 SIZES = ((48, 64), (61, 97), (97, 61), (33, 130))
@@ -44,11 +43,11 @@ def masked(reference: Reference, mask: np.ndarray) -> Reference:
     return replace(reference, mask=mask)
 
 
-def in_blocks(engine: Engine, film: FloatArray, bank: Bank, length: int) -> tuple[FloatArray, FloatArray]:
+def in_blocks(engine: Engine, film: FloatArray, bank: ReferenceBank, length: int) -> tuple[FloatArray, FloatArray]:
     memory, every_ab, every_similarity = None, [], []
     for first in range(0, len(film), length):
         step = engine.step(film[first : first + length], bank, memory)
-        memory = step.memory
+        memory = step.state
         every_ab.append(step.ab)
         every_similarity.append(step.similarity)
     return np.concatenate(every_ab), np.concatenate(every_similarity)
@@ -56,8 +55,8 @@ def in_blocks(engine: Engine, film: FloatArray, bank: Bank, length: int) -> tupl
 
 def check_shapes(engine: Engine) -> None:
     for height, width in SIZES:
-        film, colours = scene(height, width, 2)
-        bank = engine.start([reference_of(film[0], colours[0])])
+        film, colors = scene(height, width, 2)
+        bank = engine.start([reference_of(film[0], colors[0])])
         step = engine.step(film, bank)
         assert step.ab.shape == (2, height, width, 2)
         assert step.similarity.shape == (2, height, width)
@@ -69,56 +68,56 @@ def check_shapes(engine: Engine) -> None:
 
 
 def check_deterministic(engine: Engine) -> None:
-    film, colours = scene(61, 97, 3)
+    film, colors = scene(61, 97, 3)
     results = []
     for _ in range(2):
-        bank = engine.start([reference_of(film[0], colours[0])])
+        bank = engine.start([reference_of(film[0], colors[0])])
         results.append(in_blocks(engine, film, bank, 2))
     np.testing.assert_array_equal(results[0][0], results[1][0])
     np.testing.assert_array_equal(results[0][1], results[1][1])
 
 
 def check_block_sizes(engine: Engine) -> None:
-    film, colours = scene(48, 64, 7)
-    bank = engine.start([reference_of(film[0], colours[0])])
+    film, colors = scene(48, 64, 7)
+    bank = engine.start([reference_of(film[0], colors[0])])
     for length in (1, 2, 3, 5):
         ab, similarity = in_blocks(engine, film, bank, length)
         assert ab.shape == (7, 48, 64, 2)
-        error = np.abs(ab - colours).mean()
-        assert error < 0.6 * np.abs(colours).mean(), f"block of {length}: off by {error}"
+        error = np.abs(ab - colors).mean()
+        assert error < 0.6 * np.abs(colors).mean(), f"block of {length}: off by {error}"
         assert similarity.mean() > 0
 
 
 def check_several_references(engine: Engine) -> None:
-    film, colours = scene(48, 64, 3)
-    one = reference_of(film[0], colours[0])
-    other_film, other_colours = scene(61, 97, 1, seed=5)
-    hidden = masked(reference_of(other_film[0], other_colours[0]), np.zeros((61, 97), np.bool_))
+    film, colors = scene(48, 64, 3)
+    one = reference_of(film[0], colors[0])
+    other_film, other_colors = scene(61, 97, 1, seed=5)
+    hidden = masked(reference_of(other_film[0], other_colors[0]), np.zeros((61, 97), np.bool_))
     alone = in_blocks(engine, film, engine.start([one]), 2)
     for references in ([one, hidden], [hidden, one]):
         both = in_blocks(engine, film, engine.start(references), 2)
         np.testing.assert_allclose(both[0], alone[0], atol=2e-3)
         np.testing.assert_allclose(both[1], alone[1], atol=1e-4)
-    turned = reference_of(film[2], np.ascontiguousarray(colours[2][..., ::-1]))
+    turned = reference_of(film[2], np.ascontiguousarray(colors[2][..., ::-1]))
     shown = in_blocks(engine, film, engine.start([one, turned]), 2)
     assert np.abs(shown[0] - alone[0]).max() > 0.02, "an unmasked second reference must matter"
 
 
 def check_masked_areas(engine: Engine) -> None:
-    film, colours = scene(48, 64, 2)
+    film, colors = scene(48, 64, 2)
     mask = np.ones((48, 64), np.bool_)
     mask[:, 32:] = False
-    poisoned = colours[0].copy()
+    poisoned = colors[0].copy()
     poisoned[:, 32:] = 120
-    clean = in_blocks(engine, film, engine.start([masked(reference_of(film[0], colours[0]), mask)]), 1)
+    clean = in_blocks(engine, film, engine.start([masked(reference_of(film[0], colors[0]), mask)]), 1)
     other = in_blocks(engine, film, engine.start([masked(reference_of(film[0], poisoned), mask)]), 1)
     np.testing.assert_allclose(other[0], clean[0], atol=1e-3)
 
 
 def check_padding(engine: Engine) -> None:
     """Entries of padding change nothing; nor does the frame's own border, repeated outwards, change the inside."""
-    film, colours = scene(61, 97, 2)
-    bank = engine.start([reference_of(film[0], colours[0])])
+    film, colors = scene(61, 97, 2)
+    bank = engine.start([reference_of(film[0], colors[0])])
     garbage = np.random.default_rng(1)
     padded = replace(
         bank,
@@ -131,17 +130,17 @@ def check_padding(engine: Engine) -> None:
     border = ((0, 3), (0, 15))
     wide_reference = Reference(
         np.pad(film[0], border, mode="edge"),
-        np.pad(colours[0], (*border, (0, 0)), constant_values=99),
+        np.pad(colors[0], (*border, (0, 0)), constant_values=99),
         np.pad(np.ones((61, 97), np.bool_), border),
     )
     wide_film = np.pad(film, ((0, 0), *border), mode="edge")
     wide = in_blocks(engine, wide_film, engine.start([wide_reference]), 1)[0][:, :61, :97]
-    assert np.abs(wide - plain[0]).mean() < 0.1 * np.abs(colours).mean()
+    assert np.abs(wide - plain[0]).mean() < 0.1 * np.abs(colors).mean()
 
 
 def check_memory(engine: Engine) -> None:
-    film, colours = scene(48, 64, 4)
-    bank = engine.start([reference_of(film[0], colours[0])])
+    film, colors = scene(48, 64, 4)
+    bank = engine.start([reference_of(film[0], colors[0])])
     first = engine.step(film[:2], bank)
     kept = first.ab.copy()
     engine.step(film[2:], bank, first.memory)
@@ -152,15 +151,15 @@ def check_memory(engine: Engine) -> None:
     np.testing.assert_array_equal(after.ab, twice.ab, err_msg="memory is a value: a step must not change it")
 
 
-def check_colour_comes_back(engine: Engine) -> None:
-    film, colours = scene(48, 64)
-    step = engine.step(film, engine.start([reference_of(film[0], colours[0])]))
-    assert np.abs(step.ab - colours).mean() < 0.35 * np.abs(colours).mean()
+def check_color_comes_back(engine: Engine) -> None:
+    film, colors = scene(48, 64)
+    step = engine.step(film, engine.start([reference_of(film[0], colors[0])]))
+    assert np.abs(step.ab - colors).mean() < 0.35 * np.abs(colors).mean()
 
 
 def check_bad_input(engine: Engine) -> None:
-    film, colours = scene(48, 64)
-    reference = reference_of(film[0], colours[0])
+    film, colors = scene(48, 64)
+    reference = reference_of(film[0], colors[0])
     bank = engine.start([reference])
     for block, problem in (
         (film[0], r"expected \(N, H, W\)"),
@@ -186,6 +185,6 @@ CHECKS: tuple[Check, ...] = (
     check_masked_areas,
     check_padding,
     check_memory,
-    check_colour_comes_back,
+    check_color_comes_back,
     check_bad_input,
 )

@@ -8,7 +8,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from kinemacolor.export_network import export_network
+from kinemacolor.export.network_graph import export_network
 from kinemacolor.model.checkpoint import save_network
 from kinemacolor.model.network import Network
 from tests.model import toys

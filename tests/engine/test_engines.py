@@ -7,10 +7,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from kinemacolor.engine import Engine, open_engine
-from kinemacolor.engine.protocol import Memory
-from kinemacolor.errors import UsageError
-from kinemacolor.flow import DisFlow
+from kinemacolor.core.errors import UsageError
+from kinemacolor.engine.protocol import Engine, EngineState
+from kinemacolor.engine.registry import open_engine
+from kinemacolor.propagation.dis_flow import DisFlow
 from tests.engine import conformance
 from tests.engine.conformance import in_blocks, masked, reference_of, scene
 
@@ -37,28 +37,28 @@ def test_unknown_engine_is_named() -> None:
 
 
 def test_matching_frames_do_not_depend_on_blocks() -> None:
-    film, colours = scene(48, 64, 6)
+    film, colors = scene(48, 64, 6)
     engine = engine_of("matching", True)
-    bank = engine.start([reference_of(film[0], colours[0])])
+    bank = engine.start([reference_of(film[0], colors[0])])
     whole = in_blocks(engine, film, bank, 6)[0]
     for length in (1, 4):
         np.testing.assert_array_equal(in_blocks(engine, film, bank, length)[0], whole)
 
 
 def test_propagation_keeps_a_moving_picture_sharper_than_matching() -> None:
-    film, colours = scene(72, 96, 8)
-    reference = reference_of(film[0], colours[0])
+    film, colors = scene(72, 96, 8)
+    reference = reference_of(film[0], colors[0])
     error = {}
     for propagate in (True, False):
         engine = engine_of("matching", propagate)
         ab = in_blocks(engine, film, engine.start([reference]), 4)[0]
-        error[propagate] = np.abs(ab - colours)[:, 8:-8, 16:-24].mean()
+        error[propagate] = np.abs(ab - colors)[:, 8:-8, 16:-24].mean()
     assert error[True] < 0.6 * error[False]
 
 
 @pytest.mark.parametrize("name", ["lite", "matching"])
 def test_without_shortcuts_there_is_one_flow_a_frame(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    film, colours = scene(48, 64, 6)
+    film, colors = scene(48, 64, 6)
     seen: list[np.ndarray] = []
     follow, quick = DisFlow.__call__, DisFlow.quick
 
@@ -72,28 +72,28 @@ def test_without_shortcuts_there_is_one_flow_a_frame(name: str, monkeypatch: pyt
 
     monkeypatch.setattr(DisFlow, "__call__", noted)
     monkeypatch.setattr(DisFlow, "quick", quickly)
-    engine = open_engine(name, shortcuts=False, threads=1)
-    in_blocks(engine, film, engine.start([reference_of(film[0], colours[0])]), 3)
+    engine = open_engine(name, propagation="chained", threads=1)
+    in_blocks(engine, film, engine.start([reference_of(film[0], colors[0])]), 3)
     assert len(seen) == 6  # the first to the reference
     for before, target in zip([film[0], *film[:-1]], seen, strict=True):
         np.testing.assert_array_equal(target, before)
 
 
-def test_propagation_gives_no_colour_from_masked_areas() -> None:
-    film, colours = scene(72, 96, 3)
+def test_propagation_gives_no_color_from_masked_areas() -> None:
+    film, colors = scene(72, 96, 3)
     mask = np.ones((72, 96), np.bool_)
     mask[:, :48] = False
-    poisoned = colours[0].copy()
+    poisoned = colors[0].copy()
     poisoned[:, :48] = 128
     engine = engine_of("matching", True)
     ab = in_blocks(engine, film, engine.start([masked(reference_of(film[0], poisoned), mask)]), 1)[0]
-    assert ab.max() < np.abs(colours[0][:, 48:]).max() + 1
+    assert ab.max() < np.abs(colors[0][:, 48:]).max() + 1
 
 
-def test_colours_are_carried_where_no_reference_is_a_frame_of_the_shot() -> None:
-    """Where matching has to guess in every frame, carried colours change less along the motion."""
-    film, colours = scene(72, 96, 6, shift=1.0)
-    mirrored = reference_of(film[0][:, ::-1].copy(), colours[0][:, ::-1])
+def test_colors_are_carried_where_no_reference_is_a_frame_of_the_shot() -> None:
+    """Where matching has to guess in every frame, carried colors change less along the motion."""
+    film, colors = scene(72, 96, 6, shift=1.0)
+    mirrored = reference_of(film[0][:, ::-1].copy(), colors[0][:, ::-1])
     change = {}
     for propagate in (True, False):
         engine = engine_of("matching", propagate)
@@ -103,19 +103,19 @@ def test_colours_are_carried_where_no_reference_is_a_frame_of_the_shot() -> None
 
 
 def test_memory_of_another_engine_is_refused() -> None:
-    film, colours = scene(48, 64)
+    film, colors = scene(48, 64)
     engine = engine_of("matching", True)
     with pytest.raises(ValueError, match="memory: expected one of the engine matching"):
-        engine.step(film, engine.start([reference_of(film[0], colours[0])]), Memory())
+        engine.step(film, engine.start([reference_of(film[0], colors[0])]), EngineState())
 
 
 @pytest.mark.parametrize(("name", "flows"), [("lite", 7), ("matching", 3)])
 def test_flows_of_a_frame(name: str, flows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as its ways, once enough frames lie behind: each is a share of the time that users wait."""
-    film, colours = scene(48, 64, 14)
+    film, colors = scene(48, 64, 14)
     engine = open_engine(name, threads=1)
-    bank = engine.start([reference_of(film[0], colours[0])])
-    memory: Memory | None = None
+    bank = engine.start([reference_of(film[0], colors[0])])
+    memory: EngineState | None = None
     for first in range(0, 12, 2):
         memory = engine.step(film[first : first + 2], bank, memory).memory
     asked: list[tuple[int, ...]] = []

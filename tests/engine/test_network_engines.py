@@ -11,11 +11,11 @@ import pytest
 pytest.importorskip("torch", reason="needs the extra train")
 pytest.importorskip("onnx", reason="needs the extra train")
 
-from kinemacolor.engine import Engine, open_engine
+from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.engine.network import NetworkEngine
-from kinemacolor.engine.protocol import Memory
-from kinemacolor.engine.torch import TorchRunner
-from kinemacolor.errors import InputError, UsageError
+from kinemacolor.engine.protocol import Engine, EngineState
+from kinemacolor.engine.registry import open_engine
+from kinemacolor.engine.torch_runner import TorchRunner
 from tests.engine import conformance, networks
 from tests.engine.conformance import in_blocks, masked, reference_of, scene
 
@@ -43,16 +43,16 @@ def test_conformance(
     check(one)
 
 
-OF_COLOUR = (
-    conformance.check_block_sizes,  # asks for roughly right colours, which an untrained paper network has not
-    conformance.check_colour_comes_back,
+OF_COLOR = (
+    conformance.check_block_sizes,  # asks for roughly right colors, which an untrained paper network has not
+    conformance.check_color_comes_back,
     conformance.check_several_references,  # references that attend with the frames are of one size
     conformance.check_padding,
 )
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("check", [c for c in conformance.CHECKS if c not in OF_COLOUR], ids=lambda c: c.__name__)
+@pytest.mark.parametrize("check", [c for c in conformance.CHECKS if c not in OF_COLOR], ids=lambda c: c.__name__)
 def test_the_papers_configuration(
     check: conformance.Check, kind: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -60,14 +60,14 @@ def test_the_papers_configuration(
 
 
 @pytest.mark.parametrize("name", ["lite", "lite-full", "paper"])
-def test_torch_and_onnx_colour_alike(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_torch_and_onnx_color_alike(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Through the whole engine, memory, flow and all, with three references, one of them masked in part."""
-    film, colours = scene(61, 97, 8)
+    film, colors = scene(61, 97, 8)
     mask = np.ones((61, 97), np.bool_)
     mask[20:40, 30:70] = False
     references = [
-        reference_of(film[0], colours[0]),
-        masked(reference_of(film[7], colours[7]), mask),
+        reference_of(film[0], colors[0]),
+        masked(reference_of(film[7], colors[7]), mask),
         reference_of(*(x[0] for x in scene(61, 97, seed=4))),
     ]
     plain = TorchRunner(weights(name, "torch", tmp_path_factory), device="cpu", bfloat16=False, threads=1)
@@ -78,8 +78,8 @@ def test_torch_and_onnx_colour_alike(name: str, tmp_path_factory: pytest.TempPat
 
 
 def test_a_masked_joint_reference_changes_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
-    film, colours = scene(48, 64, 3)
-    one, engine_ = reference_of(film[0], colours[0]), engine("paper", "onnx", tmp_path_factory)
+    film, colors = scene(48, 64, 3)
+    one, engine_ = reference_of(film[0], colors[0]), engine("paper", "onnx", tmp_path_factory)
     other = reference_of(*(x[0] for x in scene(48, 64, seed=5)))
     hidden = masked(other, np.zeros((48, 64), np.bool_))
     alone = in_blocks(engine_, film, engine_.start([one]), 2)[0]
@@ -89,25 +89,25 @@ def test_a_masked_joint_reference_changes_nothing(tmp_path_factory: pytest.TempP
 
 def test_joint_references_are_of_the_frames_size(tmp_path_factory: pytest.TempPathFactory) -> None:
     one = engine("paper", "onnx", tmp_path_factory)
-    film, colours = scene(48, 64, 2)
+    film, colors = scene(48, 64, 2)
     other = reference_of(*(x[0] for x in scene(61, 97)))
     with pytest.raises(UsageError, match=r"--reference: this network .* needs 64×48 where a still has 97×61"):
-        one.start([reference_of(film[0], colours[0]), other])
+        one.start([reference_of(film[0], colors[0]), other])
     with pytest.raises(UsageError, match=r"--reference: this network .* needs 64×48"):
         one.step(film, one.start([other]))
 
 
 @pytest.mark.parametrize("kind", ["onnx", "matching"])
-def test_colour_memory_is_a_switch(kind: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_color_memory_is_a_switch(kind: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Past outputs count from the second block on, and only where asked for."""
-    film, colours = scene(48, 64, 9)
+    film, colors = scene(48, 64, 9)
     results = []
     for remembers in (False, True):
         if kind == "onnx":
-            one = engine("lite", kind, tmp_path_factory, propagate=False, color_memory=remembers)
+            one = engine("lite", kind, tmp_path_factory, propagation="off", color_memory=remembers)
         else:
-            one = open_engine(kind, propagate=False, color_memory=remembers, threads=1)
-        results.append(in_blocks(one, film, one.start([reference_of(film[0], colours[0])]), 1)[0])
+            one = open_engine(kind, propagation="off", color_memory=remembers, threads=1)
+        results.append(in_blocks(one, film, one.start([reference_of(film[0], colors[0])]), 1)[0])
     np.testing.assert_array_equal(results[0][:1], results[1][:1])
     assert np.abs(results[0][5:] - results[1][5:]).max() > 0.01
 
@@ -148,7 +148,7 @@ def test_damaged_and_mixed_graphs_are_named(tmp_path_factory: pytest.TempPathFac
 
 
 def test_memory_of_another_engine_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
-    film, colours = scene(48, 64)
+    film, colors = scene(48, 64)
     one = engine("lite", "onnx", tmp_path_factory)
     with pytest.raises(ValueError, match="memory: expected one of the engine onnx"):
-        one.step(film, one.start([reference_of(film[0], colours[0])]), Memory())
+        one.step(film, one.start([reference_of(film[0], colors[0])]), EngineState())

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 
 from kinemacolor.cli.benchmark import benchmark
-from kinemacolor.errors import InputError, OutputError, UsageError
+from kinemacolor.core.errors import InputError, OutputError, UsageError
 from kinemacolor.evaluation import benchmark as running
 from kinemacolor.evaluation.benchmark import Run, Tools, run
 from kinemacolor.evaluation.clips import find_clips, load_clip
 from kinemacolor.evaluation.exemplars import parse_choice, references_of
 from kinemacolor.evaluation.measure import measure
-from kinemacolor.evaluation.methods import colour, parse_methods
+from kinemacolor.evaluation.methods import color, parse_methods
 from kinemacolor.evaluation.optical import clip_flow, film_lightness
 from kinemacolor.evaluation.records import Unit, code_digest, write_aside
-from tests.evaluation.toys import colour_film, toy_protocol, write_frames
+from tests.evaluation.toys import color_film, toy_protocol, write_frames
 
 TOOLS = Tools(flow="dis", perceptual=False)
 
@@ -31,11 +31,11 @@ TOOLS = Tools(flow="dis", perceptual=False)
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clips")
     for name, seed in (("one", 1), ("two", 2)):
-        write_frames(folder / name, colour_film(6, seed=seed))
+        write_frames(folder / name, color_film(6, seed=seed))
     return folder
 
 
-def start(data: Path, output: Path, methods: str = "grey,flow", jobs: int = 0, **protocol: object) -> Run:
+def start(data: Path, output: Path, methods: str = "gray,flow", jobs: int = 0, **protocol: object) -> Run:
     return run(data, parse_methods(methods), output, toy_protocol(data.parent, **protocol), tools=TOOLS, jobs=jobs)  # type: ignore[arg-type]
 
 
@@ -45,12 +45,12 @@ def stamps(output: Path) -> dict[str, int]:
 
 def test_figures_are_those_of_the_parts(data: Path, tmp_path: Path) -> None:
     answer = start(data, tmp_path)
-    assert sorted(answer.units) == [(c, m) for c in ("one", "two") for m in ("flow", "grey", "truth")]
+    assert sorted(answer.units) == [(c, m) for c in ("one", "two") for m in ("flow", "gray", "truth")]
     clip = find_clips(data)[1]
     truth = load_clip(clip, answer.protocol)
     references, _ = references_of(truth, parse_choice("first"))
     flow = clip_flow(film_lightness(truth.rgb), None, "dis")
-    done = colour(parse_methods("flow")[0], truth, references)
+    done = color(parse_methods("flow")[0], truth, references)
     expected = measure(done.film, truth.rgb, flow=flow)
     unit = answer.units["two", "flow"]
     assert unit.measurement.figures == expected.figures
@@ -67,7 +67,7 @@ def test_frames_of_the_clip_are_bound_to_their_places(
     answer = start(data, tmp_path, "flow", reference=choice)
     truth = load_clip(find_clips(data)[0], answer.protocol)
     references, _ = references_of(truth, parse_choice(choice))
-    done = colour(parse_methods("flow")[0], truth, references, frames=frames)
+    done = color(parse_methods("flow")[0], truth, references, frames=frames)
     assert answer.units["one", "flow"].confidence == pytest.approx(done.confidence)
 
 
@@ -79,7 +79,7 @@ def test_what_is_finished_is_not_done_again(data: Path, tmp_path: Path) -> None:
     for key, unit in first.units.items():
         assert again.units[key].measurement.figures == unit.measurement.figures
         assert again.units[key].pictures == unit.pictures
-    start(data, tmp_path, "grey,flow,reinhard")
+    start(data, tmp_path, "gray,flow,reinhard")
     after = stamps(tmp_path)
     assert {name: after[name] for name in before} == before
     assert len(after) == len(before) + 2
@@ -102,16 +102,16 @@ def test_changed_settings_clips_and_code_are_done_anew(
 ) -> None:
     clips, output = tmp_path / "clips", tmp_path / "out"
     shutil.copytree(data, clips)
-    start(clips, output, "grey")
+    start(clips, output, "gray")
     count = len(stamps(output))
     for step, changed in enumerate(({"frames": 5}, {"reference": "last"}), 1):
-        start(clips, output, "grey", **changed)
+        start(clips, output, "gray", **changed)
         assert len(stamps(output)) == count * (step + 1)
     shutil.copy(clips / "one" / "00001.png", clips / "one" / "00003.png")
-    start(clips, output, "grey")
+    start(clips, output, "gray")
     assert len(stamps(output)) == count * 3 + 2
     monkeypatch.setattr(running, "code_digest", lambda: "other code")
-    start(clips, output, "grey")
+    start(clips, output, "gray")
     assert len(stamps(output)) == count * 4 + 2
 
 
@@ -134,7 +134,7 @@ def test_processes_give_the_same_and_hand_errors_on(data: Path, tmp_path: Path) 
     counts: list[int] = []
     there = run(
         data,
-        parse_methods("grey,flow"),
+        parse_methods("gray,flow"),
         tmp_path / "there",
         here.protocol,
         tools=TOOLS,
@@ -144,25 +144,25 @@ def test_processes_give_the_same_and_hand_errors_on(data: Path, tmp_path: Path) 
     for key, unit in here.units.items():
         assert there.units[key].measurement == unit.measurement
     assert (counts[0], counts[-1]) == (0, 6)
-    write_frames(tmp_path / "results" / "one", colour_film(6))
-    write_frames(tmp_path / "results" / "two", colour_film(4))
+    write_frames(tmp_path / "results" / "one", color_film(6))
+    write_frames(tmp_path / "results" / "two", color_film(4))
     with pytest.raises(InputError, match="has 4 frames, expected 6; make a result for every frame"):
-        start(data, tmp_path / "there", f"grey,external:x={tmp_path / 'results'}", jobs=1)
+        start(data, tmp_path / "there", f"gray,external:x={tmp_path / 'results'}", jobs=1)
 
 
 def test_an_error_leaves_what_is_finished(data: Path, tmp_path: Path) -> None:
-    write_frames(tmp_path / "results" / "one", colour_film(6))
-    write_frames(tmp_path / "results" / "two", colour_film(4))
+    write_frames(tmp_path / "results" / "one", color_film(6))
+    write_frames(tmp_path / "results" / "two", color_film(4))
     with pytest.raises(InputError, match="has 4 frames"):
-        start(data, tmp_path / "out", f"grey,external:x={tmp_path / 'results'}")
+        start(data, tmp_path / "out", f"gray,external:x={tmp_path / 'results'}")
     assert len(stamps(tmp_path / "out")) == 5
 
 
 def test_clips_are_chosen_by_name(data: Path, tmp_path: Path) -> None:
-    answer = run(data, parse_methods("grey"), tmp_path, toy_protocol(tmp_path), tools=TOOLS, only=["two"], jobs=0)
+    answer = run(data, parse_methods("gray"), tmp_path, toy_protocol(tmp_path), tools=TOOLS, only=["two"], jobs=0)
     assert [clip.name for clip in answer.clips] == ["two"]
     with pytest.raises(UsageError, match="there is no clip three"):
-        run(data, parse_methods("grey"), tmp_path, toy_protocol(tmp_path), tools=TOOLS, only=["three"], jobs=0)
+        run(data, parse_methods("gray"), tmp_path, toy_protocol(tmp_path), tools=TOOLS, only=["three"], jobs=0)
 
 
 def test_outputs_that_cannot_be_written_are_named(data: Path, tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_the_command_writes_a_report(
     benchmark(
         str(data),
         str(tmp_path / "out"),
-        methods="grey,flow",
+        methods="gray,flow",
         table=None,
         weights=None,
         protocol=str(tmp_path / "toy-area.toml"),
@@ -231,7 +231,7 @@ def test_the_command_writes_a_report(
 )
 def test_bad_options_are_named(data: Path, tmp_path: Path, change: dict[str, object], problem: str) -> None:
     options: dict[str, object] = {
-        "methods": "grey",
+        "methods": "gray",
         "table": None,
         "weights": None,
         "protocol": "network",

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from skimage.color import rgb2lab
 
-from kinemacolor.errors import InputError, UsageError
+from kinemacolor.core.errors import InputError, UsageError
+from kinemacolor.core.types import Array
 from kinemacolor.evaluation.clips import Clip, digest, find_clips, images_in, load_clip
 from kinemacolor.evaluation.exemplars import parse_choice, references_of
 from kinemacolor.evaluation.protocol import load_protocol, protocols
-from kinemacolor.frames import Array
-from tests.evaluation.toys import colour_film, toy_protocol, write_film, write_frames
+from tests.evaluation.toys import color_film, toy_protocol, write_film, write_frames
 from tests.media import Film, make_film
 from tests.stills import halves, write_still
 
@@ -23,8 +23,8 @@ from tests.stills import halves, write_still
 
 
 def test_films_and_frame_folders_are_found_and_nothing_else(tmp_path: Path) -> None:
-    write_frames(tmp_path / "b", colour_film(2))
-    write_film(tmp_path / "c.mkv", colour_film(2))
+    write_frames(tmp_path / "b", color_film(2))
+    write_film(tmp_path / "c.mkv", color_film(2))
     (tmp_path / "a.mp4").touch()
     (tmp_path / "notes.txt").touch()
     (tmp_path / "empty").mkdir()
@@ -34,8 +34,8 @@ def test_films_and_frame_folders_are_found_and_nothing_else(tmp_path: Path) -> N
 
 def test_davis_layout_is_found(tmp_path: Path) -> None:
     for name in ("bear", "camel"):
-        write_frames(tmp_path / "JPEGImages" / "480p" / name, colour_film(2))
-    write_frames(tmp_path / "Annotations" / "480p" / "bear", colour_film(2))
+        write_frames(tmp_path / "JPEGImages" / "480p" / name, color_film(2))
+    write_frames(tmp_path / "Annotations" / "480p" / "bear", color_film(2))
     assert [clip.name for clip in find_clips(tmp_path)] == ["bear", "camel"]
 
 
@@ -44,7 +44,7 @@ def test_folders_without_clips_and_two_of_one_name_are_named(tmp_path: Path) -> 
         find_clips(tmp_path)
     with pytest.raises(InputError, match="is no folder"):
         find_clips(tmp_path / "absent")
-    write_frames(tmp_path / "a", colour_film(2))
+    write_frames(tmp_path / "a", color_film(2))
     (tmp_path / "a.mp4").touch()
     with pytest.raises(InputError, match="same name as a"):
         find_clips(tmp_path)
@@ -78,7 +78,7 @@ def area_means(film: Array, factor: int) -> Array:
 
 @pytest.mark.parametrize("kind", ["frames", "film"])
 def test_network_size_is_the_area_mean_and_lightness_is_its_own(tmp_path: Path, kind: str) -> None:
-    film = colour_film(3, 96, 144)
+    film = color_film(3, 96, 144)
     path = write_frames(tmp_path / "a", film) if kind == "frames" else write_film(tmp_path / "a.mkv", film)
     truth = load_clip(Clip("a", path), toy_protocol(tmp_path, width=48, height=32))
     assert truth.rgb.shape == (3, 32, 48, 3)
@@ -88,49 +88,49 @@ def test_network_size_is_the_area_mean_and_lightness_is_its_own(tmp_path: Path, 
     np.testing.assert_allclose(truth.lightness, rgb2lab(truth.rgb / 255.0)[..., 0], atol=0.02)
 
 
-def test_colours_put_back_give_the_truth(tmp_path: Path) -> None:
-    truth = load_clip(Clip("a", write_frames(tmp_path / "a", colour_film(2))), toy_protocol(tmp_path))
+def test_colors_put_back_give_the_truth(tmp_path: Path) -> None:
+    truth = load_clip(Clip("a", write_frames(tmp_path / "a", color_film(2))), toy_protocol(tmp_path))
     ab = np.ascontiguousarray(rgb2lab(truth.rgb[1] / 255.0)[..., 1:], dtype=np.float32)
-    assert np.abs(truth.coloured(1, ab).astype(int) - truth.rgb[1]).max() <= 1
+    assert np.abs(truth.colored(1, ab).astype(int) - truth.rgb[1]).max() <= 1
 
 
 def test_paper_stretches_and_film_keeps_luma_bit_for_bit(tmp_path: Path) -> None:
-    clip = Clip("a", write_film(tmp_path / "a.mkv", colour_film(3, 96, 144)))
+    clip = Clip("a", write_film(tmp_path / "a.mkv", color_film(3, 96, 144)))
     stretched = load_clip(clip, toy_protocol(tmp_path, "stretch", 40, 40))
     assert stretched.rgb.shape == (3, 40, 40, 3)
     full = load_clip(clip, toy_protocol(tmp_path, "full", 48, 32))
     assert full.rgb.shape == (3, 96, 144, 3)
     assert full.lightness.shape == (3, 32, 48)
-    grey = full.coloured(0, np.zeros((32, 48, 2), np.float32))
-    assert np.abs(grey.astype(int) - full.frames[0].luma[..., None]).max() <= 1
+    gray = full.colored(0, np.zeros((32, 48, 2), np.float32))
+    assert np.abs(gray.astype(int) - full.frames[0].luma[..., None]).max() <= 1
     references, _ = references_of(full, parse_choice("first"))
     np.testing.assert_allclose(references[0].lightness, full.lightness[0], atol=1.5)
-    back = full.coloured(0, references[0].ab)
+    back = full.colored(0, references[0].ab)
     assert np.abs(back.astype(int) - full.rgb[0]).mean() < 4
 
 
 def test_at_most_so_many_frames(tmp_path: Path) -> None:
-    clip = Clip("a", write_frames(tmp_path / "a", colour_film(5)))
+    clip = Clip("a", write_frames(tmp_path / "a", color_film(5)))
     truth = load_clip(clip, toy_protocol(tmp_path, frames=3))
     assert (len(truth), truth.length) == (3, 5)
 
 
 def test_bad_clips_are_named(tmp_path: Path) -> None:
     protocol = toy_protocol(tmp_path)
-    one = Clip("one", write_frames(tmp_path / "one", colour_film(1)))
-    grey = np.repeat(colour_film(2)[..., :1], 3, axis=3)
-    odd = write_frames(tmp_path / "odd", colour_film(2))
+    one = Clip("one", write_frames(tmp_path / "one", color_film(1)))
+    gray = np.repeat(color_film(2)[..., :1], 3, axis=3)
+    odd = write_frames(tmp_path / "odd", color_film(2))
     shutil.copy(write_still(tmp_path / "x.png", halves(100, 80)), odd / "00002.png")
-    torn = write_frames(tmp_path / "torn", colour_film(2))
+    torn = write_frames(tmp_path / "torn", color_film(2))
     (torn / "00001.png").write_bytes(b"no image")
-    make_film(tmp_path / "grey.mkv", Film(pixel_format="gray"))
+    make_film(tmp_path / "gray.mkv", Film(pixel_format="gray"))
     make_film(tmp_path / "cut.mkv", Film(count=12))
     content = (tmp_path / "cut.mkv").read_bytes()
     (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
     for clip, problem in (
         (one, "single frame"),
-        (Clip("g", write_frames(tmp_path / "g", grey)), "is grey"),
-        (Clip("grey", tmp_path / "grey.mkv"), "is grey"),
+        (Clip("g", write_frames(tmp_path / "g", gray)), "is gray"),
+        (Clip("gray", tmp_path / "gray.mkv"), "is gray"),
         (Clip("odd", odd), "is 100x80, the first is 64x48"),
         (Clip("torn", torn), "00001.png: cannot be read as an image"),
         (Clip("cut", tmp_path / "cut.mkv"), "is damaged"),
@@ -183,7 +183,7 @@ def test_unknown_protocols_and_frame_counts_are_named(tmp_path: Path) -> None:
 
 
 def test_frames_as_references(tmp_path: Path) -> None:
-    truth = load_clip(Clip("a", write_frames(tmp_path / "a", colour_film(7))), toy_protocol(tmp_path))
+    truth = load_clip(Clip("a", write_frames(tmp_path / "a", color_film(7))), toy_protocol(tmp_path))
     for text, indices in (("first", [0]), ("middle", [3]), ("last", [6]), ("every:3", [0, 3, 6])):
         references, shown = references_of(truth, parse_choice(text))
         assert len(references) == len(indices)
@@ -199,7 +199,7 @@ def test_frames_as_references(tmp_path: Path) -> None:
 
 
 def test_stills_from_a_folder(tmp_path: Path) -> None:
-    film = colour_film(3)
+    film = color_film(3)
     truth = load_clip(Clip("a", write_frames(tmp_path / "a", film)), toy_protocol(tmp_path))
     stills = tmp_path / "stills"
     stills.mkdir()
@@ -216,10 +216,8 @@ def test_stills_from_a_folder(tmp_path: Path) -> None:
     assert {r.size for r in references_of(stretched, parse_choice(str(stills)))[0]} == {(40, 40)}
 
 
-def test_stretched_stills_take_no_colour_from_transparent_pixels(tmp_path: Path) -> None:
-    truth = load_clip(
-        Clip("a", write_frames(tmp_path / "a", colour_film(2))), toy_protocol(tmp_path, "stretch", 40, 40)
-    )
+def test_stretched_stills_take_no_color_from_transparent_pixels(tmp_path: Path) -> None:
+    truth = load_clip(Clip("a", write_frames(tmp_path / "a", color_film(2))), toy_protocol(tmp_path, "stretch", 40, 40))
     still = np.full((90, 120, 3), (200, 60, 50), np.uint8)
     still[:, 62:] = (0, 0, 255)
     alpha = np.full((90, 120), 255, np.uint8)
@@ -242,14 +240,14 @@ def test_bad_choices_are_named(text: str) -> None:
 
 
 def test_missing_stills_are_named(tmp_path: Path) -> None:
-    truth = load_clip(Clip("a", write_frames(tmp_path / "a", colour_film(2))), toy_protocol(tmp_path))
+    truth = load_clip(Clip("a", write_frames(tmp_path / "a", color_film(2))), toy_protocol(tmp_path))
     (tmp_path / "stills").mkdir()
     with pytest.raises(InputError, match="no still for the clip a"):
         references_of(truth, parse_choice(str(tmp_path / "stills")))
 
 
 def test_sixteen_bit_frames_are_scaled_not_cut(tmp_path: Path) -> None:
-    film = colour_film(2)
+    film = color_film(2)
     folder = tmp_path / "deep"
     folder.mkdir()
     for number, frame in enumerate(film):

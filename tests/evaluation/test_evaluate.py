@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from kinemacolor.cli.evaluate import evaluate
-from kinemacolor.errors import InputError, OutputError, UsageError
+from kinemacolor.core.errors import InputError, OutputError, UsageError
 from kinemacolor.evaluation.measure import FIGURES, load_pair, measure
 from kinemacolor.evaluation.optical import clip_flow, film_lightness
 from tests.media import Film, make_film
@@ -28,7 +28,7 @@ def _no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def films(tmp_path: Path) -> tuple[str, str]:
-    """A grey result and its truth: no two luma planes differ."""
+    """A gray result and its truth: no two luma planes differ."""
     make_film(tmp_path / "truth.mkv", Film(count=6))
     make_film(tmp_path / "result.mkv", Film(count=6, pixel_format="gray"))
     return str(tmp_path / "result.mkv"), str(tmp_path / "truth.mkv")

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from kinemacolor.errors import InputError, KinemacolorError, UsageError
+from kinemacolor.core.errors import InputError, KinemacolorError, UsageError
 from kinemacolor.evaluation import measure as module
 from kinemacolor.evaluation.measure import FIGURES, PSNR_CEILING, load_pair, mean_of, measure
 from kinemacolor.evaluation.metrics import cdc, colorfulness, delta_e, psnr, ssim, warping_errors
@@ -33,7 +33,7 @@ def motion(frames: int = 6, seed: int = 0) -> ClipFlow:
 
 
 class Fake:
-    """Stands for ``Perceptual``: LPIPS is a constant, the features of a frame its mean colour."""
+    """Stands for ``Perceptual``: LPIPS is a constant, the features of a frame its mean color."""
 
     def __init__(self) -> None:
         self.notes = {"lpips": "fake", "fid": "fake"}
@@ -98,15 +98,15 @@ def test_one_identical_frame_does_not_swallow_the_mean() -> None:
     assert figures_of(result, truth)["psnr"] == pytest.approx((plain.sum() + PSNR_CEILING) / 6)
 
 
-def test_grey() -> None:
+def test_gray() -> None:
     truth = clip(5)
-    grey = np.repeat(truth[..., :1], 3, axis=3)
-    found = figures_of(grey, truth)
+    gray = np.repeat(truth[..., :1], 3, axis=3)
+    found = figures_of(gray, truth)
     assert found["colorfulness"] == pytest.approx(0, abs=1e-9)
     assert found["colorfulness_ratio"] == pytest.approx(0, abs=1e-9)
-    other = measure(truth, grey, flow=None)
+    other = measure(truth, gray, flow=None)
     assert other.figures["colorfulness_ratio"] is None
-    assert other.notes["colorfulness_ratio"] == "n/a: the truth is grey"
+    assert other.notes["colorfulness_ratio"] == "n/a: the truth is gray"
 
 
 def test_the_order_of_frames_matters_where_it_should() -> None:
@@ -217,16 +217,16 @@ def test_images_of_16_bits(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, np.rint(deep / 257).astype(np.uint8))
 
 
-def test_films_and_frames_go_together_and_grey_is_grey(tmp_path: Path) -> None:
-    colour, grey = tmp_path / "colour.mkv", tmp_path / "grey.mkv"
-    make_film(colour, Film(count=5))
-    make_film(grey, Film(count=5, pixel_format="gray"))
-    films = load_pair(grey, colour, size="full")
+def test_films_and_frames_go_together_and_gray_is_gray(tmp_path: Path) -> None:
+    color, gray = tmp_path / "color.mkv", tmp_path / "gray.mkv"
+    make_film(color, Film(count=5))
+    make_film(gray, Film(count=5, pixel_format="gray"))
+    films = load_pair(gray, color, size="full")
     assert films[0].shape == films[1].shape == (5, 48, 64, 3)
     np.testing.assert_array_equal(films[0][..., 0], films[0][..., 2])
     assert (films[1][..., 0] != films[1][..., 2]).any()
     folder = write_frames(tmp_path / "frames", films[1])
-    np.testing.assert_array_equal(load_pair(folder, colour, size="full")[0], films[1])
+    np.testing.assert_array_equal(load_pair(folder, color, size="full")[0], films[1])
 
 
 @pytest.mark.parametrize(

@@ -10,25 +10,25 @@ import pytest
 from skimage.color import lab2rgb, rgb2lab
 
 from kinemacolor.baselines.external import External, read_image
-from kinemacolor.engine import Bank, Engine, Memory, Step
-from kinemacolor.errors import InputError, UsageError
+from kinemacolor.core.errors import InputError, UsageError
+from kinemacolor.core.types import FloatArray, Reference
+from kinemacolor.engine.protocol import Engine, EngineState, ReferenceBank, StepResult
 from kinemacolor.evaluation.clips import Clip, Truth, load_clip
 from kinemacolor.evaluation.exemplars import parse_choice, references_of
-from kinemacolor.evaluation.methods import TABLE_2, Method, colour, known, parse_methods, table_methods
+from kinemacolor.evaluation.methods import TABLE_2, Method, color, known, parse_methods, table_methods
 from kinemacolor.evaluation.metrics import psnr
-from kinemacolor.frames import FloatArray, Reference
-from tests.evaluation.toys import colour_film, toy_protocol, write_film, write_frames
+from tests.evaluation.toys import color_film, toy_protocol, write_film, write_frames
 from tests.stills import halves, write_still
 
 
 @pytest.fixture
 def truth(tmp_path: Path) -> Truth:
-    return load_clip(Clip("a", write_frames(tmp_path / "clips" / "a", colour_film(6))), toy_protocol(tmp_path))
+    return load_clip(Clip("a", write_frames(tmp_path / "clips" / "a", color_film(6))), toy_protocol(tmp_path))
 
 
 def test_names_become_methods() -> None:
-    methods = parse_methods("grey, matching,matching-alone,external:Other Tool=some/folder")
-    assert [method.name for method in methods] == ["grey", "matching", "matching-alone", "Other Tool"]
+    methods = parse_methods("gray, matching,matching-alone,external:Other Tool=some/folder")
+    assert [method.name for method in methods] == ["gray", "matching", "matching-alone", "Other Tool"]
     assert [method.kind for method in methods] == ["baseline", "engine", "engine", "external"]
     assert [dict(method.options) for method in methods[1:3]] == [{}, {"propagate": False}]
     assert methods[3].path == Path("some/folder")
@@ -40,14 +40,14 @@ def test_names_become_methods() -> None:
     ("text", "problem"),
     [
         ("", "none was given"),
-        ("grey,nonsense", "there is no method nonsense"),
-        ("grey,flow,grey", "grey is there twice"),
+        ("gray,nonsense", "there is no method nonsense"),
+        ("gray,flow,gray", "gray is there twice"),
         ("external:folder", "does not say which results"),
         ("external:=folder", "does not say which results"),
         ("external:a/b=folder", "does not say which results"),
         ("external:truth=folder", "truth means something else"),
-        ("external:grey=folder", "grey means something else"),
-        ("grey-alone", "there is no method grey-alone"),
+        ("external:gray=folder", "gray means something else"),
+        ("gray-alone", "there is no method gray-alone"),
     ],
 )
 def test_bad_methods_are_named(text: str, problem: str) -> None:
@@ -55,9 +55,9 @@ def test_bad_methods_are_named(text: str, problem: str) -> None:
         parse_methods(text)
 
 
-def test_grey_is_the_truths_lightness_and_no_colour(truth: Truth) -> None:
+def test_gray_is_the_truths_lightness_and_no_color(truth: Truth) -> None:
     references, _ = references_of(truth, parse_choice("first"))
-    done = colour(parse_methods("grey")[0], truth, references)
+    done = color(parse_methods("gray")[0], truth, references)
     lab = rgb2lab(truth.rgb / 255.0)
     lab[..., 1:] = 0
     assert np.abs(done.film.astype(int) - np.rint(lab2rgb(lab) * 255)).max() <= 1
@@ -65,18 +65,18 @@ def test_grey_is_the_truths_lightness_and_no_colour(truth: Truth) -> None:
 
 
 @pytest.mark.parametrize("name", ["flow", "matching-alone"])
-def test_engines_see_lightness_alone_and_give_colours_back(truth: Truth, name: str) -> None:
+def test_engines_see_lightness_alone_and_give_colors_back(truth: Truth, name: str) -> None:
     references, _ = references_of(truth, parse_choice("first"))
     method = parse_methods(name)[0]
-    done = colour(method, truth, references)
-    grey = colour(parse_methods("grey")[0], truth, references)
-    assert psnr(done.film, truth.rgb).mean() > psnr(grey.film, truth.rgb).mean() + 3
+    done = color(method, truth, references)
+    gray = color(parse_methods("gray")[0], truth, references)
+    assert psnr(done.film, truth.rgb).mean() > psnr(gray.film, truth.rgb).mean() + 3
     assert done.seconds is not None
     assert done.seconds > 0
     assert done.confidence is not None
     assert len(done.confidence) == 6
     blind = Truth(**{**vars(truth), "rgb": np.zeros_like(truth.rgb)})
-    np.testing.assert_array_equal(colour(method, blind, references).film, done.film)
+    np.testing.assert_array_equal(color(method, blind, references).film, done.film)
 
 
 class Watching:
@@ -86,11 +86,11 @@ class Watching:
         self.inner, self.lightness, self.order = inner, truth.lightness, list[int]()
         self.name, self.block_size = inner.name, inner.block_size
 
-    def start(self, references: Sequence[Reference]) -> Bank:
+    def start(self, references: Sequence[Reference]) -> ReferenceBank:
         self.order.append(-1)
         return self.inner.start(references)
 
-    def step(self, luma_block: FloatArray, bank: Bank, memory: Memory | None = None) -> Step:
+    def step(self, luma_block: FloatArray, bank: ReferenceBank, memory: EngineState | None = None) -> StepResult:
         for image in luma_block:
             same = [index for index, frame in enumerate(self.lightness) if np.array_equal(frame, image)]
             self.order += same[:1]
@@ -106,7 +106,7 @@ class Watching:
         ("every:4", [-1, 4, 3, 2, 1, 0, 0, 1, 2, 3, -1, 4, 5]),
     ],
 )
-def test_frames_before_a_reference_are_coloured_backwards(
+def test_frames_before_a_reference_are_colored_backward(
     truth: Truth, monkeypatch: pytest.MonkeyPatch, choice: str, order: list[int]
 ) -> None:
     chosen = parse_choice(choice)
@@ -114,7 +114,7 @@ def test_frames_before_a_reference_are_coloured_backwards(
     method = parse_methods("flow")[0]
     engine = Watching(method.open(1), truth)
     monkeypatch.setattr(Method, "open", lambda _self, _threads: engine)
-    done = colour(method, truth, references, frames=chosen.indices(len(truth)))
+    done = color(method, truth, references, frames=chosen.indices(len(truth)))
     assert engine.order == order
     assert done.confidence is not None
     assert len(done.confidence) == 6
@@ -122,7 +122,7 @@ def test_frames_before_a_reference_are_coloured_backwards(
 
 
 def test_weights_are_part_of_a_methods_identity(truth: Truth) -> None:
-    identities = [method.identity(truth.clip) for method in parse_methods("grey,matching,matching-alone")]
+    identities = [method.identity(truth.clip) for method in parse_methods("gray,matching,matching-alone")]
     assert "matching.onnx" in identities[1]["weights"]
     assert len({str(identity) for identity in identities}) == 3
 
@@ -177,7 +177,7 @@ def test_block_sizes_of_a_network_run(truth: Truth, tmp_path_factory: pytest.Tem
     weights = made("lite", tmp_path_factory) / "network.safetensors"
     for method in table_methods(3, weights)[::4]:
         assert method.open(1).block_size == dict(method.options)["block_size"]
-        done = colour(method, truth, references)
+        done = color(method, truth, references)
         assert done.film.shape == truth.rgb.shape
         assert len(done.confidence or []) == len(truth)
 
@@ -190,34 +190,34 @@ def external(folder: Path) -> Method:
 
 
 def test_results_of_another_tool_come_as_they_are(tmp_path: Path, truth: Truth) -> None:
-    film = colour_film(6, seed=3)
+    film = color_film(6, seed=3)
     write_frames(tmp_path / "frames" / "a", film, start=1)
     (tmp_path / "films").mkdir()
     write_film(tmp_path / "films" / "a.mkv", film)
-    done = colour(external(tmp_path / "frames"), truth, [])
+    done = color(external(tmp_path / "frames"), truth, [])
     np.testing.assert_array_equal(done.film, film)
     assert (done.confidence, done.seconds) == (None, None)
-    assert np.abs(colour(external(tmp_path / "films"), truth, []).film.astype(int) - film).max() <= 3
+    assert np.abs(color(external(tmp_path / "films"), truth, []).film.astype(int) - film).max() <= 3
 
 
 def test_results_at_the_clips_own_size_are_brought_down_as_the_truth_is(tmp_path: Path) -> None:
-    clip = Clip("a", write_frames(tmp_path / "clips" / "a", colour_film(3, 96, 144)))
+    clip = Clip("a", write_frames(tmp_path / "clips" / "a", color_film(3, 96, 144)))
     truth = load_clip(clip, toy_protocol(tmp_path, width=48, height=32))
-    done = colour(external(tmp_path / "clips"), truth, [])
+    done = color(external(tmp_path / "clips"), truth, [])
     np.testing.assert_array_equal(done.film, truth.rgb)
 
 
 def test_a_result_may_hold_the_whole_clip_where_less_is_compared(tmp_path: Path) -> None:
-    clip = Clip("a", write_frames(tmp_path / "clips" / "a", colour_film(5)))
+    clip = Clip("a", write_frames(tmp_path / "clips" / "a", color_film(5)))
     truth = load_clip(clip, toy_protocol(tmp_path, frames=3))
-    np.testing.assert_array_equal(colour(external(tmp_path / "clips"), truth, []).film, truth.rgb)
-    write_frames(tmp_path / "short" / "a", colour_film(4))
+    np.testing.assert_array_equal(color(external(tmp_path / "clips"), truth, []).film, truth.rgb)
+    write_frames(tmp_path / "short" / "a", color_film(4))
     with pytest.raises(InputError, match="has 4 frames, expected 3 or 5"):
-        colour(external(tmp_path / "short"), truth, [])
+        color(external(tmp_path / "short"), truth, [])
 
 
 def test_incomplete_results_are_named(tmp_path: Path, truth: Truth) -> None:
-    film = colour_film(7)
+    film = color_film(7)
 
     def folder(name: str) -> Path:
         return write_frames(tmp_path / name / "a", film[:6])
@@ -244,12 +244,12 @@ def test_incomplete_results_are_named(tmp_path: Path, truth: Truth) -> None:
         ("empty", "folder without images"),
     ):
         with pytest.raises(InputError, match=problem) as raised:
-            colour(external(tmp_path / name), truth, [])
+            color(external(tmp_path / name), truth, [])
         assert "\n" not in str(raised.value)
 
 
 def test_numbers_order_frames_whatever_their_width(tmp_path: Path) -> None:
-    film = colour_film(11)
+    film = color_film(11)
     for number, frame in enumerate(film):
         (tmp_path / "r" / "a").mkdir(parents=True, exist_ok=True)
         write_still(tmp_path / "r" / "a" / f"out{number}.png", frame)

@@ -10,7 +10,7 @@ import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from kinemacolor.color import rgb_to_lab
+from kinemacolor.core.color import rgb_to_lab
 from kinemacolor.evaluation.metrics import _ab, _ciede2000, cdc, colorfulness, delta_e, psnr, ssim, warping_errors
 
 
@@ -44,9 +44,9 @@ def test_psnr_refuses_other_shapes() -> None:
         psnr(a.astype(np.float32), b)
 
 
-def test_colorfulness_of_grey_is_zero_and_of_two_halves_by_hand() -> None:
-    grey = np.repeat(films()[0][..., :1], 3, axis=3)
-    np.testing.assert_allclose(colorfulness(grey), 0, atol=1e-9)
+def test_colorfulness_of_gray_is_zero_and_of_two_halves_by_hand() -> None:
+    gray = np.repeat(films()[0][..., :1], 3, axis=3)
+    np.testing.assert_allclose(colorfulness(gray), 0, atol=1e-9)
     halves = np.zeros((1, 2, 2, 3), np.uint8)
     halves[0, :, 0] = (200, 0, 0)  # rg 200, yb 100; the other half 0, 0
     expected = math.hypot(100, 50) + 0.3 * math.hypot(100, 50)
@@ -71,7 +71,7 @@ def test_cdc_against_a_plain_loop() -> None:
     assert cdc(film) == pytest.approx(sum(total) / 3, rel=1e-9)
 
 
-def test_cdc_ignores_where_colours_are_and_notices_flicker() -> None:
+def test_cdc_ignores_where_colors_are_and_notices_flicker() -> None:
     still = np.repeat(films()[0][:1], 6, axis=0)
     moved = still.copy()
     moved[3] = moved[3, ::-1, ::-1]
@@ -117,7 +117,7 @@ def test_ssim_needs_its_window() -> None:
         ssim(a, b)
 
 
-# --- colour difference --------------------
+# --- color difference --------------------
 
 SHARMA = (
     (2.6772, -79.7751, 0.0, -82.7485, 2.0425),
@@ -167,12 +167,12 @@ def test_delta_e_takes_a_and_b_from_the_packages_lab() -> None:
     np.testing.assert_allclose(np.stack(_ab(frame), axis=-1), expected, atol=2e-3)
 
 
-def test_delta_e_sees_colour_alone() -> None:
+def test_delta_e_sees_color_alone() -> None:
     a, b = films(7)
-    grey, other = (np.repeat(film[..., :1], 3, axis=3) for film in (a, b))
-    np.testing.assert_allclose(delta_e(grey, other), 0, atol=1e-9)
+    gray, other = (np.repeat(film[..., :1], 3, axis=3) for film in (a, b))
+    np.testing.assert_allclose(delta_e(gray, other), 0, atol=1e-9)
     np.testing.assert_array_equal(delta_e(a, a), 0)
-    assert (delta_e(grey, a) > 5).all()
+    assert (delta_e(gray, a) > 5).all()
 
 
 # --- warping error --------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinemacolor.errors import InputError, OutputError
+from kinemacolor.core.errors import InputError, OutputError
 from kinemacolor.evaluation import optical
 from kinemacolor.evaluation.optical import (
     RAFT_FILE,
@@ -20,7 +20,7 @@ from kinemacolor.evaluation.optical import (
     flow_weights,
     occlusion_mask,
 )
-from kinemacolor.flow import DisFlow
+from kinemacolor.propagation.dis_flow import DisFlow
 
 
 @pytest.fixture(autouse=True)
@@ -133,7 +133,7 @@ def test_a_record_checks_its_fields() -> None:
         ClipFlow(flow, visible, "DIS")
 
 
-def test_lightness_of_grey_black_and_white() -> None:
+def test_lightness_of_gray_black_and_white() -> None:
     film = np.zeros((3, 2, 2, 3), np.uint8)
     film[1], film[2] = 119, 255
     np.testing.assert_allclose(film_lightness(film)[:, 0, 0], [0, 50.03, 100], atol=0.02)
@@ -223,8 +223,8 @@ def test_raft_is_torchvisions_on_luma(tmp_path: Path) -> None:
     found = clip_flow(frames, None, "auto", weights=tmp_path)
     assert found.name == "RAFT"
     assert found.flow.shape == (1, 131, 141, 2)
-    grey = np.pad(frames / 50 - 1, ((0, 0), (0, 5), (0, 3)), mode="edge")
-    pair = torch.from_numpy(np.repeat(grey[:, None], 3, axis=1))
+    gray = np.pad(frames / 50 - 1, ((0, 0), (0, 5), (0, 3)), mode="edge")
+    pair = torch.from_numpy(np.repeat(gray[:, None], 3, axis=1))
     with torch.inference_mode():
         expected = network(pair[1:], pair[:1])[-1][0, :, :131, :141].permute(1, 2, 0).numpy()
     assert np.abs(expected).max() > 0.01

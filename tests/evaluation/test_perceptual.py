@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinemacolor.errors import InputError
+from kinemacolor.core.errors import InputError
 from kinemacolor.evaluation.perceptual import INCEPTION_FILE, LPIPS_FILE, Perceptual, SetFeatures, frechet_distance
 
 torch: Any = pytest.importorskip("torch")

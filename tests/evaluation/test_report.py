@@ -19,18 +19,18 @@ from kinemacolor.evaluation.clips import Clip
 from kinemacolor.evaluation.measure import Measurement
 from kinemacolor.evaluation.methods import TRUTH, parse_methods
 from kinemacolor.evaluation.page import page
-from kinemacolor.evaluation.pictures import contact_sheet, grey_of, shown_frames, thumbnail
-from kinemacolor.evaluation.plots import COLOURS, Line, interval_plot, line_plot, stroke, ticks
+from kinemacolor.evaluation.pictures import contact_sheet, gray_of, shown_frames, thumbnail
+from kinemacolor.evaluation.plots import COLORS, Line, interval_plot, line_plot, stroke, ticks
 from kinemacolor.evaluation.protocol import load_protocol
 from kinemacolor.evaluation.records import Unit
 from kinemacolor.evaluation.report import markdown, sheet, write_report
 from kinemacolor.evaluation.results import Results
 from kinemacolor.evaluation.statistics import difference
-from tests.evaluation.toys import colour_film
+from tests.evaluation.toys import color_film
 
 FRAMES = 30
 CLIPS = {"dog & <cat>": 1.0, "swan": 4.0, "tram": -2.0}
-METHODS = {"grey": 20.0, "flow": 30.0, "matching": 31.0}
+METHODS = {"gray": 20.0, "flow": 30.0, "matching": 31.0}
 
 
 def unit(clip: str, method: str) -> Unit:
@@ -52,10 +52,10 @@ def unit(clip: str, method: str) -> Unit:
     }
     notes = {"lpips": "n/a: weights not found", "psnr": "1 of 30 frames count for 58.9 dB"}
     shown = [str(index) for index in shown_frames(FRAMES)]
-    film = colour_film(1, 40, 60, seed=len(clip))
-    names = shown + ([f"grey {index}" for index in shown] + ["reference"] if method == TRUTH else [])
+    film = color_film(1, 40, 60, seed=len(clip))
+    names = shown + ([f"gray {index}" for index in shown] + ["reference"] if method == TRUTH else [])
     facts = {"frames": FRAMES, "size": [60, 40], "rate": str(Fraction(25))} if method == TRUTH else {}
-    confidence = None if method == TRUTH else [0.0 if method == "grey" else 0.9] * FRAMES
+    confidence = None if method == TRUTH else [0.0 if method == "gray" else 0.9] * FRAMES
     measurement = Measurement({"psnr": psnr}, figures, notes)
     return Unit(clip, method, measurement, confidence, 0.01, dict.fromkeys(names, thumbnail(film[0])), facts)
 
@@ -87,7 +87,7 @@ def test_the_table_is_laid_out_as_table_1(results: Results) -> None:
     assert row[1:4] == ["n/a", "n/a", f"{whole:.2f}"]
     assert row[6] == f"{last:.2f}"
     assert cells(text, "matching")[3].startswith("**")
-    assert cells(text, "grey")[5].startswith("**")  # least WE
+    assert cells(text, "gray")[5].startswith("**")  # least WE
     assert cells(text, "truth")[1:4] == ["–", "–", "–"]
     assert "LPIPS: n/a: weights not found." in text
     assert "kinemacolor benchmark 'a folder'" in text
@@ -118,8 +118,8 @@ def test_a_figure_that_one_clip_lacks_is_the_mean_of_none(results: Results) -> N
 
 def test_differences_are_ranked_both_ways(results: Results) -> None:
     psnr = [(one.a, one.b, round(one.mean, 6)) for one in results.differences["psnr"]]
-    assert psnr == [("matching", "flow", 1.0), ("flow", "grey", 10.0), ("matching", "grey", 11.0)]
-    assert next((one.a, one.b) for one in results.differences["we"]) == ("grey", "flow")
+    assert psnr == [("matching", "flow", 1.0), ("flow", "gray", 10.0), ("matching", "gray", 11.0)]
+    assert next((one.a, one.b) for one in results.differences["we"]) == ("gray", "flow")
     assert "lpips" not in results.differences
     assert "3 of 3" in markdown(results)
 
@@ -199,7 +199,7 @@ def test_the_slider_finds_a_picture_of_every_method_clip_and_frame(results: Resu
 def test_methods_without_confidence_are_not_plotted_as_if_they_had_one(results: Results) -> None:
     tags = re.findall(r'data-lines="(.*?)"', page(results))
     lines = [json.loads(text.replace("&quot;", '"')) for text in tags]
-    assert [line["names"] for line in lines[:2]] == [["grey", "flow", "matching"], ["flow", "matching"]]
+    assert [line["names"] for line in lines[:2]] == [["gray", "flow", "matching"], ["flow", "matching"]]
 
 
 # --- plots and pictures --------------------
@@ -222,7 +222,7 @@ def svg_of(figure: str) -> ElementTree.Element:
 
 
 def test_lines_lie_where_their_values_say() -> None:
-    svg = svg_of(line_plot("PSNR", [Line("a", 0, [10, 20, 30]), Line("b", COLOURS + 1, [58, 25, 15])], ceiling=40))
+    svg = svg_of(line_plot("PSNR", [Line("a", 0, [10, 20, 30]), Line("b", COLORS + 1, [58, 25, 15])], ceiling=40))
     lines = [
         [tuple(map(float, point.split(","))) for point in line.attrib["points"].split()]
         for line in svg.iter("polyline")
@@ -234,8 +234,8 @@ def test_lines_lie_where_their_values_say() -> None:
         for value, (_, y) in zip(values, points, strict=True):
             assert y == pytest.approx(np.interp(value, sorted(marks), [marks[m] for m in sorted(marks)]), abs=0.1)
     assert lines[0][1][0] == pytest.approx((lines[0][0][0] + lines[0][2][0]) / 2, abs=0.1)
-    assert "dash" in stroke(COLOURS)
-    assert "dash" not in stroke(COLOURS - 1)
+    assert "dash" in stroke(COLORS)
+    assert "dash" not in stroke(COLORS - 1)
 
 
 def test_intervals_are_drawn_around_their_means_and_zero_is_shown() -> None:
@@ -259,12 +259,12 @@ def test_frames_shown_are_quarters() -> None:
 
 
 def test_thumbnails_and_sheets_decode_at_their_size(results: Results) -> None:
-    film = colour_film(1, 120, 480)
+    film = color_film(1, 120, 480)
     small = cv2.imdecode(np.frombuffer(thumbnail(film[0]), np.uint8), cv2.IMREAD_COLOR)
     assert small.shape == (80, 320, 3)
     image = cv2.imdecode(np.frombuffer(sheet(results, "swan"), np.uint8), cv2.IMREAD_COLOR)
     assert image.shape == (22 + 4 * 40, 60 * 6, 3)
-    flat = [thumbnail(np.full((40, 60, 3), colour, np.uint8)) for colour in ((200, 0, 0), (0, 0, 200))]
+    flat = [thumbnail(np.full((40, 60, 3), color, np.uint8)) for color in ((200, 0, 0), (0, 0, 200))]
     tall = thumbnail(np.full((80, 30, 3), (0, 150, 0), np.uint8))
     two = cv2.imdecode(np.frombuffer(contact_sheet(["a", "b", "c"], [("", [*flat, tall])]), np.uint8), cv2.IMREAD_COLOR)
     assert two.shape == (22 + 40, 180, 3)
@@ -274,6 +274,6 @@ def test_thumbnails_and_sheets_decode_at_their_size(results: Results) -> None:
     np.testing.assert_allclose(two[42, 160], (255, 255, 255), atol=8)
 
 
-def test_the_input_shown_is_grey(results: Results) -> None:
-    grey = grey_of(colour_film(1)[0]).astype(int)
-    assert np.ptp(grey, axis=2).max() <= 1
+def test_the_input_shown_is_gray(results: Results) -> None:
+    gray = gray_of(color_film(1)[0]).astype(int)
+    assert np.ptp(gray, axis=2).max() <= 1

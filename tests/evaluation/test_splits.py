@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kinemacolor.errors import InputError, UsageError
+from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.evaluation.splits import load_split, locate, missing, splits
 
 SIZES = {"davis2017-train": 60, "davis2017-val": 30, "videvo-train": 80, "videvo-test": 20}

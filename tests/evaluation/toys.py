@@ -1,4 +1,4 @@
-"""Tiny clips in colour, and a protocol that keeps them tiny."""
+"""Tiny clips in color, and a protocol that keeps them tiny."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import av
 import cv2
 import numpy as np
 
-from kinemacolor.color import lab_to_rgb
+from kinemacolor.core.color import lab_to_rgb
+from kinemacolor.core.types import Array
 from kinemacolor.evaluation.protocol import Protocol, load_protocol
-from kinemacolor.frames import Array
 from tests.engine.conformance import scene
 
 
-def colour_film(frames: int = 6, height: int = 48, width: int = 64, seed: int = 0) -> Array:
-    """(T, H, W, 3) uint8: a textured picture drifting to the left, colours in gamut."""
+def color_film(frames: int = 6, height: int = 48, width: int = 64, seed: int = 0) -> Array:
+    """(T, H, W, 3) uint8: a textured picture drifting to the left, colors in gamut."""
     lightness, ab = scene(height, width, frames, seed=seed)
     lab = np.concatenate([25 + 0.5 * lightness[..., None], 0.4 * ab], axis=3)
     return np.clip(np.rint(lab_to_rgb(lab) * 255), 0, 255).astype(np.uint8)

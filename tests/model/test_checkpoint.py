@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from kinemacolor.errors import InputError  # noqa: E402
+from kinemacolor.core.errors import InputError  # noqa: E402
 from kinemacolor.model.checkpoint import load_network, save_network  # noqa: E402
 from tests.model import toys  # noqa: E402
 

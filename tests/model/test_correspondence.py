@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra train")
 
-from kinemacolor.model.correspondence import centred_unit, match, match_heads, unit_keys  # noqa: E402
+from kinemacolor.model.correspondence import centered_unit, match, match_heads, unit_keys  # noqa: E402
 
 T, K, C, TAU = 11, 13, 7, 0.05
 
@@ -46,10 +46,10 @@ def random_case(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.n
 def by_the_module(
     frame: np.ndarray, reference: np.ndarray, ab: np.ndarray, valid: np.ndarray, tau: float = TAU
 ) -> tuple:
-    f, r, colours, v = (torch.from_numpy(a) for a in (frame, reference, ab, valid))
-    query = centred_unit(f[None], torch.ones(1, T, dtype=torch.float64))
-    keys = centred_unit(r[None], v[None])[0]
-    warped, similarity = match(query, keys, colours, v, tau)
+    f, r, colors, v = (torch.from_numpy(a) for a in (frame, reference, ab, valid))
+    query = centered_unit(f[None], torch.ones(1, T, dtype=torch.float64))
+    keys = centered_unit(r[None], v[None])[0]
+    warped, similarity = match(query, keys, colors, v, tau)
     return warped[0].numpy(), similarity[0].numpy()
 
 
@@ -61,10 +61,10 @@ def test_equations_1_to_3() -> None:
 
 def test_masked_entries_change_nothing() -> None:
     frame, reference, ab, valid = random_case()
-    other, colours = reference.copy(), ab.copy()
-    other[[2, 5]], colours[[2, 5]] = 77, -1000
+    other, colors = reference.copy(), ab.copy()
+    other[[2, 5]], colors[[2, 5]] = 77, -1000
     for got, expected in zip(
-        by_the_module(frame, other, colours, valid), by_the_module(frame, reference, ab, valid), strict=True
+        by_the_module(frame, other, colors, valid), by_the_module(frame, reference, ab, valid), strict=True
     ):
         np.testing.assert_allclose(got, expected, atol=1e-9)
 
@@ -90,12 +90,12 @@ def test_padding_of_the_frame_does_not_move_the_mean() -> None:
     weight[-3:] = 0
     padded = frame.copy()
     padded[-3:] = 50
-    a, b = (centred_unit(torch.from_numpy(f[None]), torch.from_numpy(weight[None]))[0, :-3] for f in (frame, padded))
+    a, b = (centered_unit(torch.from_numpy(f[None]), torch.from_numpy(weight[None]))[0, :-3] for f in (frame, padded))
     np.testing.assert_allclose(a, b, atol=1e-12)
 
 
 def heads_case() -> tuple[list[torch.Tensor], torch.Tensor, list[torch.Tensor], torch.Tensor, torch.Tensor]:
-    """F_k of 2 frames and of 2 references, of which some cells are padding, and colours; two items, two heads."""
+    """F_k of 2 frames and of 2 references, of which some cells are padding, and colors; two items, two heads."""
     noise = torch.Generator().manual_seed(0)
     maps = [torch.rand(2, 2, C, 5, 7, generator=noise, dtype=torch.float64) for _ in range(2)]
     references = [torch.rand(2, 2, C, 4, 6, generator=noise, dtype=torch.float64) for _ in range(2)]

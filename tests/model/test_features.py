@@ -28,17 +28,17 @@ def test_resnet101_is_read_where_the_paper_says() -> None:
     torch.manual_seed(0)
     theirs = load_resnet101(pretrained=False).eval()
     ours = ResNet101Pyramid(theirs).eval()
-    grey = toys.luminance(1, 1, 40, 56)[:, 0].float()
+    gray = toys.luminance(1, 1, 40, 56)[:, 0].float()
     theirs.maxpool = nn.Identity()
     seen: dict[str, Tensor] = {}
     for name in ("layer1.1", "layer2.2", "layer3.2", "layer3.18"):
         theirs.get_submodule(name).register_forward_hook(lambda _m, _i, out, name=name: seen.update({name: out}))
-    picture = (grey + 1) / 2
+    picture = (gray + 1) / 2
     mean, deviation = ([*values] for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     rgb = torch.cat([(picture - m) / d for m, d in zip(mean, deviation, strict=True)], dim=1)
     with torch.no_grad():
         theirs.forward_features(rgb)
-        low, high = ours(grey)
+        low, high = ours(gray)
     for (name, want), got, shape in zip(
         seen.items(), (*low, *high), ((256, 20, 28), (512, 10, 14), (1024, 5, 7), (1024, 5, 7)), strict=True
     ):
@@ -51,13 +51,13 @@ def test_resnet101_is_read_where_the_paper_says() -> None:
 
 def test_lite0_is_read_at_2_as_well() -> None:
     network = load_lite0(lite0_weights())
-    grey = toys.luminance(2, 1, 48, 64)[:, 0].float()
+    gray = toys.luminance(2, 1, 48, 64)[:, 0].float()
     with torch.no_grad():
-        low, high = Lite0Pyramid(network)(grey)
-        quarter, eighth, sixteenth = Lite0Features(network)(grey)
+        low, high = Lite0Pyramid(network)(gray)
+        quarter, eighth, sixteenth = Lite0Features(network)(gray)
         half = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=(0,)).eval()
         half.load_state_dict(network.state_dict(), strict=False)
-        torch.testing.assert_close(low[0], half(grey.expand(-1, 3, -1, -1))[0], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(low[0], half(gray.expand(-1, 3, -1, -1))[0], atol=1e-4, rtol=1e-4)
     assert [tuple(tap.shape) for tap in (*low, *high)] == [
         (2, 16, 24, 32),
         (2, 24, 12, 16),

@@ -1,4 +1,4 @@
-"""Folded normalisations change no answer."""
+"""Folded normalizations change no answer."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def test_every_parameter_gets_a_gradient(name: str, training: bool) -> None:
 
 @both
 def test_training_in_bfloat16_and_channels_last(name: str) -> None:
-    """Autocast forward and backward: matching and the mixing of colours keep full precision."""
+    """Autocast forward and backward: matching and the mixing of colors keep full precision."""
     exact = toys.own(name).float().train()
     network = deepcopy(exact).to(memory_format=torch.channels_last)
     block = toys.luminance(1, 1, 32, 48).float()
@@ -182,7 +182,7 @@ def test_frames_of_a_block_attend_jointly(name: str) -> None:
 
 @both
 def test_without_the_transformer_only_the_mean_of_the_block_joins_frames(name: str) -> None:
-    """Equation 1 centres over the block; nothing else lets a frame know another."""
+    """Equation 1 centers over the block; nothing else lets a frame know another."""
     network = toys.toy(name, transformer=False, linkage=False)
     block = toys.luminance(1, 2)
     still = block[:, :1].expand(-1, 2, -1, -1, -1)
@@ -240,7 +240,7 @@ def test_the_network_holds_no_state(name: str) -> None:
 
 
 @both
-def test_masked_colours_change_nothing(name: str) -> None:
+def test_masked_colors_change_nothing(name: str) -> None:
     network = toys.shared(name)
     luminance, ab = toys.references(1, 1)
     mask = torch.ones_like(luminance)
@@ -327,28 +327,28 @@ def test_y_lab_is_of_the_reference_that_gives_most() -> None:
     other, other_ab = toys.references(1, 1, seed=31)
     for first in (True, False):
         pair = ((frame, ab), (other, other_ab)) if first else ((other, other_ab), (frame, ab))
-        luminance, colours = (torch.cat(x, dim=1) for x in zip(*pair, strict=True))
+        luminance, colors = (torch.cat(x, dim=1) for x in zip(*pair, strict=True))
         with torch.no_grad():
-            bank = network.start(luminance, colours)
+            bank = network.start(luminance, colors)
             found = network.represent(network.encode(frame), network.inside(frame), None, bank.stills)
             sampled, _ = match_heads(found.keys, *bank.beside(found.still_keys), network.config.tau, (1, 1))
-        assert bank.colours is not None
-        image = bank.colours.image(sampled[0][:, :, 2:].mean(dim=(3, 4)))
+        assert bank.colors is not None
+        image = bank.colors.image(sampled[0][:, :, 2:].mean(dim=(3, 4)))
         torch.testing.assert_close(image[:, :, 1:], ab)
 
 
 @pytest.mark.parametrize("name", ["lite-full"])
-def test_a_frame_equal_to_the_reference_gets_its_colours(name: str) -> None:
-    """With τ → 0 and unique features, W is the colour of the cell itself and S is 1."""
+def test_a_frame_equal_to_the_reference_gets_its_colors(name: str) -> None:
+    """With τ → 0 and unique features, W is the color of the cell itself and S is 1."""
     network = toys.toy(name, tau=1e-4)
     luminance, ab = toys.references(1, 1)
     with torch.no_grad():
         bank = network.start(luminance, ab)
         found = network.represent(network.encode(luminance), network.inside(luminance))
         sampled, similarity = match_heads(found.keys, *bank.beside(None), 1e-4, (1, 1))
-    colours = bank.ab[0].T.reshape(1, 1, 2, 12, 16)
+    colors = bank.ab[0].T.reshape(1, 1, 2, 12, 16)
     for warped, best in zip(sampled, similarity, strict=True):
-        torch.testing.assert_close(warped, colours, atol=1e-6, rtol=0)
+        torch.testing.assert_close(warped, colors, atol=1e-6, rtol=0)
         torch.testing.assert_close(best, torch.ones_like(best))
 
 
@@ -365,7 +365,7 @@ def test_nothing_propagated_is_zero_ab_and_the_least_similarity() -> None:
 
 
 def test_at_first_the_gate_follows_the_better_candidate() -> None:
-    """Before training, P where s_P is clearly above S, and the warped colours where it is clearly below."""
+    """Before training, P where s_P is clearly above S, and the warped colors where it is clearly below."""
     torch.manual_seed(0)
     network = Network(toys.toy_config("lite-full")).double().eval()
     block = toys.luminance(1, 1)
@@ -373,10 +373,10 @@ def test_at_first_the_gate_follows_the_better_candidate() -> None:
     high = type(given)(given.ab, torch.full_like(given.similarity, 1.5), given.agreement)
     low = type(given)(given.ab, torch.full_like(given.similarity, -1), given.agreement)
     assert differ(run(network, block, propagated=high).ab, given.ab) < 5
-    colours = toys.bank_of(network).ab
+    colors = toys.bank_of(network).ab
     ab = run(network, block, propagated=low).ab
-    assert (ab > colours.amin() - 5).all()
-    assert (ab < colours.amax() + 5).all()
+    assert (ab > colors.amin() - 5).all()
+    assert (ab < colors.amax() + 5).all()
 
 
 def test_the_papers_output_stays_within_its_scale() -> None:

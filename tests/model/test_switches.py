@@ -48,7 +48,7 @@ def test_a_switch_takes_its_parameters_away(name: str, changes: dict[str, Any], 
     assert all(p.grad is not None for key, p in less.named_parameters() if "linkage" not in key)
 
 
-def test_keys_of_the_taps_are_the_heads_of_which_nothing_was_learnt() -> None:
+def test_keys_of_the_taps_are_the_heads_of_which_nothing_was_learned() -> None:
     """What `lite` leaves out is what ``start_as`` of a basis from data silences."""
     less, full = toys.toy("lite"), toys.toy("lite-full", seed=1)
     gone = names(full) - names(less)
@@ -60,14 +60,14 @@ def test_keys_of_the_taps_are_the_heads_of_which_nothing_was_learnt() -> None:
     basis = torch.cat([layer.weight[:, :, 0, 0].T for layer in less.correspondence.shortcut])
     block = toys.luminance(1, 2, 37, 53)
     with torch.no_grad():
-        learnt = full.step(block, toys.bank_of(full)).keys
-        full.correspondence.start_as(basis, learnt=0.0)
+        learned = full.step(block, toys.bank_of(full)).keys
+        full.correspondence.start_as(basis, learned=0.0)
         bank, theirs = toys.bank_of(less), toys.bank_of(full)
         step = less.step(block, bank)
         torch.testing.assert_close(step.keys, full.step(block, theirs).keys)
     torch.testing.assert_close(bank.keys, theirs.keys)
-    assert (learnt - step.keys).abs().max() > 0.1
-    assert step.memory is None
+    assert (learned - step.keys).abs().max() > 0.1
+    assert step.state is None
 
 
 @both
@@ -79,8 +79,8 @@ def test_parts_add_up(name: str) -> None:
 
 
 @pytest.mark.parametrize("norm", ["instance", "group", "batch", "none"])
-def test_every_normalisation_works(norm: str) -> None:
-    network = toys.toy("lite-full", normalisation=norm).train()
+def test_every_normalization_works(norm: str) -> None:
+    network = toys.toy("lite-full", normalization=norm).train()
     ab = network.step(toys.luminance(2, 1), toys.bank_of(network, 2)).ab
     ab.square().sum().backward()
     gradient = network.colorization.last.weight.grad
@@ -93,8 +93,8 @@ def test_every_normalisation_works(norm: str) -> None:
 def test_every_token_stride_works(token_stride: int) -> None:
     network = toys.toy("lite-full", token_stride=token_stride)
     step = network.step(toys.luminance(1, 1, 64, 96), toys.bank_of(network))
-    assert step.memory is not None
-    assert step.memory.information.shape[1] == 64 * 96 // token_stride**2
+    assert step.state is not None
+    assert step.state.information.shape[1] == 64 * 96 // token_stride**2
 
 
 @both
@@ -139,7 +139,7 @@ def test_wrong_references_are_named(name: str) -> None:
         ((luminance[:, :0], ab[:, :0]), "luminance: expected shape"),
         ((luminance, ab[:, :1]), r"ab: expected shape \(1, 2, 2, 48, 64\), got \(1, 1, 2, 48, 64\)"),
         ((luminance, ab, luminance[..., 1:]), "mask: expected shape"),
-        ((luminance, ab, luminance * 0), "mask: expected some colour"),
+        ((luminance, ab, luminance * 0), "mask: expected some color"),
     ):
         with pytest.raises(ValueError, match=message):
             network.start(*arguments)

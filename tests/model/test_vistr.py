@@ -1,4 +1,4 @@
-"""Initialisation from a made checkpoint with VisTR's names and shapes."""
+"""Initialization from a made checkpoint with VisTR's names and shapes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra train")
 
 from kinemacolor.model.network import Network  # noqa: E402
-from kinemacolor.model.vistr import initialise_from_vistr, transformer_layers  # noqa: E402
+from kinemacolor.model.vistr import initialize_from_vistr, transformer_layers  # noqa: E402
 from tests.model import toys  # noqa: E402
 
 WIDTH, HIDDEN = 384, 2048
@@ -28,7 +28,7 @@ def test_every_tensor_arrives() -> None:
     torch.manual_seed(0)
     given, target = checkpoint(), network()
     others = {k: v.clone() for k, v in target.state_dict().items() if ".transformer." not in k}
-    initialise_from_vistr(target, given)
+    initialize_from_vistr(target, given)
     layers = transformer_layers(target)
     assert len(layers) == 6
     assert layers[0] is target.correspondence.blocks[0].transformer
@@ -48,7 +48,7 @@ def test_the_layer_computes_what_torchs_does() -> None:
     torch.manual_seed(0)
     target = network()
     given = checkpoint()
-    initialise_from_vistr(target, given)
+    initialize_from_vistr(target, given)
     theirs = torch.nn.TransformerEncoderLayer(WIDTH, 6, HIDDEN, 0.0, batch_first=True, norm_first=True)
     prefix = "vistr.transformer.encoder.layers.2."
     theirs.load_state_dict({k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix)})
@@ -64,7 +64,7 @@ def test_all_that_does_not_fit_is_listed_and_nothing_is_copied() -> None:
     given["vistr.transformer.encoder.layers.4.linear1.weight"] = torch.zeros(1024, WIDTH)
     before = {key: value.clone() for key, value in target.state_dict().items()}
     with pytest.raises(ValueError, match="2 tensors do not fit") as caught:
-        initialise_from_vistr(target, given)
+        initialize_from_vistr(target, given)
     assert "layers.1.norm2.bias: expected shape (384,), got nothing" in str(caught.value)
     assert "layers.4.linear1.weight: expected shape (2048, 384), got (1024, 384)" in str(caught.value)
     assert all(torch.equal(value, before[key]) for key, value in target.state_dict().items())
@@ -72,4 +72,4 @@ def test_all_that_does_not_fit_is_listed_and_nothing_is_copied() -> None:
 
 def test_a_network_without_the_branch_is_refused() -> None:
     with pytest.raises(ValueError, match="expected one with Transformer branches"):
-        initialise_from_vistr(toys.toy("lite-full", transformer=False, linkage=False), checkpoint())
+        initialize_from_vistr(toys.toy("lite-full", transformer=False, linkage=False), checkpoint())

@@ -1,4 +1,4 @@
-"""Toy networks derived from the shipped configurations, and blocks of noise to colour with them."""
+"""Toy networks derived from the shipped configurations, and blocks of noise to color with them."""
 
 from __future__ import annotations
 

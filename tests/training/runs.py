@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kinemacolor.training.recipe import Recipe, parse_recipe
+from kinemacolor.training.config.recipe import Recipe, parse_recipe
 from tests.model.toys import WIDTHS
 from tests.training.toys import toy_cache
 
@@ -20,9 +20,9 @@ RECIPE: dict[str, Any] = {
         "freeze_statistics": 0.5,
     },
     "data": {"size": [32, 48], "length": 3, "block": 2, "batch": 2, "flow": "dis", "exclude": []},
-    "rollout": {"drop_carried": 0.3, "colour_memory": 0.5},
+    "rollout": {"drop_carried": 0.3, "color_memory": 0.5},
     "losses": {"l1": 1, "candidates": 0.3, "gate": 0.5, "temporal": 0.2, "smooth": {"weight": 0.05, "every": 2}},
-    "optimiser": {"learning_rate": 1e-3, "schedule": "cosine", "average": 0.9, "clip": 5.0},
+    "optimizer": {"learning_rate": 1e-3, "schedule": "cosine", "average": 0.9, "clip": 5.0},
     "evaluation": {"every": 100, "frames": 3, "side": 32},
     "run": {"steps": 6, "log_every": 1, "checkpoint_minutes": 60},
 }

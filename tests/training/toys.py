@@ -7,21 +7,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from kinemacolor.frames import Array
-from kinemacolor.training.cache import Cache, Clip, write_cache
+from kinemacolor.core.types import Array
+from kinemacolor.training.data.cache import Cache, Clip, write_cache
 from tests.media import Film, make_film
 
-COLOURS = ((200, 60, 50), (50, 80, 210), (40, 170, 60), (210, 180, 40), (150, 60, 190))
+COLORS = ((200, 60, 50), (50, 80, 210), (40, 170, 60), (210, 180, 40), (150, 60, 190))
 
 
 def picture(height: int, width: int, seed: int = 0, shift: float = 0.0) -> Array:
-    """(H, W, 3) uint8: coloured fields with soft texture, displaced to the right by ``shift`` pixels."""
+    """(H, W, 3) uint8: colored fields with soft texture, displaced to the right by ``shift`` pixels."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     x = x - shift
-    index = (np.floor(x / 19) + np.floor(y / 17) + seed).astype(int) % len(COLOURS)
+    index = (np.floor(x / 19) + np.floor(y / 17) + seed).astype(int) % len(COLORS)
     texture = 0.75 + 0.15 * np.sin(x * 0.41 + seed) * np.cos(y * 0.33) + 0.1 * np.sin((x + 2 * y) * 0.13 + seed)
-    colour = np.array(COLOURS, np.float32)[index] * texture[..., None]
-    return np.clip(np.rint(cv2.GaussianBlur(colour, (0, 0), 0.7)), 0, 255).astype(np.uint8)
+    color = np.array(COLORS, np.float32)[index] * texture[..., None]
+    return np.clip(np.rint(cv2.GaussianBlur(color, (0, 0), 0.7)), 0, 255).astype(np.uint8)
 
 
 def moving(frames: int, height: int, width: int, seed: int = 0, speed: float = 1.0) -> Array:

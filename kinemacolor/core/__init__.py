@@ -1,0 +1,1 @@
+"""Records, color arithmetic, errors and small tools that every room may use."""

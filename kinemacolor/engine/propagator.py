@@ -1,0 +1,127 @@
+"""What engines propagate from frame to frame: the candidate P (coordinates in a reference, or earlier outputs)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kinemacolor.core.types import FloatArray
+from kinemacolor.engine.key_grid import correspondence_similarity
+from kinemacolor.engine.protocol import ReferenceBank
+from kinemacolor.propagation.correspondence import (
+    ColoredFrame,
+    Correspondence,
+    PropagatedFrame,
+    PropagationPaths,
+    PropagationState,
+    WeightedCorrespondence,
+    compose_with_flow,
+    lightness_consistency,
+    propagate,
+    sample_references,
+)
+from kinemacolor.propagation.dis_flow import DisFlow, pixel_positions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PropagatedColor:
+    """The candidate P for a frame.
+
+    Attributes:
+        ab: (H, W, 2) float32, P^ab; 0 where ``coverage`` is.
+        similarity: (H, W) float32, s_P.
+        consistency: (H, W) float32 in (0, 1], whether the frame is as light as the place its colors come from.
+        coverage: (H, W) float32 in [0, 1], whether there is a color at that place (0 in masked areas).
+        from_reference: True where the colors are a reference's, False where they are those of an earlier output.
+    """
+
+    ab: FloatArray
+    similarity: FloatArray
+    consistency: FloatArray
+    coverage: FloatArray
+    from_reference: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PropagatorState:
+    """State of the propagation of colors after a frame.
+
+    Attributes:
+        propagation: coordinates in the references, or None while no frame of the shot looked like one.
+        previous: the last frame that has colors, or None before there was any.
+        newest: the newest frame with its correspondence to ``previous``, or None where it is ``previous`` itself.
+    """
+
+    propagation: PropagationState | None = None
+    previous: ColoredFrame | None = None
+    newest: PropagatedFrame | None = None
+
+    def with_output(self, lightness: FloatArray, ab: FloatArray, similarity: FloatArray) -> PropagatorState:
+        """After the newest frame has got its colors."""
+        return replace(self, previous=ColoredFrame(lightness, ab, similarity), newest=None)
+
+
+class Propagator:
+    """Moves ``PropagatorState`` on by a frame. Holds the optical flow's work space only.
+
+    Args:
+        paths: by which coordinates come to a frame.
+    """
+
+    def __init__(self, paths: PropagationPaths) -> None:
+        self._flow, self._paths = DisFlow(), paths
+
+    def __call__(
+        self, lightness: FloatArray, keys: FloatArray, bank: ReferenceBank, state: PropagatorState
+    ) -> tuple[PropagatedColor | None, PropagatorState]:
+        """The candidate P of the next frame, or None where there is nothing to propagate yet.
+
+        Args:
+            lightness: (H, W), L*.
+            keys: (rows, columns, C) of the frame.
+            bank: of the engine.
+            state: after the frame before.
+        """
+
+        def support(correspondence: Correspondence) -> FloatArray:
+            return correspondence_similarity(keys, correspondence, bank)
+
+        propagation, weighted = propagate(
+            self._flow, state.propagation, lightness, bank.references, support, self._paths
+        )
+        if propagation:
+            return blend_correspondences(weighted, bank), replace(state, propagation=propagation, newest=None)
+        if state.previous is None:
+            return None, state
+        return self._from_previous_output(lightness, state.previous, state)
+
+    def _from_previous_output(
+        self, lightness: FloatArray, previous: ColoredFrame, state: PropagatorState
+    ) -> tuple[PropagatedColor, PropagatorState]:
+        shape = previous.lightness.shape
+        identity = Correspondence(pixel_positions(*shape), np.zeros(shape, np.int16))
+        past = state.newest or PropagatedFrame(previous.lightness, identity)
+        correspondence = compose_with_flow(self._flow, lightness, past)
+        consistency = lightness_consistency(correspondence, lightness, [previous.lightness])
+        similarity = sample_references([previous.similarity], correspondence)
+        ab = sample_references([previous.ab], correspondence)
+        color = PropagatedColor(ab, similarity, consistency, np.ones_like(similarity), from_reference=False)
+        return color, replace(state, newest=PropagatedFrame(lightness, correspondence))
+
+
+def blend_correspondences(weighted: Sequence[WeightedCorrespondence], bank: ReferenceBank) -> PropagatedColor:
+    """The references' colors at weighted correspondences, and the maps beside them, each by its share."""
+    masks = [reference.mask.astype(np.float32) for reference in bank.references]
+    colors = [reference.ab * mask[..., None] for reference, mask in zip(bank.references, masks, strict=True)]
+
+    def mean(maps: Sequence[FloatArray]) -> FloatArray:
+        total: FloatArray = np.add.reduce([one.share * plane for one, plane in zip(weighted, maps, strict=True)])
+        return total
+
+    samples = [sample_references(colors, one.correspondence) for one in weighted]
+    ab = np.dstack([mean([sample[..., k] for sample in samples]) for k in (0, 1)])
+    coverage = mean([sample_references(masks, one.correspondence) for one in weighted])
+    similarity, consistency = mean([one.similarity for one in weighted]), mean([one.consistency for one in weighted])
+    return PropagatedColor(ab, similarity, consistency, coverage, from_reference=True)

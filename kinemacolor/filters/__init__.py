@@ -1,0 +1,1 @@
+"""Filters on lightness and chroma that stand around the network."""

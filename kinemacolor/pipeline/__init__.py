@@ -1,0 +1,1 @@
+"""The path of a film, from settings to the finished file."""

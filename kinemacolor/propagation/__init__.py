@@ -1,0 +1,1 @@
+"""Optical flow, and correspondence propagated along it."""

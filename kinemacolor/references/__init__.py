@@ -1,0 +1,1 @@
+"""Colored stills: read, placed in the film, turned upright, chosen for shots."""

@@ -1,0 +1,1 @@
+"""What came of a film: pages, pictures and overlays for people."""

@@ -1,0 +1,1 @@
+"""Where a film's cuts are, and lists of shots."""

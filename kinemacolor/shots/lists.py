@@ -1,0 +1,314 @@
+"""Lists of shots as files that people and editing programs read: JSON, CSV and EDL (CMX 3600).
+
+In JSON and CSV a shot has its first and last frame, both within it, and its times in seconds at the film's nominal
+rate, the end being the next shot's start. Frames decide; times may be left out, and must not contradict the frames.
+
+In an EDL a shot is a video event whose out point is the next one's in point. It is written in non-drop timecode at the
+rate rounded to whole frames (24 for 24000/1001), from 00:00:00:00, so that timecode counts frames. Read is drop-frame
+timecode as well (``FCM: DROP FRAME`` or ``;`` before the frames), of 30000/1001 and 60000/1001 frames a second.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from kinemacolor.core.atomic_write import atomic_write
+from kinemacolor.core.errors import InputError, OutputError
+from kinemacolor.core.types import Shot
+
+SUFFIXES = (".json", ".csv", ".edl")
+COLUMNS = ("shot", "first", "last", "start", "end")
+"""Of a CSV; shot counts from 1, start and end are seconds."""
+DROPPING = {Fraction(30000, 1001): 2, Fraction(60000, 1001): 4}
+"""Rates that have drop-frame timecode, and the numbers it leaves out at a minute's start (SMPTE ST 12-1)."""
+HOURS = 100
+"""Timecode ends before so many hours."""
+
+_TIMECODE = r"\d\d[:;.]\d\d[:;.]\d\d[:;.]\d\d"
+_CODES = r"\s+".join(4 * [rf"({_TIMECODE})"])
+_EVENT = re.compile(rf"(\d+)\s+\S+\s+(\S+)\s+\S+(?:\s+\d+)?\s+{_CODES}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A shot as a file tells it, where it stands there, and its times in seconds if told."""
+
+    place: str
+    first: int
+    stop: int
+    start: float | None = None
+    end: float | None = None
+
+
+def read_shots(path: str | Path, frames: int, rate: Fraction) -> tuple[Shot, ...]:
+    """The shots of a film as a file lists them: each frame in one shot, in the film's order.
+
+    Args:
+        path: ``.json``, ``.csv`` or ``.edl``.
+        frames: of the film.
+        rate: the film's nominal frames a second.
+
+    Raises:
+        InputError: the file is missing, unreadable or of another kind; shots overlap, leave a gap or lie outside the
+            film; times contradict the frames or belong to another rate. It names the line or the entry.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InputError(path, "is no list of shots by its name", f"give a file that ends in {', '.join(SUFFIXES)}")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(path, "is not text in UTF-8", "save it as UTF-8") from error
+    except OSError as error:
+        problem = "is a folder" if path.is_dir() else f"cannot be read ({error.strerror})"
+        raise InputError(path, problem, f"give a file that ends in {', '.join(SUFFIXES)}") from error
+    read = {".json": _read_json, ".csv": _read_csv, ".edl": _read_edl}[suffix]
+    entries = read(path, text, frames, rate)
+    if not entries:
+        raise InputError(path, "lists no shot", "write one with: kinemacolor shots FILM --output FILE")
+    for number, entry in enumerate(entries):
+        _check_frames(path, entry, entries[number - 1] if number else None, frames)
+        _check_times(path, entry, rate)
+    last = entries[-1]
+    if last.stop < frames:
+        problem = f"{last.place}: the last shot ends at frame {last.stop - 1}, the film at {frames - 1}"
+        raise InputError(path, problem, "list the film to its end")
+    return tuple(Shot(entry.first, entry.stop) for entry in entries)
+
+
+def write_shots(path: str | Path, shots: Sequence[Shot], rate: Fraction, film: str) -> None:
+    """Writes a list of shots; the file appears, or takes the place of an older one, when it is complete.
+
+    Args:
+        path: ``.json``, ``.csv`` or ``.edl``.
+        shots: with known ends.
+        rate: the film's nominal frames a second.
+        film: its name, to be told in JSON and EDL.
+
+    Raises:
+        OutputError: no such kind of list, a place that cannot be written to, or a film that timecode cannot count.
+        ValueError: a shot has no end.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        text = json.dumps(shot_record(shots, rate, film), indent=2, ensure_ascii=False) + "\n"
+    elif suffix == ".csv":
+        text = _as_csv(shot_record(shots, rate, film)["shots"])
+    elif suffix == ".edl":
+        text = _as_edl(path, _spans(shots), rate, film)
+    else:
+        raise OutputError(path, "no list of shots is written under such a name", f"use {', '.join(SUFFIXES)}")
+    try:
+        with atomic_write(path) as aside:
+            aside.write_text(text, encoding="utf-8", newline="")
+    except OSError as error:
+        raise OutputError(path, f"cannot be written ({error.strerror})", "check the folder and its space") from error
+
+
+# --- what must hold --------------------
+
+
+def _check_frames(path: Path, entry: _Entry, before: _Entry | None, frames: int) -> None:
+    if entry.stop <= entry.first:
+        problem = f"{entry.place}: a shot from frame {entry.first} to {entry.stop - 1} holds no frame"
+        raise InputError(path, problem, "let its last frame be its first or a later one")
+    expected = before.stop if before else 0
+    if entry.first < expected:
+        problem = f"{entry.place}: begins at frame {entry.first}, but {expected - 1} belongs to the shot before"
+        problem = problem if before else f"{entry.place}: begins at frame {entry.first}, before the film"
+        raise InputError(path, problem, f"let it begin at {expected}")
+    if entry.stop > frames:
+        problem = f"{entry.place}: ends at frame {entry.stop - 1}, but the film ends at {frames - 1}"
+        raise InputError(path, problem, "check that the list belongs to this film")
+    if entry.first > expected:
+        problem = f"{entry.place}: begins at frame {entry.first}, and no shot holds frame {expected}"
+        raise InputError(path, problem, f"let it begin at {expected}, or list the shot that is missing")
+
+
+def _check_times(path: Path, entry: _Entry, rate: Fraction) -> None:
+    for name, told, frame in (("start", entry.start, entry.first), ("end", entry.end, entry.stop)):
+        if told is not None and not abs(told * rate - frame) < 0.5:
+            problem = f"{entry.place}: {name} {told:g} s contradicts the frames, which say {float(frame / rate):.3f} s"
+            raise InputError(path, problem, "correct the one that is wrong, or leave the times out")
+
+
+def _whole(value: Any) -> int | None:
+    """A frame number, or None where it is none."""
+    if isinstance(value, str) and re.fullmatch(r"\s*-?\d+\s*", value):
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _entry(path: Path, place: str, row: dict[str, Any]) -> _Entry:
+    """A shot of the fields ``first`` and ``last``, perhaps ``start`` and ``end``."""
+    first, last = _whole(row.get("first")), _whole(row.get("last"))
+    if first is None or last is None:
+        name = "first" if first is None else "last"
+        raise InputError(path, f"{place}: {name} is no frame number: {row.get(name)!r}", "give whole numbers from 0")
+    times: list[float | None] = []
+    for name in ("start", "end"):
+        value = row.get(name)
+        try:
+            times.append(None if value in (None, "") else float(value))
+        except (TypeError, ValueError) as error:
+            problem = f"{place}: {name} is no time: {value!r}"
+            raise InputError(path, problem, "give seconds, or leave the times out") from error
+    return _Entry(place, first, last + 1, *times)
+
+
+# --- JSON and CSV --------------------
+
+
+def shot_record(shots: Sequence[Shot], rate: Fraction, film: str) -> dict[str, Any]:
+    """A list of shots as JSON-ready values.
+
+    Raises:
+        ValueError: a shot has no end.
+    """
+    rows: list[dict[str, int | float]] = []
+    for number, (first, stop) in enumerate(_spans(shots), start=1):
+        start, end = (round(float(frame / rate), 6) for frame in (first, stop))
+        rows.append({"shot": number, "first": first, "last": stop - 1, "start": start, "end": end})
+    return {"film": film, "frames": int(rows[-1]["last"]) + 1 if rows else 0, "rate": str(rate), "shots": rows}
+
+
+def _spans(shots: Sequence[Shot]) -> list[tuple[int, int]]:
+    spans = [(shot.start, shot.stop) for shot in shots if shot.stop is not None]
+    if len(spans) < len(shots):
+        raise ValueError("shots: expected known ends, got stop = None")
+    return spans
+
+
+def _read_json(path: Path, text: str, frames: int, rate: Fraction) -> list[_Entry]:
+    try:
+        record = json.loads(text)
+    except ValueError as error:
+        raise InputError(path, f"is not JSON ({error})", "mend it, or write it anew") from error
+    shots = record.get("shots") if isinstance(record, dict) else None
+    if not isinstance(shots, list):
+        raise InputError(path, 'has no list "shots"', "write one with: kinemacolor shots FILM --output FILE.json")
+    for name, wanted in (("frames", Fraction(frames)), ("rate", rate)):
+        told = record.get(name, wanted)
+        if not _same(told, wanted):
+            problem = f"{name} is {told}, but the film's is {wanted}"
+            raise InputError(path, problem, f"check that the list belongs to this film, or leave {name} out")
+    entries = []
+    for number, row in enumerate(shots, start=1):
+        if not isinstance(row, dict):
+            raise InputError(path, f"entry {number}: is no object", 'give {"first": …, "last": …}')
+        entries.append(_entry(path, f"entry {number}", row))
+    return entries
+
+
+def _same(told: Any, wanted: Fraction) -> bool:
+    """Whether a number is the wanted one, to within the rounding of a rate such as 23.976."""
+    try:
+        return abs(Fraction(str(told)) - wanted) <= wanted / 100_000
+    except (ValueError, ZeroDivisionError):
+        return False
+
+
+def _as_csv(rows: list[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _read_csv(path: Path, text: str, frames: int, rate: Fraction) -> list[_Entry]:
+    head = text.split("\n", 1)[0]
+    delimiter = max(",;\t", key=head.count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    entries = []
+    try:
+        names = {name.strip().lower() for name in reader.fieldnames or ()}
+        if not {"first", "last"} <= names:
+            raise InputError(path, "line 1: has no columns first and last", f"let it read: {','.join(COLUMNS)}")
+        for row in reader:
+            cells = {str(key).strip().lower(): value for key, value in row.items() if key is not None}
+            entries.append(_entry(path, f"line {reader.line_num}", cells))
+    except csv.Error as error:
+        raise InputError(path, f"line {reader.line_num + 1}: {error}", "mend it, or write it anew") from error
+    return entries
+
+
+# --- EDL --------------------
+
+
+def _as_edl(path: Path, rows: Sequence[tuple[int, int]], rate: Fraction, film: str) -> str:
+    base = round(rate)
+    if not 1 <= base <= 99 or (rows and rows[-1][1] >= HOURS * 3600 * base):
+        problem = f"timecode cannot count {rows[-1][1] if rows else 0} frames at {float(rate):g} a second"
+        raise OutputError(path, problem, "use .csv or .json")
+
+    def code(frame: int) -> str:
+        seconds, rest = divmod(frame, base)
+        return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}:{rest:02}"
+
+    name = " ".join(film.split())
+    lines = [f"TITLE: {name}", "FCM: NON-DROP FRAME", ""]
+    for number, (first, stop) in enumerate(rows, start=1):
+        span = f"{code(first)} {code(stop)}"
+        lines += [f"{number:03}  AX       V     C        {span} {span}", f"* FROM CLIP NAME: {name}"]
+    return "\n".join(lines) + "\n"
+
+
+def _read_edl(path: Path, text: str, frames: int, rate: Fraction) -> list[_Entry]:
+    entries: list[_Entry] = []
+    origin, shift, dropping = 0, 0, False
+    for number, line in enumerate(text.splitlines(), start=1):
+        line, place = line.strip(), f"line {number}"
+        if line.upper().startswith("FCM:"):
+            dropping = "NON" not in line.upper()
+        if not line[:1].isdigit():
+            continue
+        event = _EVENT.fullmatch(line)
+        if event is None:
+            raise InputError(path, f"{place}: is no event of a CMX 3600 list", "export it as CMX 3600")
+        if not event[2].upper().startswith(("V", "B")):
+            continue  # sound
+        source, source_stop, first, stop = (_frame(path, place, code, rate, dropping) for code in event.groups()[2:])
+        if source_stop - source != stop - first:
+            problem = f"{place}: takes {source_stop - source} frames of the source for {stop - first} of the record"
+            raise InputError(path, problem, "export it without changes of speed")
+        if stop == first:
+            continue  # where a transition begins
+        if not entries:  # programs like to let a film begin at one o'clock
+            origin = _frame(path, place, re.sub(r"\d\d", "00", event[5]).replace("00", event[5][:2], 1), rate, dropping)
+            shift = source - first
+        if source - first != shift:
+            raise InputError(path, f"{place}: source and record are no longer in step", "keep the film's own order")
+        entries.append(_Entry(place, first - origin, stop - origin))
+    return entries
+
+
+def _frame(path: Path, place: str, timecode: str, rate: Fraction, dropping: bool) -> int:
+    """The frame that a timecode counts to."""
+    base = round(rate)
+    hours, minutes, seconds, rest = (int(part) for part in re.split("[:;.]", timecode))
+    if minutes > 59 or seconds > 59 or rest >= base:
+        problem = f"{place}: {timecode} is no timecode at {base} frames a second"
+        raise InputError(path, problem, f"export it at the film's rate, {rate}")
+    minutes += 60 * hours
+    count = (60 * minutes + seconds) * base + rest
+    if not dropping and ";" not in timecode:
+        return count
+    left_out = DROPPING.get(rate)
+    if left_out is None:
+        problem = f"{place}: drop-frame timecode, which {rate} frames a second do not have"
+        raise InputError(path, problem, "export it as non-drop frame, at the film's rate")
+    if minutes % 10 and not seconds and rest < left_out:
+        problem = f"{place}: drop-frame timecode has no {timecode}"
+        raise InputError(path, problem, "export it anew, or as non-drop frame")
+    return count - left_out * (minutes - minutes // 10)

@@ -1,0 +1,1 @@
+"""Films and photos as samples to learn from."""

@@ -1,0 +1,289 @@
+"""Films and photos decoded and resized once: one memory-mapped file of uint8 R'G'B', and an index of its shots.
+
+A cache is a folder with ``frames.bin`` (shot after shot, frame after frame, rows, columns, R'G'B') and ``index.json``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinemacolor.core.errors import InputError, KinemacolorError, OutputError, UsageError
+from kinemacolor.core.types import Array
+from kinemacolor.training.data.decode import Shots, photo
+from kinemacolor.training.data.sources import Source
+
+VERSION = 1
+DEMONSTRATION = ("sam2_dog",)
+"""Held out of all training: the clip that the demo shows."""
+FRAMES, INDEX = "frames.bin", "index.json"
+Report = Callable[[int, int, str], None]
+"""Told of progress: sources done, sources in all, name of the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """What a cache keeps.
+
+    Attributes:
+        side: short side of films' frames, pixels; smaller films keep their size.
+        photo_side: of photos, larger, since synthetic motion looks at parts of them.
+        limit: frames kept of one film; of a longer one, stretches spread over its length.
+        shortest: shots of fewer frames are left out.
+    """
+
+    side: int = 180
+    photo_side: int = 240
+    limit: int = 2000
+    shortest: int = 4
+
+    def __post_init__(self) -> None:
+        for name, least in (("side", 32), ("photo_side", 32), ("limit", 2), ("shortest", 2)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}: expected at least {least}, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A shot of a film, or a photo, in a cache.
+
+    Attributes:
+        name: the source's name; of films ``NAME#2`` for the third shot.
+        source: the source's name.
+        photo: whether it is a photo (one frame).
+        frames, height, width: its size.
+        offset: of its first byte in ``frames.bin``.
+        start: number of its first frame in the film.
+    """
+
+    name: str
+    source: str
+    photo: bool
+    frames: int
+    height: int
+    width: int
+    offset: int = 0
+    start: int = 0
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(T, H, W, 3)."""
+        return self.frames, self.height, self.width, 3
+
+    def matches(self, pattern: str) -> bool:
+        """Whether ``pattern`` (with ``*``) is the source's name or the last part of it."""
+        return fnmatch(self.source, pattern) or fnmatch(self.source.rsplit("/", 1)[-1], pattern)
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A source that cannot be learned from, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Cache:
+    """An opened cache, or a choice of its clips.
+
+    Attributes:
+        folder: where it lies.
+        clips: shots and photos.
+        skipped: sources left out when it was built.
+        digest: SHA-256 of ``frames.bin``: names the data in logs.
+        key: of the sources and settings it was built from.
+    """
+
+    folder: Path
+    clips: tuple[Clip, ...]
+    skipped: tuple[Skipped, ...]
+    digest: str
+    key: str
+    _bytes: Array
+
+    def frames(self, clip: Clip) -> Array:
+        """R'G'B' (T, H, W, 3) uint8, mapped from the file: only what is looked at is read."""
+        return self._bytes[clip.offset : clip.offset + int(np.prod(clip.shape))].reshape(clip.shape)
+
+    def without(self, patterns: Iterable[str]) -> Cache:
+        """The same cache less the sources of these names (``*`` stands for anything)."""
+        patterns = tuple(patterns)
+        return replace(self, clips=tuple(c for c in self.clips if not any(c.matches(p) for p in patterns)))
+
+    def only(self, patterns: Iterable[str]) -> Cache:
+        """These sources alone.
+
+        Raises:
+            UsageError: a pattern names no source of the cache.
+        """
+        patterns = tuple(patterns)
+        for pattern in patterns:
+            if not any(clip.matches(pattern) for clip in self.clips):
+                raise UsageError(self.folder, f"no clip is named {pattern!r}", "name clips as index.json lists them")
+        return replace(self, clips=tuple(c for c in self.clips if any(c.matches(p) for p in patterns)))
+
+
+def open_cache(folder: Path) -> Cache:
+    """Opens a cache.
+
+    Raises:
+        InputError: the folder is no cache, of another version, or torn.
+    """
+    remedy = "build the cache again, in an empty folder"
+    try:
+        index = json.loads((folder / INDEX).read_text())
+        if index["version"] != VERSION:
+            raise InputError(folder, f"is a cache of version {index['version']}, not {VERSION}", remedy)
+        clips = tuple(Clip(**clip) for clip in index["clips"])
+        skipped = tuple(Skipped(**one) for one in index["skipped"])
+        expected = sum(int(np.prod(clip.shape)) for clip in clips)
+        size = (folder / FRAMES).stat().st_size
+        digest, key = index["digest"], index["key"]
+    except FileNotFoundError as error:
+        raise InputError(folder, f"is no cache ({Path(error.filename).name} is missing)", remedy) from error
+    except OSError as error:
+        raise InputError(folder, f"cannot be read ({error.strerror})", remedy) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(folder, f"{INDEX} is damaged", remedy) from error
+    if size != expected:
+        raise InputError(folder, f"{FRAMES} has {size} bytes instead of {expected}", remedy)
+    return Cache(folder, clips, skipped, digest, key, np.memmap(folder / FRAMES, np.uint8, mode="r"))
+
+
+def build_cache(
+    sources: Sequence[Source],
+    folder: Path,
+    settings: CacheSettings | None = None,
+    *,
+    exclude: Iterable[str] = DEMONSTRATION,
+    report: Report | None = None,
+) -> Cache:
+    """Builds a cache, or opens the one that was built there from the same sources with the same settings.
+
+    Args:
+        sources: from ``find_sources``.
+        folder: made by this call; written aside and renamed when complete.
+        settings: sizes and limits.
+        exclude: names of sources never to be looked at (``*`` stands for anything).
+        report: told of progress.
+
+    Raises:
+        InputError: nothing of use is left.
+        OutputError: the folder holds something else, or cannot be written.
+    """
+    settings = settings or CacheSettings()
+    patterns = tuple(exclude)
+    chosen = [s for s in sources if not any(fnmatch(s.name, p) or fnmatch(s.stem, p) for p in patterns)]
+    key = _key(chosen, settings)
+    if folder.exists():
+        return reopen(folder, key)
+
+    def entries() -> Iterator[tuple[Clip, Array]]:
+        for number, source in enumerate(chosen):
+            if report:
+                report(number, len(chosen), source.name)
+            try:
+                found = False
+                for shot, (frames, start) in enumerate(_decode(source, settings)):
+                    found, single = True, source.kind == "photo"
+                    name = source.name if single else f"{source.name}#{shot}"
+                    count, height, width = frames.shape[:3]
+                    yield Clip(name, source.name, single, count, height, width, start=start), frames
+                if not found:
+                    skipped.append(Skipped(source.name, f"has no shot of {settings.shortest} frames in color"))
+            except KinemacolorError as error:
+                skipped.append(Skipped(source.name, error.problem))
+
+    skipped: list[Skipped] = []
+    return write_cache(folder, entries(), skipped, key)
+
+
+def _decode(source: Source, settings: CacheSettings) -> Iterator[tuple[Array, int]]:
+    """Shots (T, H, W, 3) of a source, and the number of the first frame of each."""
+    if source.kind == "photo":
+        yield photo(source.path, settings.photo_side)[None], 0
+    else:
+        yield from Shots(source.path, source.kind, settings.side, settings.limit, settings.shortest)
+
+
+def write_cache(folder: Path, entries: Iterable[tuple[Clip, Array]], skipped: Sequence[Skipped], key: str) -> Cache:
+    """Writes a cache from shots as they come.
+
+    Args:
+        folder: must not exist.
+        entries: clips, whose ``offset`` is yet to be found, and their R'G'B' (T, H, W, 3) uint8.
+        skipped: sources left out; read after the last entry.
+        key: see ``Cache``.
+
+    Raises:
+        InputError: there are no entries.
+        OutputError: the folder cannot be written.
+    """
+    part = folder.with_name(folder.name + ".part")
+    hasher, clips, offset = hashlib.sha256(), list[Clip](), 0
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        with (part / FRAMES).open("wb") as file:
+            for clip, frames in entries:
+                content = np.ascontiguousarray(frames).tobytes()
+                file.write(content)
+                hasher.update(content)
+                clips.append(replace(clip, offset=offset))
+                offset += len(content)
+        if not clips:
+            reason = f" (the first: {skipped[0].name}: {skipped[0].reason})" if skipped else ""
+            raise InputError(folder, f"no film or photo is of use{reason}", "give other data")
+        index = {
+            "version": VERSION,
+            "key": key,
+            "digest": hasher.hexdigest(),
+            "clips": [asdict(clip) for clip in clips],
+            "skipped": [asdict(one) for one in skipped],
+        }
+        (part / INDEX).write_text(json.dumps(index, indent=1))
+        os.replace(part, folder)
+    except OSError as error:
+        raise OutputError(
+            folder, f"the cache cannot be written ({error.strerror})", "choose another folder, or make room"
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return open_cache(folder)
+
+
+def reopen(folder: Path, key: str) -> Cache:
+    """Opens a cache that has to be the one of this key; raises OutputError where the folder holds anything else."""
+    problem = "exists and is no cache of these sources with these settings"
+    try:
+        cache = open_cache(folder)
+    except InputError as error:
+        raise OutputError(folder, problem, "choose another folder, or delete this one") from error
+    if cache.key != key:
+        raise OutputError(folder, problem, "choose another folder, or delete this one")
+    return cache
+
+
+def _key(sources: Sequence[Source], settings: CacheSettings) -> str:
+    """Of settings and of names, sizes and times of all files."""
+    stamps: list[Any] = [VERSION, asdict(settings)]
+    for source in sources:
+        files = sorted(source.path.iterdir()) if source.path.is_dir() else [source.path]
+        for file in files:
+            try:
+                status = file.stat()
+            except OSError:
+                stamps.append((source.name, file.name, None))
+                continue
+            stamps.append((source.name, file.name, status.st_size, status.st_mtime_ns))
+    return hashlib.sha256(json.dumps(stamps).encode()).hexdigest()

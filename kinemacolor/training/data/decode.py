@@ -1,0 +1,165 @@
+"""Shots of films and folders of frames, and photos, as uint8 R'G'B' at training size."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from kinemacolor.core.color import rgb_to_lab, yuv_to_rgb
+from kinemacolor.core.errors import InputError, UsageError
+from kinemacolor.core.types import Array
+from kinemacolor.references.image import GRAY_CHROMA, network_size, read_still
+from kinemacolor.training.data.cuts import CutDetector
+from kinemacolor.training.data.sources import IMAGE_SUFFIXES
+from kinemacolor.video.reader import VideoReader
+
+STRETCH = 96
+"""Frames of one of the stretches that stand for a long film."""
+
+
+def to_codes(rgb: Array) -> Array:
+    """R'G'B' in [0, 1] → uint8."""
+    codes: Array = np.clip(np.rint(rgb * 255), 0, 255).astype(np.uint8)
+    return codes
+
+
+def shrink(rgb: Array, side: int, aspect: float | None = None) -> Array:
+    """A picture (H, W, 3) whose short side is at most ``side``, of ``aspect`` (width / height) if given."""
+    height, width = rgb.shape[:2]
+    wide = height * aspect if aspect else width
+    rows, columns = network_size(wide, height, side=min(side, height, round(wide)))
+    if (rows, columns) == (height, width):
+        return rgb
+    resized: Array = cv2.resize(rgb, (columns, rows), interpolation=cv2.INTER_AREA)
+    return resized
+
+
+def photo(path: Path, side: int) -> Array:
+    """A photo (H, W, 3) uint8 at training size; transparent parts are white.
+
+    Raises:
+        InputError: missing, corrupt, too small, or without color.
+    """
+    still = read_still(path)
+    rgb = still.rgb
+    if not still.mask.all():
+        rgb = np.where(still.mask[..., None], rgb, np.float32(1))
+    return to_codes(shrink(rgb, side))
+
+
+class Shots:
+    """The shots of a film in color: an iterable of (frames (T, H, W, 3) uint8, number of the first frame).
+
+    Shots without color, and shots too short, are passed over. A film damaged on the way ends there.
+
+    Args:
+        path: a film, or a folder of frames.
+        kind: which of the two.
+        side: short side wanted.
+        limit: frames kept of the film; of a longer one, stretches spread over its length.
+        shortest: frames a shot must have.
+
+    Raises:
+        InputError: while iterating: the film cannot be read, or has no color.
+    """
+
+    def __init__(self, path: Path, kind: Literal["film", "frames"], side: int, limit: int, shortest: int) -> None:
+        self.path, self.kind, self.side, self.limit, self.shortest = path, kind, side, limit, shortest
+
+    def __iter__(self) -> Iterator[tuple[Array, int]]:
+        frames = self._film() if self.kind == "film" else self._folder()
+        detector, shot, first, kept = CutDetector(), list[Array](), 0, 0
+        expected = -1
+        for (number, rgb), following in _with_next(frames):
+            cut = detector(rgb, following)
+            jump = bool(shot) and (number != expected or rgb.shape != shot[0].shape)
+            if cut or jump or len(shot) >= self.limit:
+                yield from self._finish(shot, first)
+                shot = []
+            if kept >= self.limit:
+                break
+            if not shot:
+                first = number
+            shot.append(rgb)
+            expected, kept = number + 1, kept + 1
+        yield from self._finish(shot, first)
+
+    def _finish(self, shot: list[Array], first: int) -> Iterator[tuple[Array, int]]:
+        if len(shot) >= self.shortest and colored(shot):
+            yield np.stack(shot), first
+
+    def _film(self) -> Iterator[tuple[int, Array]]:
+        with VideoReader(self.path) as reader:
+            info = reader.info
+            if info.chroma_format == "gray":
+                raise InputError(self.path, "has no color", "give films in color")
+            pixel = float(info.sample_aspect_ratio)
+            turns = -(info.rotation // 90)
+            for start, end in stretches(info.duration, float(info.rate), self.limit):
+                try:
+                    for frame in reader.frames(start=start, end=end, chroma=True):
+                        assert frame.chroma
+                        height, width = frame.luma.shape
+                        rgb = to_codes(yuv_to_rgb(frame.luma, *frame.chroma, frame.coding))
+                        small = shrink(rgb, self.side, width * pixel / height)
+                        yield frame.index, np.ascontiguousarray(np.rot90(small, turns))
+                except UsageError:
+                    continue  # the film is shorter than it says
+
+    def _folder(self) -> Iterator[tuple[int, Array]]:
+        if not self.path.is_dir():
+            raise InputError(self.path, "is missing", "complete the data set, or take the name off its list")
+        pictures = [path for path in self.path.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+        if not pictures:
+            raise InputError(self.path, "holds no pictures", "complete the data set, or take the name off its list")
+        previous = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        try:
+            for number, path in enumerate(sorted(pictures, key=_natural)):
+                bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+                if bgr is not None:
+                    yield number, shrink(np.ascontiguousarray(bgr[..., ::-1]), self.side)
+        finally:
+            cv2.utils.logging.setLogLevel(previous)
+
+
+def _with_next(frames: Iterator[tuple[int, Array]]) -> Iterator[tuple[tuple[int, Array], Array | None]]:
+    """Each numbered frame, and the picture after it."""
+    held: tuple[int, Array] | None = None
+    for entry in frames:
+        if held is not None:
+            yield held, entry[1]
+        held = entry
+    if held is not None:
+        yield held, None
+
+
+def stretches(duration: float | None, rate: float, limit: int) -> list[tuple[float | None, float | None]]:
+    """Intervals in seconds that together hold about ``limit`` frames, spread evenly; the whole of a film that fits."""
+    count = round((duration or 0) * rate)
+    if duration is None or count <= limit * 1.2:
+        return [(None, None)]
+    length = min(STRETCH, limit)
+    number = max(1, limit // length)
+    room = duration - length / rate
+    starts = [room * (k + 0.5) / number for k in range(number)]
+    return [(start, start + length / rate) for start in starts]
+
+
+def colored(shot: list[Array]) -> bool:
+    """Whether a shot has color: in some frame one pixel in a hundred has a chroma above that of gray."""
+    for rgb in shot[:: max(1, len(shot) // 4)]:
+        small = cv2.resize(rgb, (64, 36), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        ab = rgb_to_lab(small)[..., 1:]
+        if float(np.quantile(np.hypot(ab[..., 0], ab[..., 1]), 0.99)) > GRAY_CHROMA:
+            return True
+    return False
+
+
+def _natural(path: Path) -> list[tuple[bool, int, str]]:
+    parts = re.split(r"(\d+)", path.name)
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts if part]

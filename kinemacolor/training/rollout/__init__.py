@@ -1,0 +1,1 @@
+"""A window colored block after block, live or from recorded inputs."""

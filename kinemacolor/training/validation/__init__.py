@@ -1,0 +1,1 @@
+"""Held-out clips, and what is fitted on films."""

@@ -1,0 +1,342 @@
+"""Project files: what they say, what they may not say, and the command line's last word."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kinemacolor.core.errors import InputError, UsageError
+from kinemacolor.core.types import Shot
+from kinemacolor.pipeline.project import Project, Settings, merge, read_project
+from kinemacolor.references.placement import ReferenceFile, bind
+
+ROOT = Path(__file__).parents[1]
+DOCS = (ROOT / "docs" / "project.md").read_text("utf-8")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("film.mp4", "a.png", "m.png", "shots.json", "stills/0000003.png", "stills/shot-2/b.png", "net/x.onnx"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def read(folder: Path, text: str) -> Project:
+    (folder / "film.toml").write_text(text, "utf-8")
+    return read_project(folder / "film.toml")
+
+
+def refusal(folder: Path, text: str) -> str:
+    with pytest.raises(InputError) as error:
+        read(folder, text)
+    line = str(error.value)
+    assert line.startswith(f"{folder / 'film.toml'}: ")
+    assert line.endswith("; correct the project")
+    assert "\n" not in line
+    return line.removeprefix(f"{folder / 'film.toml'}: ").removesuffix("; correct the project")
+
+
+# --- what is read --------------------
+
+
+def test_a_whole_project(folder: Path) -> None:
+    project = read(
+        folder,
+        """
+        film = "film.mp4"
+        output = "out/color.mkv"
+        shots = "shots.json"
+        references = [
+            { file = "a.png", frame = 12, mask = "m.png" },
+            { file = "a.png", time = "00:00:01.5" },
+            { file = "a.png", time = 00:02:00.25 },
+            { file = "a.png", time = 7.2, shot = 3 },
+            { file = "stills/0000003.png", shot = 1 },
+            { file = "stills/0000003.png", frame = 4 },
+            { file = "stills" },
+        ]
+        [settings]
+        size = 144
+        engine = "onnx"
+        weights = "net"
+        block_size = 2
+        propagate = false
+        color_memory = true
+        codec = "ffv1"
+        crf = 0
+        chroma = 444
+        upsample = "best"
+        saturation = 1
+        start = 00:01:00
+        end = "1:00:00"
+        fps = "24000/1001"
+        """,
+    )
+    assert (project.film, project.output) == (folder / "film.mp4", folder / "out/color.mkv")
+    assert project.shots == folder / "shots.json"
+    a, still = folder / "a.png", folder / "stills/0000003.png"
+    assert project.references == (
+        ReferenceFile(a, frame=12, mask=folder / "m.png"),
+        ReferenceFile(a, time=Fraction(3, 2)),
+        ReferenceFile(a, time=Fraction(481, 4)),
+        ReferenceFile(a, time=Fraction(36, 5), shot=3),
+        ReferenceFile(still, frame=3, shot=1),
+        ReferenceFile(still, frame=4),
+        ReferenceFile(still, frame=3),
+        ReferenceFile(folder / "stills/shot-2/b.png", shot=2),
+    )
+    assert project.settings.said() == {
+        "size": 144,
+        "engine": "onnx",
+        "weights": str(folder / "net"),
+        "block_size": 2,
+        "propagate": False,
+        "color_memory": True,
+        "codec": "ffv1",
+        "crf": 0,
+        "chroma": "444",
+        "upsample": "best",
+        "saturation": 1.0,
+        "start": 60,
+        "end": 3600,
+        "fps": Fraction(24000, 1001),
+    }
+
+
+def test_an_empty_project_says_nothing(folder: Path) -> None:
+    project = read(folder, "")
+    assert project == Project()
+    assert project.settings.said() == {}
+
+
+def test_paths_are_relative_to_the_file_from_wherever_it_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "film.toml").write_text('film = "film.mp4"\n[[references]]\nfile = "stills"\nshot = 5')
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    project = read_project("../film.toml")
+    assert project.film is not None
+    assert project.film.exists()
+    monkeypatch.chdir(folder)
+    assert project.film.exists()
+    assert [(one.path.name, one.shot) for one in project.references] == [("0000003.png", 5), ("b.png", 5)]
+
+
+def test_absolute_paths_home_and_patterns(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    project = read(folder, f"film = 'stills/%07d.png'\nshots = '~/shots.json'\noutput = '{folder}/o.mp4'")
+    assert project.film == folder / "stills/%07d.png"
+    assert (project.shots, project.output) == (folder / "shots.json", folder / "o.mp4")
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10**9), st.integers(0, 6))
+def test_numbers_as_times_are_exact(ticks: int, digits: int) -> None:
+    text = f"{ticks // 10**digits}.{ticks % 10**digits:0{digits}}" if digits else str(ticks)
+    merged = merge(Project(), {"start": float(text) if digits else ticks})
+    assert merged.settings.start == Fraction(ticks, 10**digits)
+
+
+# --- what is refused --------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "outputs = 'x'",
+            "outputs: expected one of the fields film, output, shots, references, settings, got this name",
+        ),
+        ("film = 7", "film: expected string, got 7"),
+        ("film = ''", "film: expected some text, got ''"),
+        ("references = 'a.png'", "references: expected a table [[references]] for each still, got 'a.png'"),
+        ("[references]\nfile = 'a.png'", "references: expected a table [[references]] for each still, got {"),
+        ("references = ['a.png']", "references.1: expected a table, got 'a.png'"),
+        ("settings = 3", "settings: expected a table, got 3"),
+        (
+            "[[references]]\nfile = 'a.png'\n[[references]]\nfile = 'a.png'\ntim = 3",
+            "references.2.tim: expected one of the fields file, frame, time, shot, mask, got this name",
+        ),
+        ("[[references]]\nframe = 3", "references.1.file: expected a value, got none"),
+        (
+            "[[references]]\nfile = 'a.png'\nframe = -1",
+            "references.1.frame: expected a number greater than or equal to 0",
+        ),
+        ("[[references]]\nfile = 'a.png'\nframe = 1.5", "references.1.frame: expected integer, got 1.5"),
+        ("[[references]]\nfile = 'a.png'\nframe = true", "references.1.frame: expected integer, got True"),
+        ("[[references]]\nfile = 'a.png'\nshot = 0", "references.1.shot: expected a number greater than 0, got 0"),
+        (
+            "[[references]]\nfile = 'a.png'\nframe = 1\ntime = 2",
+            "references.1: expected one of frame and time, got both",
+        ),
+        (
+            "[[references]]\nfile = 'a.png'\ntime = '0:61:00'",
+            "references.1.time: expected seconds or a time such as 00:12:07.200, not before 0, got '0:61:00'",
+        ),
+        ("[[references]]\nfile = 'a.png'\ntime = -1", "references.1.time: expected seconds or a time"),
+        ("[[references]]\nfile = 'a.png'\ntime = nan", "references.1.time: expected seconds or a time"),
+        ("[[references]]\nfile = 'a.png'\ntime = 2024-01-01", "references.1.time: expected seconds or a time"),
+        ("[settings]\nframe = 2", "settings.frame: expected one of the fields size, engine, weights, block_size,"),
+        ("[settings]\ncrf = 52", "settings.crf: expected a number less than or equal to 51, got 52"),
+        ("[settings]\nsize = '216'", "settings.size: expected integer, got '216'"),
+        ("[settings]\nsize = 31", "settings.size: expected a number greater than or equal to 32, got 31"),
+        ("[settings]\npropagate = 1", "settings.propagate: expected boolean, got 1"),
+        ("[settings]\ncodec = 'mpeg2'", "settings.codec: expected 'h264', 'h265', 'prores' or 'ffv1', got 'mpeg2'"),
+        ("[settings]\nchroma = 411", "settings.chroma: expected '420', '422' or '444', got '411'"),
+        ("[settings]\nengine = 'magic'", "settings.engine: expected lite, matching, onnx, torch, got 'magic'"),
+        ("[settings]\nsaturation = inf", "settings.saturation: expected a finite number, got inf"),
+        ("[settings]\nfps = '1/0'", "settings.fps: expected frames a second, as 18 or \"24000/1001\", got '1/0'"),
+        ("[settings]\nstart = 5\nend = 00:00:04.5", "settings.end: expected a time after start (5 s), got 4.5 s"),
+        ("[settings]\nend = 0", "settings.end: expected a time after start (0 s), got 0 s"),
+    ],
+)
+def test_fields_that_cannot_be_used(folder: Path, text: str, message: str) -> None:
+    line = refusal(folder, text)
+    assert line.startswith(message)
+    assert ": expected" not in line.removeprefix(message)
+
+
+def test_all_faults_are_named_at_once(folder: Path) -> None:
+    line = refusal(folder, "film = 1\n[[references]]\nfile = 2\n[settings]\ncrf = -1\nfoo = 2")
+    assert re.findall(r"([\w.]+): expected", line) == ["film", "references.1.file", "settings.crf", "settings.foo"]
+
+
+def test_all_files_that_are_not_there_are_named_at_once(folder: Path) -> None:
+    text = """
+        film = "no/%06d.png"
+        shots = "no.json"
+        references = [{ file = "no.png" }, { file = "a.png", mask = "none.png" }, { file = "stills", frame = 3 }]
+        settings = { weights = "nothing" }
+        """
+    line = refusal(folder, text)
+    assert line.split("; ") == [
+        "references.1.file: expected the name of a file, got 'no.png', and there is no " + str(folder / "no.png"),
+        "references.2.mask: expected the name of a file, got 'none.png', and there is no " + str(folder / "none.png"),
+        "references.3.frame: expected none for a folder (stills), got one",
+        "settings.weights: expected the name of a file, got 'nothing', and there is no " + str(folder / "nothing"),
+        "film: expected the name of a file, got 'no/%06d.png', and there is no " + str(folder / "no/%06d.png"),
+        "shots: expected the name of a file, got 'no.json', and there is no " + str(folder / "no.json"),
+    ]
+
+
+def test_files_that_are_no_project(folder: Path) -> None:
+    for name, content, problem in (
+        ("a.toml", b"film = \n", r"is no TOML \(Invalid value"),
+        ("b.toml", b"\xff\xfe", r"is no TOML \('utf-8' codec"),
+        ("c.toml", b"film = 'a'\nfilm = 'b'", r"is no TOML \(Cannot overwrite"),
+    ):
+        (folder / name).write_bytes(content)
+        with pytest.raises(InputError, match=rf"{name}: {problem}.*; correct the project"):
+            read_project(folder / name)
+    with pytest.raises(InputError, match=r"no\.toml: cannot be read \(No such file.*; give a project file in TOML"):
+        read_project(folder / "no.toml")
+    with pytest.raises(InputError, match=r"is a folder; give a project file in TOML"):
+        read_project(folder)
+
+
+def test_a_still_whose_name_says_both_needs_a_word_from_the_file(folder: Path) -> None:
+    (folder / "00-00-01_0012.png").touch()
+    with pytest.raises(InputError, match=r"00-00-01_0012\.png: says a frame and a time in its name"):
+        read(folder, "[[references]]\nfile = '00-00-01_0012.png'")
+    assert read(folder, "[[references]]\nfile = '00-00-01_0012.png'\nframe = 12").references[0].frame == 12
+
+
+# --- the command line's last word --------------------
+
+
+def test_the_command_line_wins(folder: Path) -> None:
+    project = read(
+        folder, "film = 'film.mp4'\nshots = 'shots.json'\n[[references]]\nfile='a.png'\n[settings]\ncrf = 18\nstart = 5"
+    )
+    said: dict[str, Any] = {"crf": 20, "end": 9.5, "output": "o.mp4", "film": None, "propagate": None, "size": None}
+    merged = merge(project, said)
+    assert merged.settings.said() == {"crf": 20, "start": 5, "end": Fraction(19, 2)}
+    assert (merged.film, merged.output, merged.shots) == (project.film, Path("o.mp4"), project.shots)
+    assert merged.references == project.references
+    assert merge(project, {"references": [folder / "stills"]}).references == (
+        ReferenceFile(folder / "stills/0000003.png", frame=3),
+        ReferenceFile(folder / "stills/shot-2/b.png", shot=2),
+    )
+    assert merge(project, {}) == project
+    assert merge(Project(), {"propagate": False}).settings == Settings(propagation="off")
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"crf": 99}, "--crf: expected a number less than or equal to 51, got 99; see kinemacolor colorize --help"),
+        ({"block_size": "two"}, "--block-size: expected integer, got 'two'; see"),
+        ({"magic": 1}, "--magic: expected one of the fields size, engine,"),
+        ({"end": 3}, "--end: expected a time after start (5 s), got 3 s; see"),
+        ({"start": float("nan")}, "--start: expected seconds or a time such as"),
+    ],
+)
+def test_options_that_cannot_be_used(folder: Path, said: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        merge(read(folder, "[settings]\nstart = 5"), said)
+    assert str(error.value).startswith(message)
+
+
+# --- documentation --------------------
+
+
+def test_the_example_can_be_run() -> None:
+    project = read_project(ROOT / "examples" / "project.toml")
+    assert project.film is not None
+    assert project.film.is_file()
+    (binding,) = bind(project.references, [Fraction(k, 24) for k in range(120)], [Shot(0, 120)])
+    assert (binding.file.path.name, binding.frame, binding.shot) == ("still.png", 0, 0)
+    assert {"crf", "start", "end"} <= set(project.settings.said())
+
+
+def test_the_project_in_the_documentation(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", DOCS, re.DOTALL)
+    names = re.findall(r'"([\w/-]+\.(?!mkv")\w+|scans/[\w.]+)"', example)
+    for name in [*names, "keyframes/0000012.png"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    project = read(tmp_path, example)
+    bindings = bind(
+        project.references, [Fraction(k, 2) for k in range(1500)], [Shot(k, k + 100) for k in range(0, 1500, 100)]
+    )
+    assert [(b.file.path.name, b.frame, b.shot) for b in bindings] == [
+        ("girl.png", 1234, 12),
+        ("street.png", 1454, 14),
+        ("ballroom.jpg", None, 11),
+        ("0000012.png", 12, 0),
+    ]
+    assert project.settings.said() == {"codec": "h265", "crf": 16, "upsample": "best", "saturation": 1.1}
+
+
+def test_the_documentation_names_every_field() -> None:
+    for name in (*Settings.model_fields, "film", "output", "shots", "file", "frame", "time", "shot", "mask"):
+        assert f"`{name}`" in DOCS, name
+
+
+def test_the_documentations_names_say_what_it_says(tmp_path: Path) -> None:
+    rows = dict(re.findall(r"^\| (.*?) \| (.*?) \|$", DOCS.partition("## A project file")[0], re.MULTILINE))
+    said = {belongs: re.findall("`(.*?)`", names) for names, belongs in rows.items()}
+    frames, times = said["frame 1234"], said["the frame shown 12 minutes and 7.2 seconds into the film"]
+    nothing = said["nothing: it is matched by its looks"]
+    shots = said["shot 12"]
+    both = said["refused: it says both a time and a frame"]
+    assert [len(names) for names in (frames, times, shots, nothing, both)] == [3, 3, 2, 5, 1]
+    for name in (*frames, *times, *nothing):
+        (tmp_path / name).touch()
+        project = read(tmp_path, f"[[references]]\nfile = '{name}'")
+        one = project.references[0]
+        expected = (1234, None) if name in frames else (None, Fraction("727.2")) if name in times else (None, None)
+        assert (one.frame, one.time) == expected, name
+    for name in shots:
+        (tmp_path / "refs" / name).parent.mkdir(parents=True)
+        (tmp_path / "refs" / name).touch()
+    assert [one.shot for one in read(tmp_path, "[[references]]\nfile = 'refs'").references] == [12, 12]
+    (tmp_path / both[0]).touch()
+    with pytest.raises(InputError, match="says a frame and a time"):
+        read(tmp_path, f"[[references]]\nfile = '{both[0]}'")

@@ -1,0 +1,263 @@
+"""A run that is killed goes on from its last finished segment, and its film is that of a run that was not."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from kinemacolor.core.errors import InputError, OutputError, UsageError
+from kinemacolor.core.types import Shot
+from kinemacolor.pipeline import film as pipeline
+from kinemacolor.pipeline import workdir as job
+from kinemacolor.pipeline.film import Summary, colorize
+from kinemacolor.pipeline.segment_runner import SegmentRunner
+from kinemacolor.pipeline.workdir import work_folder
+from tests.stills import halves, write_still
+
+FRAMES = 40
+SHOTS = [Shot(0, 22), Shot(22, 40)]
+PROGRAM = """
+import sys
+from pathlib import Path
+from kinemacolor.core.types import Shot
+from kinemacolor.pipeline.film import colorize
+film, output, *stills = sys.argv[1:]
+shots = [Shot(0, 22), Shot(22, 40)]
+colorize(film, stills, output, size=48, max_segment_frames=4, shots=shots, progress=lambda done, total: print(done, flush=True))
+"""
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """64 × 48, a pattern that moves, and sound."""
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    noise = np.random.default_rng(1)
+    scenes = [np.kron(noise.integers(20, 220, (12, 40)), np.ones((4, 4))).astype(np.uint8) for _ in SHOTS]
+    with av.open(str(path), "w") as container:
+        picture: Any = container.add_stream("libx264", rate=24, options={"g": "10", "bf": "2"})
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        sound: Any = container.add_stream("aac", rate=16000, layout="mono")
+        for number in range(FRAMES):
+            scene = next(k for k, shot in enumerate(SHOTS) if number in shot)
+            luma = scenes[scene][:, number : number + 64]
+            frame = av.VideoFrame.from_ndarray(np.vstack([luma, np.full((24, 64), 128, np.uint8)]), format="yuv420p")
+            frame.pts = number
+            container.mux(picture.encode(frame))
+        for number in range(26):
+            tone = (3000 * np.sin(np.arange(1024) * 0.1 + number)).astype(np.float32)[None] / 32768
+            samples = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
+            samples.sample_rate, samples.pts = 16000, 1024 * number
+            container.mux(sound.encode(samples))
+        container.mux(picture.encode(None))
+        container.mux(sound.encode(None))
+    return path
+
+
+@pytest.fixture(scope="module")
+def stills(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """One bound in the middle of the first shot, one at its end, one free."""
+    folder = tmp_path_factory.mktemp("stills")
+    names = ("0007.png", "0019.png", "any.png")
+    return [write_still(folder / name, np.roll(halves(), 40 * k, axis=1)) for k, name in enumerate(names)]
+
+
+@pytest.fixture(scope="module")
+def whole(film: Path, stills: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What comes of a run that is left in peace."""
+    output = tmp_path_factory.mktemp("whole") / "out.mp4"
+    summary = run(film, stills, output)
+    assert (summary.frames, summary.shots, summary.resumed) == (FRAMES, 2, 0)
+    assert not work_folder(output).exists()
+    return output
+
+
+def run(film: Path, stills: Sequence[Path], output: Path, **changes: Any) -> Summary:
+    return colorize(film, list(stills), output, **{"size": 48, "longest": 4, "shots": SHOTS, **changes})
+
+
+def content(path: Path) -> tuple[list[np.ndarray], list[tuple[int | None, bytes]]]:
+    """Decoded frames with their times, and sound packets."""
+    with av.open(str(path)) as container:
+        frames = [np.append(f.to_ndarray(format="yuv420p").ravel(), f.pts) for f in container.decode(video=0)]
+        container.seek(0)
+        packets = [(packet.pts, bytes(packet)) for packet in container.demux(audio=0) if packet.size]
+    return frames, packets
+
+
+def same(a: Path, b: Path) -> None:
+    (frames, packets), (others, others_packets) = content(a), content(b)
+    assert len(frames) == len(others) == FRAMES
+    for one, other in zip(frames, others, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert packets == others_packets
+    assert len(packets) > 20
+
+
+def test_killed_at_twenty_moments(film: Path, stills: list[Path], whole: Path, tmp_path: Path) -> None:
+    output, moments, killed, finished = tmp_path / "out.mp4", random.Random(7), 0, 0
+    command = [sys.executable, "-c", PROGRAM, str(film), str(output), *map(str, stills)]
+    while killed < 20:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout
+        for _ in range(moments.randint(0, 5)):  # anywhere in looking, coloring, encoding, or taking notes of it
+            if not process.stdout.readline():
+                break
+        time.sleep(moments.random() * 0.05)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        killed += process.returncode != 0
+        if process.returncode == 0:
+            same(output, whole)
+            assert not work_folder(output).exists()
+            output.unlink()
+            finished += 1
+    assert not output.exists()
+    before = len(list(work_folder(output).glob("[0-9]*.segment")))
+    summary = run(film, stills, output)
+    assert finished or (summary.resumed > 0) == (before > 0)
+    same(output, whole)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+@pytest.mark.parametrize("at", range(1, 11))
+def test_broken_off_in_each_segment(
+    film: Path, stills: list[Path], whole: Path, tmp_path: Path, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, count, finish = tmp_path / "out.mp4", 0, SegmentRunner._finish
+
+    def broken(self: SegmentRunner, *arguments: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == at:
+            raise KeyboardInterrupt
+        finish(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SegmentRunner, "_finish", broken)
+        with pytest.raises(KeyboardInterrupt):
+            run(film, stills, output)
+    assert not output.exists()
+    assert work_folder(output).exists() == (at > 1)  # before the first segment nothing is worth keeping
+    summary = run(film, stills, output)
+    assert (summary.resumed > 0) == (at > 1)
+    same(output, whole)
+    assert not work_folder(output).exists()
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "pictures"])
+def test_what_a_killed_join_left_is_swept(film: Path, stills: list[Path], tmp_path: Path, name: str) -> None:
+    (tmp_path / ".out.partial-4711.mp4").write_bytes(b"half a film")
+    (tmp_path / ".outer.partial-4711.mp4").write_bytes(b"another film's")
+    (tmp_path / ".pictures.partial-4711").mkdir()
+    run(film, stills, tmp_path / name)
+    others = {".out.partial-4711.mp4", ".pictures.partial-4711"} - {
+        f".{Path(name).stem}.partial-4711{Path(name).suffix}"
+    }
+    assert {path.name for path in tmp_path.iterdir()} == {name, ".outer.partial-4711.mp4", *others}
+
+
+# --- something else --------------------
+
+
+@pytest.fixture
+def begun(film: Path, stills: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An output whose run broke off at the join."""
+    shutil.copy(film, tmp_path / "film.mp4")
+    for still in stills:
+        shutil.copy(still, tmp_path / still.name)
+    with monkeypatch.context() as patch:
+
+        def full(*_: Any, **__: Any) -> list[str]:
+            raise OutputError("out.mp4", "the disk is full", "make room")
+
+        patch.setattr(pipeline, "join_segments", full)
+        with pytest.raises(OutputError, match="disk is full"):
+            run(tmp_path / "film.mp4", [tmp_path / still.name for still in stills], tmp_path / "out.mp4")
+    assert work_folder(tmp_path / "out.mp4").exists()
+    return tmp_path / "out.mp4"
+
+
+def again(output: Path, stills: list[Path], **changes: Any) -> Summary:
+    return run(output.parent / "film.mp4", [output.parent / still.name for still in stills], output, **changes)
+
+
+def test_what_is_finished_stays_usable(begun: Path, stills: list[Path], whole: Path) -> None:
+    assert again(begun, stills).resumed == FRAMES
+    same(begun, whole)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"size": 32}, "settings.shape"),
+        ({"crf": 20}, 'settings.encoding: ["yuv420p"'),
+        ({"saturation": 1.5}, "settings.saturation: 1.0 → 1.5"),
+        ({"upsample": "best"}, 'settings.upsample: "fast" → "best"'),
+        ({"engine": "matching", "propagate": False}, "engine.propagate: true → false"),
+        ({"shots": [Shot(0, 20), Shot(20, 40)]}, "shots: [[0, 22]"),
+        ({"longest": 5}, "settings.longest: 4 → 5"),
+        ({"end": 1.0}, "settings.end: null → 1.0"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_another_setting_is_refused_with_its_name(
+    begun: Path, stills: list[Path], changes: dict[str, Any], told: str
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in work_folder(begun).rglob("*")}
+    with pytest.raises(UsageError, match="--restart") as caught:
+        again(begun, stills, **changes)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert {path: path.stat().st_mtime_ns for path in work_folder(begun).rglob("*")} == before
+    assert not begun.exists()
+
+
+def test_another_reference_or_film_is_refused(begun: Path, stills: list[Path]) -> None:
+    write_still(begun.parent / stills[2].name, halves()[::-1])
+    with pytest.raises(UsageError, match="references: "):
+        again(begun, stills)
+    summary = again(begun, stills, restart=True)
+    assert (summary.resumed, summary.frames) == (0, FRAMES)
+
+
+def test_a_changed_film_is_refused(begun: Path, stills: list[Path]) -> None:
+    film = begun.parent / "film.mp4"
+    film.write_bytes(film.read_bytes() + b"\0")
+    with pytest.raises(UsageError, match=r"film\.bytes: "):
+        again(begun, stills)
+
+
+def test_two_runs_do_not_meet(begun: Path, stills: list[Path]) -> None:
+    lock = job._locked(work_folder(begun) / "lock")
+    with pytest.raises(OutputError, match="another run is at work"):
+        again(begun, stills)
+    lock.close()
+    assert again(begun, stills).frames == FRAMES
+
+
+@pytest.mark.parametrize("name", ["000002.segment", "000002.npz", "survey.npz", "choice.json", "job.json"])
+def test_torn_work_is_one_line(begun: Path, stills: list[Path], name: str) -> None:
+    path = work_folder(begun) / name
+    content = path.read_bytes()
+    path.write_bytes(content[: min(40, len(content) // 2)])
+    with pytest.raises(InputError, match="--restart") as caught:
+        again(begun, stills)
+    assert "\n" not in str(caught.value)
+    assert again(begun, stills, restart=True).frames == FRAMES
+
+
+def test_folders_of_another_version(begun: Path, stills: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "FORMAT", job.FORMAT + 1)
+    with pytest.raises(UsageError, match="format: 2 → 3"):
+        again(begun, stills)

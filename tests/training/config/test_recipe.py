@@ -1,0 +1,151 @@
+"""Recipes: those that are shipped, what is refused and how, changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kinemacolor.core.errors import InputError, UsageError
+from kinemacolor.training.config.augmentation import PAPER, Augmentation
+from kinemacolor.training.config.recipe import Recipe, load_recipe, parse_recipe, recipe_differences
+from kinemacolor.training.losses.losses import PAPER_WEIGHTS
+from tests.training.runs import RECIPE, toy_recipe
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_recipes_are_valid(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.name == path.stem
+    if recipe.name != "smoke":
+        assert "sam2_dog" in recipe.data.exclude
+
+
+def test_the_papers_recipe_is_the_papers() -> None:
+    recipe = load_recipe(RECIPES / "paper.toml")
+    weights = {name: term.weight for name, term in recipe.losses.terms().items()}
+    for name in ("l1", "perceptual", "temporal", "adversarial", "smooth"):
+        assert weights[name] == getattr(PAPER_WEIGHTS, name)
+        assert recipe.losses.terms()[name].every == 1
+    assert weights["gate"] == weights["candidates"] == 0
+    assert recipe.losses.features == "vgg19"
+    options = recipe.optimizer
+    assert (options.learning_rate, options.backbone_rate, options.discriminator_rate) == (1e-4, 1e-5, 1e-3)
+    assert (options.betas, options.weight_decay, options.schedule) == ((0.5, 0.999), 1e-4, "paper")
+    assert (options.average, options.clip) == (0, 0)
+    data = recipe.data
+    assert (data.size, data.block, recipe.run.epochs) == ((216, 384), 2, 10)
+    assert data.length <= 20
+    assert data.augmentation == PAPER
+    assert recipe.network.network_config().name == "paper"
+    assert not recipe.network.changes
+
+
+def test_every_field_is_documented() -> None:
+    def check(record: Any) -> None:
+        for name, field in record.model_fields.items():
+            inner = field.annotation
+            if isinstance(inner, type) and hasattr(inner, "model_fields"):
+                check(inner)
+            elif name != "name" or record is not Recipe:
+                assert field.description, f"{record.__name__}.{name}"
+
+    check(Recipe)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"data": {"sizes": 1}}, "data.sizes: there is no such field"),
+        ({"loss": {}}, "loss: there is no such field"),
+        ({"losses": {"l1": -1}}, r"losses.l1.weight: expected .* 0, got -1"),
+        ({"losses": {"l1": {"weight": 1, "each": 2}}}, "losses.l1.each: there is no such field"),
+        ({"losses": {"l1": 0, "gate": 0, "candidates": 0, "temporal": 0, "smooth": 0}}, "at least one of some weight"),
+        ({"data": {"length": "long"}}, "data.length: expected .*integer.* got 'long'"),
+        ({"data": {"augmentation": {"mirrors": 1}}}, "augmentation.mirrors: there is no such field"),
+        ({"data": {"augmentation": {"mirror": 2}}}, r"mirror: expected a probability in \[0, 1\], got 2"),
+        ({"data": {"augmentation": {"wear": {"rust": 1}}}}, "wear.rust: there is no such field"),
+        ({"data": {"augmentation": {"preset": "papers"}}}, "augmentation.preset: there is no such field"),
+        ({"data": {"length": 1}}, "data.length: expected at least 2"),
+        ({"data": {"keep_flow": True}}, "data.keep_flow: expected false, for an augmentation that draws"),
+        ({"losses": {"adversarial": 1}}, "data.size: expected sides of at least 128"),
+        ({"run": {"epochs": 2}}, "run: expected one of steps and epochs"),
+        ({"run": {"steps": None}}, "run: expected one of steps and epochs"),
+        ({"network": {"config": "huge"}}, "network: config: expected lite, lite-full, paper or"),
+        ({"network": {"changes": {"tau": 3}}}, "network: lite-full: tau: expected"),
+        (
+            {"network": {"changes": {"output": "tanh", "neutral": False}}},
+            "losses.gate: expected 0 for a network without a gated output",
+        ),
+        (
+            {
+                "network": {"changes": {"output": "tanh", "neutral": False}, "settle": 2},
+                "losses": {"gate": 0, "candidates": 0},
+            },
+            "network.settle: expected 0 for a network without a gated output",
+        ),
+    ],
+)
+def test_faults_are_named(changes: dict[str, Any], text: str) -> None:
+    fields = {key: dict(value) if isinstance(value, dict) else value for key, value in RECIPE.items()}
+    for part, values in changes.items():
+        fields[part] = {**fields.get(part, {}), **values}
+    with pytest.raises(InputError, match=text) as caught:
+        parse_recipe(fields, "my.toml")
+    assert str(caught.value).startswith("my.toml: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_recipes(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none.toml: cannot be read"):
+        load_recipe(tmp_path / "none.toml")
+    (tmp_path / "torn.toml").write_text("name = ")
+    with pytest.raises(InputError, match=r"torn.toml: is no TOML"):
+        load_recipe(tmp_path / "torn.toml")
+    (tmp_path / "empty.toml").write_text("")
+    with pytest.raises(InputError, match="name: expected a value, got none"):
+        load_recipe(tmp_path / "empty.toml")
+
+
+def test_changes_from_the_command_line() -> None:
+    path = RECIPES / "lite.toml"
+    changes = ["data.size=[64, 96]", "network.config=lite", "losses.l1=2", "run.steps = 7"]
+    changes += ["data.augmentation.stride=2"]
+    recipe = load_recipe(path, [*changes, "network.changes.blocks=2"])
+    assert recipe.data.size == (64, 96)
+    assert recipe.losses.l1.weight == 2
+    assert recipe.run.steps == 7
+    assert recipe.network.network_config().blocks == 2
+    assert recipe.data.augmentation.stride == 2
+    for change, text in (("steps", "is no change"), ("name.first=1", "name in 'name.first=1' has no fields")):
+        with pytest.raises(UsageError, match=text):
+            load_recipe(path, [change])
+
+
+def test_augmentation_starts_from_a_preset() -> None:
+    plain = toy_recipe(data={"augmentation": {"mirror": 0.25, "wear": {"blur": 1}}}).data.augmentation
+    assert plain.mirror == 0.25
+    assert plain.wear.blur == 1
+    assert plain.wear.grain == Augmentation().wear.grain
+    paper = toy_recipe(data={"augmentation": {"preset": "paper", "mirror": 0.25}}).data.augmentation
+    assert paper.mirror == 0.25
+    assert paper.whole
+    assert paper.rotate == 0
+
+
+def test_terms_are_due_every_so_manieth_step() -> None:
+    smooth = toy_recipe().losses.smooth
+    assert [smooth.due(step) for step in range(4)] == [True, False, True, False]
+    assert not toy_recipe().losses.adversarial.due(0)
+
+
+def test_differences_between_recipes() -> None:
+    before = toy_recipe().model_dump(mode="json")
+    now = toy_recipe(losses={"l1": 3}, data={"paths": ("x",)}, evaluation={"every": 3}, run={"seed": 2})
+    assert recipe_differences(before, now.model_dump(mode="json")) == ["losses.l1.weight", "run.seed"]
+    again = parse_recipe(before, "again").model_dump(mode="json")
+    assert recipe_differences(before, again) == []
+    assert again == before

@@ -1,0 +1,360 @@
+"""Windows colored in training against the engine that colors films; gradients by block against those of the whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from kinemacolor.core.color import rgb_to_lab
+from kinemacolor.core.types import Array, FloatArray, Reference
+from kinemacolor.engine import key_grid as grid
+from kinemacolor.engine import propagator as carrying
+from kinemacolor.engine.network import NetworkEngine, NetworkState
+from kinemacolor.engine.protocol import Bank as EngineBank
+from kinemacolor.engine.torch_runner import TorchRunner
+from kinemacolor.model.bank import Bank, entries
+from kinemacolor.model.network import Network
+from kinemacolor.propagation.correspondence import (
+    Correspondence,
+    PropagationPaths,
+    PropagationState,
+    WeightedCorrespondence,
+    propagate,
+)
+from kinemacolor.propagation.correspondence import sample as engine_sample
+from kinemacolor.training.config.augmentation import PAPER
+from kinemacolor.training.config.sections import LossPart, RolloutPart, Term
+from kinemacolor.training.data.cache import Clip, write_cache
+from kinemacolor.training.data.loader import Tensors, stack, to_tensors
+from kinemacolor.training.data.windows import Windows
+from kinemacolor.training.losses import losses
+from kinemacolor.training.losses.objective import Objective
+from kinemacolor.training.rollout.propagated_inputs import previous_places
+from kinemacolor.training.rollout.rollout import Block, Draws, Window, draw, place_similarity, sample_at
+from tests.model import toys
+from tests.training.toys import moving, picture
+
+SIZE = (36, 52)
+
+
+def lab(rgb: Array) -> tuple[FloatArray, FloatArray]:
+    """L* (…, H, W) and a*, b* (…, H, W, 2)."""
+    found = rgb_to_lab(rgb.astype(np.float32) / 255)
+    return np.clip(found[..., 0], 0, 100), np.ascontiguousarray(found[..., 1:])
+
+
+def tensors(
+    frames: Array, reference: Reference, chained: bool, coordinates: FloatArray | None, agreement: FloatArray | None
+) -> Tensors:
+    """One window as the loader gives it."""
+    lightness, ab = lab(frames)
+
+    def plane(x: Any) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))[None].unsqueeze(-3)
+
+    def pair(x: Any) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(np.moveaxis(x, -1, -3), dtype=np.float32))[None]
+
+    return Tensors(
+        plane(lightness / 50 - 1),
+        plane(lightness),
+        pair(ab),
+        plane(reference.lightness[None] / 50 - 1),
+        pair(reference.ab[None]),
+        plane(reference.mask[None]),
+        None,
+        None,
+        torch.tensor([chained]),
+        None if coordinates is None else pair(coordinates),
+        None if agreement is None else plane(agreement),
+        None,
+        (0,),
+    )
+
+
+def draws(dropped: bool = False, remembering: bool = False) -> Draws:
+    return Draws(torch.tensor([dropped]), torch.tensor([remembering]))
+
+
+def still(rgb: Array, hole: bool = True) -> Reference:
+    lightness, ab = lab(rgb)
+    mask = np.ones(lightness.shape, np.bool_)
+    if hole:
+        mask[5:19, 8:31] = False
+    return Reference(lightness, ab, mask)
+
+
+def network(**changes: Any) -> Network:
+    return toys.toy("lite-full", **changes).float()
+
+
+# --- the candidate P --------------------
+
+
+def test_samples_are_the_engines() -> None:
+    noise = np.random.default_rng(0)
+    image = noise.standard_normal((23, 31, 2)).astype(np.float32)
+    at = (noise.integers(-160, 1200, (3, 17, 19, 2)) / 32).astype(np.float32)  # cv2 knows 32nds of a pixel
+    mine = sample_at(torch.from_numpy(image).permute(2, 0, 1)[None], torch.from_numpy(at).permute(0, 3, 1, 2)[None])
+    for number, place in enumerate(at):
+        np.testing.assert_allclose(mine[0, number].permute(1, 2, 0).numpy(), engine_sample(image, place), atol=2e-5)
+
+
+def test_place_similarity_is_the_engines() -> None:
+    noise, heads, channels = np.random.default_rng(1), 2, 6
+    reference = still(picture(*SIZE))
+    rows, columns = 9, 13
+    known = torch.nn.functional.normalize(
+        torch.from_numpy(noise.standard_normal((rows * columns, heads, channels))), dim=2
+    )
+    asked = torch.nn.functional.normalize(
+        torch.from_numpy(noise.standard_normal((2, rows, columns, heads, channels))), dim=4
+    )
+    valid = noise.random(rows * columns) < 0.7
+    at = noise.uniform(-9, 60, (2, *SIZE, 2)).astype(np.float32)
+    known, asked = known.flatten(1).float(), asked.flatten(3).float()
+    extra = torch.cat([known, known[:5] * 0])  # remembered entries after the reference's change nothing
+    bank = Bank(extra[None], torch.zeros(1, len(extra), 2), torch.cat([torch.from_numpy(valid), torch.ones(5)])[None])
+    mine = place_similarity(
+        asked.permute(0, 3, 1, 2)[None], torch.from_numpy(at).permute(0, 3, 1, 2)[None], bank, SIZE, heads
+    )
+    theirs = EngineBank(known.numpy(), np.zeros((len(known), 2), np.float32), valid, (reference,))
+    for number in range(2):
+        place = Correspondence(at[number], np.zeros(SIZE, np.int16))
+        expected = grid.correspondence_similarity(asked[number].numpy(), place, theirs)
+        np.testing.assert_allclose(mine[0, number, 0].numpy(), expected, atol=1e-5)
+    assert expected.min() == -1
+
+
+def test_place_similarity_has_gradients_to_both_keys() -> None:
+    asked = torch.randn(1, 1, 4, 3, 3, requires_grad=True)
+    known = torch.randn(1, 9, 4, requires_grad=True)
+    bank = Bank(known, torch.zeros(1, 9, 2), torch.ones(1, 9))
+    at = torch.full((1, 1, 2, 11, 11), 6.0)  # all from the cell in the middle
+    place_similarity(asked, at, bank, (11, 11), 1).sum().backward()
+    assert known.grad is not None
+    assert asked.grad is not None
+    assert (known.grad[0].abs().sum(dim=1) > 0).tolist() == [k == 4 for k in range(9)]
+    assert (asked.grad.abs().sum(dim=2) > 0).all()
+
+
+# --- against the engine --------------------
+
+
+def test_a_window_without_a_chain_is_colored_as_the_engine_does() -> None:
+    frames, other = moving(5, *SIZE, speed=1.5), still(picture(*SIZE, seed=7))
+    lightness, _ = lab(frames)
+    net = network()
+    engine = NetworkEngine(TorchRunner(net, device="cpu", bfloat16=False), color_memory=False)
+    bank, memory, expected = engine.start([other]), None, []
+    for first in (0, 2, 4):
+        step = engine.step(lightness[first : first + 2], bank, memory)
+        memory = step.state
+        expected.append(step.ab)
+    assert isinstance(memory, NetworkState)
+    assert memory.carrying.chain is None  # it is the frame before that was carried
+    coordinates, agreement = previous_places(lightness, 2)
+    assert not coordinates[:2].any()
+    t = tensors(frames, other, False, coordinates, agreement)
+    with torch.no_grad():
+        mine = [block.ab for block in Window(net, t, draws(), 2)]
+        plain = [block.ab for block in Window(net, t, draws(dropped=True), 2)]
+    assert [ab.shape[1] for ab in mine] == [2, 2, 1]
+    for number, (ab, known, without) in enumerate(zip(mine, expected, plain, strict=True)):
+        gap = np.abs(ab[0].permute(0, 2, 3, 1).numpy() - known)
+        assert gap.mean() < 0.03  # cv2 knows 32nds of a pixel
+        assert gap.max() < 0.3
+        assert (number == 0) == (float((ab - without).abs().mean()) < 1)
+
+
+def test_a_window_with_a_chain_is_colored_as_the_engine_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = moving(4, *SIZE, speed=1.5)
+    first = still(frames[0])
+    lightness, _ = lab(frames)
+    net = network()
+    engine = NetworkEngine(TorchRunner(net, device="cpu", bfloat16=False), color_memory=False, block_size=1)
+    bank, memory, expected = engine.start([first]), None, []
+    offered: list[tuple[WeightedCorrespondence, ...]] = []
+
+    def noting(*arguments: Any) -> tuple[PropagationState | None, tuple[WeightedCorrespondence, ...]]:
+        chain, offers = propagate(*arguments[:-1], PropagationPaths((1,)))
+        offered.append(offers if len(offers) == 2 else offers * 2)
+        return chain, offers
+
+    monkeypatch.setattr(carrying, "advance", noting)
+    for number in range(4):
+        step = engine.step(lightness[number : number + 1], bank, memory)
+        memory = step.state
+        assert isinstance(memory, NetworkState)
+        assert memory.carrying.chain is not None
+        expected.append(step.ab[0])
+    coordinates = np.stack([[offer.place.coordinates for offer in offers] for offers in offered])
+    agreed = np.stack([[offer.agreement for offer in offers] for offers in offered])
+    t = tensors(frames, first, True, coordinates, agreed)
+    with torch.no_grad():
+        blocks = list(Window(net, t, draws(), 1))
+    for number, block in enumerate(blocks):
+        gap = np.abs(block.ab[0, 0].permute(1, 2, 0).numpy() - expected[number])
+        assert gap.mean() < 0.05
+        assert np.quantile(gap, 0.95) < 0.3
+    assert blocks[0].offered is not None
+    masked = blocks[0].offered[0, 0, net.config.heads].numpy()
+    np.testing.assert_array_equal(masked > 0, first.mask)
+
+
+def test_memory_handed_on_counts() -> None:
+    frames, other = moving(4, *SIZE), still(picture(*SIZE, seed=7))
+    t = tensors(frames, other, False, None, None)
+    net = network()
+    with torch.no_grad():
+        two = list(Window(net, t, draws(), 2))[1].ab
+        late = replace(t, luminance=t.luminance[:, 2:], ab=t.ab[:, 2:])
+        alone = next(iter(Window(net, late, draws(), 2))).ab
+    assert float((two - alone).abs().max()) > 1e-3
+
+
+def test_remembered_colors_join_the_bank_of_those_that_drew_it() -> None:
+    frames, other = moving(4, *SIZE), still(picture(*SIZE, seed=7))
+    one = tensors(frames, other, False, None, None)
+    both = Tensors(
+        *(torch.cat([x, x]) if isinstance(x, torch.Tensor) else x for x in (getattr(one, n) for n in one.__slots__))
+    )
+    net = network()
+    some = Draws(torch.tensor([False, False]), torch.tensor([False, True]))
+    with torch.no_grad():
+        a, b = list(Window(net, both, some, 2))[1].ab
+        plain = list(Window(net, one, draws(), 2))[1].ab[0]
+    np.testing.assert_allclose(a.numpy(), plain.numpy(), atol=1e-3)
+    assert float((b - plain).abs().max()) > 0.05
+
+
+def test_keys_alone_are_those_of_colored_windows() -> None:
+    net, t = network(), tensors(moving(4, *SIZE), still(picture(*SIZE, seed=7)), False, None, None)
+    with torch.no_grad():
+        plain, colored = (list(Window(net, t, draws(), 2, colored=x)) for x in (False, True))
+    for a, b in zip(plain, colored, strict=True):
+        assert torch.equal(a.keys, b.keys)
+        assert torch.equal(a.bank.keys, b.bank.keys)
+        assert not a.ab.any()
+        assert b.ab.any()
+        assert a.logits is None
+
+
+@pytest.mark.parametrize("name", ["l1", "relative", "psnr", "chroma"])
+def test_a_loss_of_the_recipe_is_that_of_its_name(name: str) -> None:
+    net, t = network(), tensors(moving(2, *SIZE), still(picture(*SIZE, seed=7)), False, None, None)
+    part = LossPart(**{"l1": Term(), name: Term(weight=3, every=2)})
+    with torch.no_grad():
+        (block,) = Window(net, t, draws(), 2)
+        made = Objective(part, net.config, None)(block, t, 0)
+        assert set(made) == {name}
+        assert made[name] == getattr(losses, name)(block.ab, t.ab) > 0
+        assert Objective(part, net.config, None).weighted(made) == 3 * made[name]
+        assert not Objective(part, net.config, None)(block, t, 1)
+
+
+def test_the_loss_of_matching_knows_the_place_and_reaches_the_keys_alone(tmp_path: Path) -> None:
+    clip = Clip("f#0", "f", False, 10, 72, 120)
+    cache = write_cache(tmp_path / "c", [(clip, moving(10, 72, 120, speed=1.5))], [], "k")
+    options = replace(PAPER, whole=False, far=1, distance=6)
+    windows = Windows(cache, 3, (64, 96), options, carried=True, matches=True)
+    batch = to_tensors(stack([windows.sample(index) for index in (0, 1)], [0, 1]))
+    net = network().train()
+    objective = Objective(LossPart(l1=Term(), matches=Term(weight=1)), net.config, None)
+    assert not objective.colored
+    assert batch.matches is not None
+    for step in range(4):  # another quarter of the cells each
+        window = Window(net, batch, Draws(torch.zeros(2).bool(), torch.zeros(2).bool()), 3, colored=False)
+        (block,) = window
+        (right,) = objective(block, batch, step).values()
+        turned = replace(batch, matches=batch.matches.flip(3))
+        (wrong,) = objective(block, turned, step).values()
+        assert right < wrong - 1
+        right.backward()
+        window.finish()
+    for name, part in net.named_children():
+        reached = any(p.grad is not None and bool(p.grad.any()) for p in part.parameters())
+        assert reached == (name != "colorization")
+
+
+# --- gradients --------------------
+
+
+def gradients(net: Network) -> dict[str, torch.Tensor]:
+    return {name: p.grad.clone() for name, p in net.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("kind", ["lite-full", "paper"])
+def test_blocks_one_by_one_give_the_gradients_of_all_at_once(kind: str) -> None:
+    frames, other = moving(4, 32, 48), still(picture(32, 48, seed=7))
+    changes = {"propagation": False} if kind == "lite-full" else {}
+    net = toys.toy(kind, **changes)
+    t = tensors(frames, other, False, None, None)
+    t = Tensors(
+        *(
+            x.double() if isinstance(x, torch.Tensor) and x.is_floating_point() else x
+            for x in (getattr(t, n) for n in t.__slots__)
+        )
+    )
+    net.zero_grad()
+    window = Window(net, t, draws(), 2)
+    for block in window:
+        (block.ab - t.ab[:, block.frames]).abs().mean().backward()
+    before = gradients(net)
+    window.finish()
+    mine = gradients(net)
+    net.zero_grad()
+    bank = net.start(t.reference_luminance, t.reference_ab, t.reference_mask)
+    first = net.step(t.luminance[:, :2], bank)
+    assert first.memory is not None
+    second = net.step(t.luminance[:, 2:], bank, first.memory.detached())
+    loss = (first.ab.float() - t.ab[:, :2]).abs().mean() + (second.ab.float() - t.ab[:, 2:]).abs().mean()
+    loss.backward()
+    whole = gradients(net)
+    assert mine.keys() == whole.keys()
+    for name, gradient in whole.items():
+        torch.testing.assert_close(mine[name], gradient, rtol=1e-5, atol=1e-6 * float(gradient.abs().max()) + 1e-12)
+    stem = next(name for name in mine if "features" in name)
+    assert not torch.allclose(before[stem], mine[stem])  # the reference's part came last
+
+
+def test_what_is_carried_takes_no_gradient_back() -> None:
+    frames, other = moving(4, *SIZE), still(picture(*SIZE, seed=7))
+    coordinates, agreement = previous_places(lab(frames)[0], 2)
+    t = tensors(frames, other, False, coordinates, agreement)
+    seen: list[Block] = []
+    for block in Window(network(), t, draws(remembering=True), 2):
+        if seen:
+            assert block.before is not None
+            assert not block.before.requires_grad
+            assert block.candidates is not None
+            assert torch.autograd.grad(block.ab.sum(), seen[0].ab, allow_unused=True) == (None,)
+        seen.append(block)
+
+
+def test_draws_depend_on_seed_and_index_alone() -> None:
+    options = RolloutPart(drop_carried=0.3, color_memory=0.6)
+    many = draw(options, 5, range(2000))
+    assert float(many.dropped.float().mean()) == pytest.approx(0.3, abs=0.04)
+    assert float(many.remembering.float().mean()) == pytest.approx(0.6, abs=0.04)
+    some = draw(options, 5, [7, 3])
+    assert some.dropped.tolist() == [bool(many.dropped[7]), bool(many.dropped[3])]
+    assert draw(options, 6, range(2000)).dropped.tolist() != many.dropped.tolist()
+
+
+def test_entries_of_the_reference_come_first() -> None:
+    net, other = network(), still(picture(*SIZE, seed=7))
+    t = tensors(moving(2, *SIZE), other, False, None, None)
+    with torch.no_grad():
+        bank = net.start(t.reference_luminance, t.reference_ab, t.reference_mask)
+        step = net.step(t.luminance, bank)
+        more = bank.remembering(step.keys, step.ab)
+    count = bank.keys.shape[1]
+    assert count == 9 * 13
+    assert torch.equal(more.keys[:, :count], bank.keys)
+    assert torch.equal(more.keys[:, count:], entries(step.keys))

@@ -12,6 +12,7 @@ demo: $(BASE)/.installed
 test: $(TEST)/.installed
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/ruff format --check .
+	$(TEST)/bin/codespell
 	$(TEST)/bin/mypy
 	OMP_NUM_THREADS=1 $(TEST)/bin/python -m pytest -n auto -q
 	$(TEST)/bin/python benchmarks/smoke.py

@@ -5,7 +5,7 @@
 
 CLIPS is a folder of color clips, each taken for one shot; FILM a color film with cuts, of which every fourth frame is
 used. Frames of the truth stand for painted ones and color as ``colorize`` lets them: backward and forward in their
-shot, blended between two; a shot without a reference from those that ``coverage.choose_references`` gives it. Figures are PSNR in
+shot, blended between two; a shot without a reference from those that ``choose_references`` gives it. Figures are PSNR in
 dB, mean over frames (each at most 50), then over clips. "from first" is frames 0, T/k, 2T/k …; "centered" the middles of
 k equal parts; "ends" spans first to last.
 """
@@ -24,7 +24,7 @@ from kinemacolor.core.types import FloatArray, Reference, Shot
 from kinemacolor.engine.features import FrameFeatures, choose_references, extract_features
 from kinemacolor.engine.protocol import Engine
 from kinemacolor.engine.registry import open_engine
-from kinemacolor.evaluation.clips import Clip, Truth, find_clips, load_clip
+from kinemacolor.evaluation.clips import BenchmarkClip, ClipTruth, find_clips, load_clip
 from kinemacolor.evaluation.metrics import psnr
 from kinemacolor.evaluation.protocol import Protocol
 from kinemacolor.keyframes.search import propose
@@ -39,16 +39,16 @@ BEST = 50.0
 class Harness:
     """A clip that is colored from some of its own frames, as ``colorize`` does with stills bound to frames."""
 
-    def __init__(self, truth: Truth, engine: Engine, shots: Sequence[Shot]) -> None:
+    def __init__(self, truth: ClipTruth, engine: Engine, shots: Sequence[Shot]) -> None:
         self.truth, self.engine, self.shots = truth, engine, shots
-        self._looks: dict[int, FrameFeatures] = {}
+        self._features: dict[int, FrameFeatures] = {}
         self._scores: dict[tuple[object, ...], FloatArray] = {}
 
-    def extract_features(self, index: int) -> FrameFeatures:
+    def features(self, index: int) -> FrameFeatures:
         """Of a frame."""
-        if index not in self._looks:
-            self._looks[index] = extract_features(self.engine, self.truth.lightness[index])
-        return self._looks[index]
+        if index not in self._features:
+            self._features[index] = extract_features(self.engine, self.truth.lightness[index])
+        return self._features[index]
 
     def score(self, picks: Sequence[int]) -> float:
         """Mean PSNR with these frames as references."""
@@ -62,8 +62,8 @@ class Harness:
         """Numbers of the references that a shot without any is given."""
         assert shot.stop
         frames = range(shot.start, shot.stop)
-        queries = [self.look(index) for index in frames[:: max(1, len(frames) // 4)]]
-        return choose_references(queries, [self.look(pick) for pick in picks])
+        queries = [self.features(index) for index in frames[:: max(1, len(frames) // 4)]]
+        return choose_references(queries, [self.features(pick) for pick in picks])
 
     def _colored(self, segment: Segment, picks: Sequence[int]) -> FloatArray:
         """PSNR of each frame of a segment."""
@@ -91,7 +91,7 @@ def proposed(harness: Harness, count: int, every: int) -> list[int]:
         pieces = -(-(shot.stop - shot.start) // every)
         length = shot.stop - shot.start
         frames += [shot.start + (2 * piece + 1) * length // (2 * pieces) for piece in range(pieces)]
-    proposal = propose([harness.look(index) for index in frames], frames, harness.shots, budget=count)
+    proposal = propose([harness.features(index) for index in frames], frames, harness.shots, budget=count)
     return [pick.frame for pick in proposal.picks]
 
 
@@ -109,7 +109,9 @@ def row(*cells: object) -> None:
     print("| " + " | ".join(f"{c:.2f}" if isinstance(c, float) else str(c) for c in cells) + " |", flush=True)
 
 
-def compare_clips(clips: Sequence[Clip], protocol: Protocol, engine: Engine, options: argparse.Namespace) -> None:
+def compare_clips(
+    clips: Sequence[BenchmarkClip], protocol: Protocol, engine: Engine, options: argparse.Namespace
+) -> None:
     """A row a clip and a number of references, and the means."""
     counts = [int(part) for part in options.references.split(",")]
     names = ["from first", "centered", "ends", "proposed"]
@@ -135,7 +137,9 @@ def compare_clips(clips: Sequence[Clip], protocol: Protocol, engine: Engine, opt
 
 def compare_film(path: Path, protocol: Protocol, engine: Engine, options: argparse.Namespace) -> None:
     """As many references as there are shots, and half as many."""
-    truth = load_clip(Clip(path.stem, path), protocol.model_copy(update={"frames": options.frames * options.step}))
+    truth = load_clip(
+        BenchmarkClip(path.stem, path), protocol.model_copy(update={"frames": options.frames * options.step})
+    )
     truth.rgb, truth.lightness = truth.rgb[:: options.step], truth.lightness[:: options.step]
     shots = find_shots([(light / np.float32(100)) for light in truth.lightness])
     harness = Harness(truth, engine, shots)

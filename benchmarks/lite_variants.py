@@ -26,7 +26,7 @@ from kinemacolor.engine.onnx_session import session_options
 from kinemacolor.export.network_graph import graphs
 from kinemacolor.model.config import load_config
 from kinemacolor.model.cost import cost
-from kinemacolor.model.folding import folded
+from kinemacolor.model.folding import fold_batch_norm
 from kinemacolor.model.network import Network
 
 SHAPES = ((5184, 5184, 64), (5184, 5184, 32), (5184, 1296, 64), (1296, 5184, 64), (1296, 1296, 64))
@@ -105,7 +105,7 @@ def print_variants() -> None:
             config = load_config(base).changed(**changes)
             told = cost(config, 1).record()
             torch.manual_seed(0)
-            for stage, model in graphs(folded(Network(config, pretrained=False))).items():
+            for stage, model in graphs(fold_batch_norm(Network(config, pretrained=False))).items():
                 onnx.save_model(model, str(Path(name) / f"{stage}.onnx"))
             seconds, _ = step_seconds(OnnxRunner(name), 1, 9)
             parameters = told["parameters"]["total"] / 1e6

@@ -19,6 +19,7 @@ import torch
 from torch.nn import functional
 
 from kinemacolor.core.color import lab_to_rgb, rgb_to_lab
+from kinemacolor.core.resample import resize
 from kinemacolor.core.types import Array, Reference
 from kinemacolor.engine.network import NetworkEngine, Runner
 from kinemacolor.engine.onnx_runner import OnnxRunner
@@ -26,10 +27,9 @@ from kinemacolor.engine.torch_runner import TorchRunner
 from kinemacolor.evaluation.measure import rgb_frames
 from kinemacolor.evaluation.metrics import psnr
 from kinemacolor.export.network_graph import export_network
-from kinemacolor.filters.chroma_upsample import resize
 from kinemacolor.model.config import load_config
 from kinemacolor.model.network import Network
-from kinemacolor.references.image import network_size
+from kinemacolor.references.size import network_size
 from kinemacolor.video.reader import VideoReader
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from kinemacolor.core.color import rgb_to_lab
 from kinemacolor.core.types import Array, Reference
 from kinemacolor.engine.registry import open_engine
-from kinemacolor.evaluation.clips import Clip, Truth, load_clip
+from kinemacolor.evaluation.clips import BenchmarkClip, ClipTruth, load_clip
 from kinemacolor.evaluation.metrics import psnr
 from kinemacolor.evaluation.protocol import load_protocol
 from kinemacolor.report.contact_sheet import contact_sheet, write_contact_sheet
@@ -24,7 +24,7 @@ from kinemacolor.report.contact_sheet import contact_sheet, write_contact_sheet
 LOOKED_AT = 60
 
 
-def colored(engine_name: str, truth: Truth, first: int, stop: int) -> dict[int, Array]:
+def colored(engine_name: str, truth: ClipTruth, first: int, stop: int) -> dict[int, Array]:
     """R'G'B' of frames, from the still on."""
     engine = open_engine(engine_name)
     lab = rgb_to_lab(truth.rgb[first].astype(np.float32) / 255)
@@ -53,7 +53,7 @@ def main() -> None:
         asked = int(places[0]) if places and places[0] else None
         first = int(places[1]) if len(places) > 1 else 0
         stop = (first + LOOKED_AT) if asked is None else asked + 1
-        truth = load_clip(Clip(path.stem, path), load_protocol("network", frames=stop))
+        truth = load_clip(BenchmarkClip(path.stem, path), load_protocol("network", frames=stop))
         made = colored(options.engine, truth, first, len(truth))
         quality = {k: float(psnr(made[k][None], truth.rgb[k][None])[0]) for k in made if k != first}
         frame = min(quality, key=quality.__getitem__) if asked is None else asked

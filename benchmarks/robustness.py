@@ -20,7 +20,7 @@ import numpy as np
 
 from kinemacolor.core.color import rgb_to_lab
 from kinemacolor.core.types import FloatArray
-from kinemacolor.evaluation.clips import Truth, find_clips, load_clip
+from kinemacolor.evaluation.clips import ClipTruth, find_clips, load_clip
 from kinemacolor.evaluation.exemplars import parse_choice, references_of
 from kinemacolor.evaluation.measure import PSNR_CEILING
 from kinemacolor.evaluation.methods import Method, parse_methods
@@ -47,7 +47,7 @@ def worn(lightness: FloatArray, seed: int) -> FloatArray:
     return np.clip(film, 0, 100, out=film)
 
 
-def colored(method: Method, truth: Truth, seen: FloatArray, order: list[int]) -> Iterator[tuple[int, FloatArray]]:
+def colored(method: Method, truth: ClipTruth, seen: FloatArray, order: list[int]) -> Iterator[tuple[int, FloatArray]]:
     """Frame number and a*, b* of each frame of ``order``, engines seeing ``seen``."""
     engine = method.open(2)
     references, _ = references_of(truth, parse_choice("first"))
@@ -59,13 +59,13 @@ def colored(method: Method, truth: Truth, seen: FloatArray, order: list[int]) ->
         yield from zip(block, step.ab, strict=True)
 
 
-def loss(method: Method, truth: Truth, seen: FloatArray) -> float:
+def loss(method: Method, truth: ClipTruth, seen: FloatArray) -> float:
     """Mean PSNR of frames, dB, each counted for as much as ``kinemacolor benchmark`` does at most."""
     film = [truth.colored(index, ab) for index, ab in colored(method, truth, seen, list(range(len(truth))))]
     return float(np.mean(np.minimum(psnr(np.stack(film), truth.rgb), PSNR_CEILING)))
 
 
-def drift(method: Method, truth: Truth, frames: int) -> tuple[float, float] | None:
+def drift(method: Method, truth: ClipTruth, frames: int) -> tuple[float, float] | None:
     """Error of still areas around frame 50 and around the last; None where nothing stands still."""
     small = np.stack([cv2.blur(frame, (5, 5)) for frame in truth.lightness[:TURN]])
     still = small.std(axis=0) < STILL

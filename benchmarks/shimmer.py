@@ -25,13 +25,12 @@ import cv2
 import numpy as np
 
 from kinemacolor.core.color import lab_to_rgb, rgb_to_lab, still_lightness, yuv_to_rgb
+from kinemacolor.core.resample import resize
 from kinemacolor.core.types import BoolArray, FloatArray, Matrix, Reference
 from kinemacolor.engine.matching import MatchingEngine
-from kinemacolor.filters.chroma_upsample import resize
 from kinemacolor.filters.denoise import denoise, match_tone
 from kinemacolor.filters.temporal import ChromaTemporalFilter
-from kinemacolor.pipeline.segment_runner import network_lightness
-from kinemacolor.references.image import network_size
+from kinemacolor.references.size import network_lightness, network_size, picture_aspect
 from kinemacolor.video.reader import VideoReader
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
@@ -149,7 +148,7 @@ def shimmer(ab: FloatArray, where: BoolArray) -> tuple[float, float, float]:
 def film_stretch(path: Path, start: int, count: int) -> FloatArray:
     with VideoReader(path) as reader:
         info = reader.info
-        size = network_size(float(info.width * info.sample_aspect_ratio) / info.height, 1)
+        size = network_size(picture_aspect(info), 1)
         return np.stack([network_lightness(frame, size) for frame in islice(reader.frames(), start, start + count)])
 
 
@@ -186,7 +185,7 @@ def clip(path: Path, count: int) -> FloatArray:
     """R'G'B' (T, h, w, 3) at network size."""
     with VideoReader(path) as reader:
         info = reader.info
-        size = network_size(float(info.width * info.sample_aspect_ratio) / info.height, 1)
+        size = network_size(picture_aspect(info), 1)
         images = []
         for frame in islice(reader.frames(chroma=True), count):
             assert frame.chroma is not None

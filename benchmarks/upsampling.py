@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 
 from kinemacolor.core import color
+from kinemacolor.core.resample import resize
 from kinemacolor.core.types import Array, Coding, FloatArray
 from kinemacolor.filters import chroma_upsample as upsample
 
@@ -34,14 +35,14 @@ def guided_filter(low: FloatArray, guide_low: FloatArray, guide: FloatArray) -> 
     mean, mean_low = cv2.blur(pair, (3, 3)), cv2.blur(low, (3, 3))
     slope = (cv2.blur(pair * low, (3, 3)) - mean * mean_low) / (cv2.blur(pair * pair, (3, 3)) - mean * mean + 1e-3)
     offset = cv2.blur(mean_low - slope * mean, (3, 3))
-    high = upsample.resize(cv2.blur(slope, (3, 3)), size, cv2.INTER_LINEAR) * guide[..., None]
-    high += upsample.resize(offset, size, cv2.INTER_LINEAR)
-    return high + upsample.resize(low - upsample.resize(high, low.shape[:2]), size, cv2.INTER_CUBIC)
+    high = resize(cv2.blur(slope, (3, 3)), size, cv2.INTER_LINEAR) * guide[..., None]
+    high += resize(offset, size, cv2.INTER_LINEAR)
+    return high + resize(low - resize(high, low.shape[:2]), size, cv2.INTER_CUBIC)
 
 
 METHODS: dict[str, Method] = {
-    "bilinear": lambda low, _, guide: upsample.resize(low, guide.shape[:2], cv2.INTER_LINEAR),
-    "bicubic": lambda low, _, guide: upsample.resize(low, guide.shape[:2], cv2.INTER_CUBIC),
+    "bilinear": lambda low, _, guide: resize(low, guide.shape[:2], cv2.INTER_LINEAR),
+    "bicubic": lambda low, _, guide: resize(low, guide.shape[:2], cv2.INTER_CUBIC),
     "guided filter": guided_filter,
     "fast": lambda low, guide_low, guide: upsample.upsample(low, guide_low, guide),
     "best": lambda low, guide_low, guide: upsample.upsample(low, guide_low, guide, quality="best"),
@@ -69,8 +70,8 @@ class Case:
         self.rgb, self.plane = rgb, color.rgb_to_codes(rgb, CODING)[0]
         self.luma = color.codes_to_luma(self.plane, CODING)
         small = round(self.luma.shape[0] / factor), round(self.luma.shape[1] / factor)
-        self.ab = color.rgb_to_lab(upsample.resize(rgb, small))[..., 1:]
-        self.luma_low = upsample.resize(self.luma, small)
+        self.ab = color.rgb_to_lab(resize(rgb, small))[..., 1:]
+        self.luma_low = resize(self.luma, small)
 
     def score(self, chroma: FloatArray) -> float:
         planes = color.chroma_to_codes(chroma, CODING)
@@ -106,7 +107,7 @@ def quality(films: dict[str, list[FloatArray]]) -> None:
             table = []
             for name, images in films.items():
                 if halved:
-                    images = [upsample.resize(rgb, (rgb.shape[0] // 4 * 2, rgb.shape[1] // 4 * 2)) for rgb in images]
+                    images = [resize(rgb, (rgb.shape[0] // 4 * 2, rgb.shape[1] // 4 * 2)) for rgb in images]
                 cases = [Case(rgb, factor) for rgb in images]
                 scores = [statistics.fmean(case.on_grid(method) for case in cases) for method in METHODS.values()]
                 scores.append(statistics.fmean(case.score(case.every_pixel(METHODS["fast"])) for case in cases))
@@ -129,7 +130,7 @@ def speed(rgb: FloatArray) -> None:
     row("film", "bicubic", "guided filter", "fast", "best", "ab_to_chroma", "chroma_planes, all", "every pixel")
     row("---", *["---:"] * 7)
     for height, width in ((720, 1280), (1080, 1920)):
-        case = Case(np.clip(upsample.resize(rgb, (height, width), cv2.INTER_CUBIC), 0, 1), height / 216)
+        case = Case(np.clip(resize(rgb, (height, width), cv2.INTER_CUBIC), 0, 1), height / 216)
         guide = color.to_chroma_grid(case.luma, GRID)
         low = color.ab_to_chroma(case.luma_low, case.ab, CODING.matrix)
 

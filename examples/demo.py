@@ -17,6 +17,7 @@ import numpy as np
 
 import kinemacolor
 from kinemacolor.core.color import codes_to_luma, yuv_to_rgb
+from kinemacolor.core.events import AnyEvent, ProgressEvent
 from kinemacolor.evaluation.metrics import cdc, psnr
 from kinemacolor.references.image import read_still
 from kinemacolor.video.reader import VideoReader
@@ -32,7 +33,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     gray_film, result_film = folder / "gray.mkv", folder / "demo.mp4"
     take_color_away(CLIP / "truth.mp4", gray_film)
-    summary = kinemacolor.colorize(gray_film, [CLIP / "still.png"], result_film, overwrite=True, progress=report)
+    summary = kinemacolor.colorize(gray_film, [CLIP / "still.png"], result_film, overwrite=True, on_event=show_progress)
     print()
     gray, result, truth = (film_rgb(path) for path in (gray_film, result_film, CLIP / "truth.mp4"))
     write_sheet(folder / "demo.png", gray, result, truth)
@@ -46,9 +47,13 @@ def main() -> None:
     print(f"contact sheet: {folder / 'demo.png'}")
 
 
-def report(done: int, total: int | None) -> None:
-    if sys.stdout.isatty() or done % 30 == 0:
-        print(f"\rcoloring {done}/{total or '?'}", end="" if sys.stdout.isatty() else "\n", flush=True)
+def show_progress(event: AnyEvent) -> None:
+    if (
+        isinstance(event, ProgressEvent)
+        and event.stage == "color"
+        and (sys.stdout.isatty() or event.done == event.total)
+    ):
+        print(f"\rcoloring {event.done}/{event.total}", end="" if sys.stdout.isatty() else "\n", flush=True)
 
 
 def take_color_away(source: Path, destination: Path) -> None:

@@ -18,7 +18,7 @@ SUBTITLES = ((0.1, 0.2, "Where is the <i>train</i>?"), (0.35, 0.1, "Gone.\nLong 
 
 @dataclass(frozen=True)
 class Film:
-    """A recipe for a film; times in units of ``time_base``."""
+    """Describes a film to be written; times are in units of ``time_base``, or in seconds where the name says so."""
 
     width: int = 64
     height: int = 48
@@ -43,14 +43,14 @@ class Film:
 
     @property
     def stamps(self) -> list[int]:
-        """The frames' times."""
+        """The frames' times, in units of ``time_base``."""
         if self.pts is not None:
             return list(self.pts)
         return [round(k / self.rate / self.time_base) for k in range(self.count)]
 
 
 def plane(width: int, height: int, depth: int, seed: int) -> Array:
-    """A gradient with a moving square and grain: no two seeds, rows or columns are alike."""
+    """A gradient with a moving square and grain: no two seeds, rows or columns are equal."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
     image = (x * 3 + y * 5 + seed * 7) % 200 + 20.0
@@ -61,26 +61,26 @@ def plane(width: int, height: int, depth: int, seed: int) -> Array:
 
 
 def fill(picture: av.VideoFrame, depth: int, seed: int) -> list[Array]:
-    """Fills each plane of a planar picture; returns what was written."""
-    written = []
-    item = 1 if depth == 8 else 2
+    """Fills each plane of a planar picture; returns the planes."""
+    planes = []
+    sample_bytes = 1 if depth == 8 else 2
     for number, target in enumerate(picture.planes):
         width = target.width * (2 if picture.format.name.startswith("nv") and number else 1)
         values = plane(width, target.height, depth, seed + 100 * number)
         rows = np.frombuffer(target, np.uint8).reshape(target.height, target.line_size)
-        rows[:, : width * item] = values.view(np.uint8).reshape(target.height, width * item)
-        written.append(values)
-    return written
+        rows[:, : width * sample_bytes] = values.view(np.uint8).reshape(target.height, width * sample_bytes)
+        planes.append(values)
+    return planes
 
 
 def make_film(path: Path, film: Film | None = None) -> list[list[Array]]:
-    """Writes a film; returns the planes of its frames (exact if the codec is lossless)."""
+    """Writes a film; returns the planes of its frames, which are exact if the codec is lossless."""
     film = film or Film()
     planes: list[list[Array]] = []
     with av.open(str(path), "w", container_options=dict(film.container_options)) as container:
         container.metadata.update(film.metadata)
         options = dict(film.options)
-        if film.codec == "libx264":  # the same bytes in each run, with AVX-512 too: some tests cut and damage them
+        if film.codec == "libx264":  # the same bytes on every processor: some tests cut and damage them
             options["x264-params"] = ":".join([*options.get("x264-params", "").split(), "cpu-independent=1"])
         video: Any = container.add_stream(film.codec, rate=film.rate, options=options)
         context = video.codec_context
@@ -90,12 +90,12 @@ def make_film(path: Path, film: Film | None = None) -> list[list[Array]]:
         context.color_primaries, context.color_trc, context.colorspace, context.color_range = film.tags
         if film.display_matrix:
             video.set_display_matrix(film.display_matrix)
-        sound: Any = container.add_stream(film.audio, rate=48000) if film.audio else None
-        if sound is not None:
-            sound.metadata["language"] = "deu"
-        texts: Any = container.add_mux_stream("subrip", time_base=Fraction(1, 1000)) if film.subtitles else None
-        if texts is not None:
-            texts.metadata["language"] = "fra"
+        audio: Any = container.add_stream(film.audio, rate=48000) if film.audio else None
+        if audio is not None:
+            audio.metadata["language"] = "deu"
+        subtitles: Any = container.add_mux_stream("subrip", time_base=Fraction(1, 1000)) if film.subtitles else None
+        if subtitles is not None:
+            subtitles.metadata["language"] = "fra"
         if film.attachment is not None:
             container.add_attachment("font.ttf", "application/x-truetype-font", film.attachment)
         container.set_chapters(
@@ -111,10 +111,10 @@ def make_film(path: Path, film: Film | None = None) -> list[list[Array]]:
             ]
         )
         container.start_encoding()
-        _write_texts(container, texts, film)
-        if sound is not None:
-            _write_sound(container, sound, film)
-        depth = max(part.bits for part in av.VideoFormat(film.pixel_format, 16, 16).components)
+        _write_subtitles(container, subtitles, film)
+        if audio is not None:
+            _write_audio(container, audio, film)
+        depth = max(component.bits for component in av.VideoFormat(film.pixel_format, 16, 16).components)
         for seed, pts in enumerate(film.stamps):
             picture = av.VideoFrame(film.width, film.height, film.pixel_format)
             planes.append(fill(picture, depth, seed))
@@ -125,7 +125,7 @@ def make_film(path: Path, film: Film | None = None) -> list[list[Array]]:
     return planes
 
 
-def _write_texts(container: Any, stream: Any, film: Film) -> None:
+def _write_subtitles(container: Any, stream: Any, film: Film) -> None:
     for start, seconds, text in film.subtitles:
         packet = av.Packet(text.encode())
         packet.stream, packet.time_base = stream, Fraction(1, 1000)
@@ -134,27 +134,27 @@ def _write_texts(container: Any, stream: Any, film: Film) -> None:
         container.mux(packet)
 
 
-def _write_sound(container: Any, stream: Any, film: Film) -> None:
+def _write_audio(container: Any, stream: Any, film: Film) -> None:
     total, block = round(film.audio_seconds * 48000), 1024
-    form = stream.codec_context.format.name
+    sample_format = stream.codec_context.format.name
     for start in range(0, total, block):
-        wave = np.sin(np.arange(start, start + block) * 0.05)[None].repeat(2, axis=0)
-        wave = (wave * 20000).astype(np.int16) if form.startswith("s16") else wave.astype(np.float32)
-        wave = wave if form.endswith("p") else np.ascontiguousarray(wave.T).reshape(1, -1)
-        sound = av.AudioFrame.from_ndarray(wave, format=form, layout="stereo")
-        sound.sample_rate, sound.time_base = 48000, Fraction(1, 48000)
-        sound.pts = start + round(film.audio_start * 48000)
-        container.mux(stream.encode(sound))
+        samples = np.sin(np.arange(start, start + block) * 0.05)[None].repeat(2, axis=0)
+        samples = (samples * 20000).astype(np.int16) if sample_format.startswith("s16") else samples.astype(np.float32)
+        samples = samples if sample_format.endswith("p") else np.ascontiguousarray(samples.T).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(samples, format=sample_format, layout="stereo")
+        frame.sample_rate, frame.time_base = 48000, Fraction(1, 48000)
+        frame.pts = start + round(film.audio_start * 48000)
+        container.mux(stream.encode(frame))
     container.mux(stream.encode(None))
 
 
 def packets(path: Path, kind: str) -> list[tuple[bytes, Fraction, Fraction]]:
     """Bytes, time and duration (seconds) of the packets of the first stream of a kind."""
-    found = []
+    records = []
     with av.open(str(path)) as container:
-        stream = next(s for s in container.streams if s.type == kind)
+        stream = next(stream for stream in container.streams if stream.type == kind)
         for packet in container.demux(stream):
             if packet.size:
                 base = packet.time_base
-                found.append((bytes(packet), (packet.pts or 0) * base, (packet.duration or 0) * base))
-    return found
+                records.append((bytes(packet), (packet.pts or 0) * base, (packet.duration or 0) * base))
+    return records

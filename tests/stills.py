@@ -14,7 +14,7 @@ RED, BLUE, GREEN = (200, 60, 50), (50, 80, 210), (40, 170, 60)
 
 
 def halves(width: int = 96, height: int = 64, left: Any = RED, right: Any = BLUE) -> Array:
-    """(H, W, 3) uint8 RGB: one color on the left, another on the right, with a texture that tells places apart."""
+    """(H, W, 3) uint8 RGB: one color on the left, another on the right, with a texture that differs everywhere."""
     y, x = np.mgrid[0:height, 0:width]
     texture = 0.7 + 0.15 * np.sin(x * 0.35) * np.cos(y * 0.22) + 0.15 * np.sin((x + 2 * y) * 0.08)
     color = np.where((x < width / 2)[..., None], np.array(left), np.array(right))
@@ -28,7 +28,7 @@ def gray(image: Array) -> Array:
 
 
 def write_still(path: Path, image: Array, alpha: Array | None = None) -> Path:
-    """Writes RGB (and opacity) as an image file."""
+    """Writes an RGB or gray image, with opacity if given."""
     bgr = image[..., ::-1] if image.ndim == 3 else image
     if alpha is not None:
         bgr = np.dstack([bgr, alpha])

@@ -1,4 +1,4 @@
-"""What the baselines share: keys of lightness and texture on the key grid, and the bank made of them."""
+"""Helpers of the baselines: keys of lightness and texture on the key grid, and the bank made of them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import cv2
 import numpy as np
 
 from kinemacolor.core.types import BoolArray, FloatArray, Reference
-from kinemacolor.engine.protocol import CELL, EngineState, ReferenceBank, cells
+from kinemacolor.engine.protocol import KEY_CELL, EngineState, ReferenceBank, cells
 
 
-class NoMemory(EngineState):
-    """Of an engine whose frames do not look at one another."""
+class NoState(EngineState):
+    """The state of an engine that colors each frame by itself."""
 
     __slots__ = ()
 
 
-def check_memory(memory: EngineState | None, kind: type[EngineState], engine: str) -> None:
-    """Raises ValueError where a memory comes from another engine."""
-    if not (memory is None or isinstance(memory, kind)):
-        raise ValueError(f"memory: expected one of the engine {engine}, got {type(memory).__name__}")
+def check_state(state: EngineState | None, kind: type[EngineState], engine: str) -> None:
+    """Raises ValueError if ``state`` belongs to another engine."""
+    if not (state is None or isinstance(state, kind)):
+        raise ValueError(f"state: expected one of the engine {engine}, got {type(state).__name__}")
 
 
 def cell_means(image: FloatArray, weight: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
@@ -31,14 +31,14 @@ def cell_means(image: FloatArray, weight: FloatArray | None = None) -> tuple[Flo
         weight: (H, W) ≥ 0, or None for ones.
 
     Returns:
-        (rows, columns, c), 0 where a cell weighs nothing, and (rows, columns), the mean weight of the cell's pixels.
+        (rows, columns, c), 0 where a cell has no weight, and (rows, columns), the mean weight of a cell's pixels.
     """
     height, width = image.shape[:2]
     rows, columns = cells(height, width)
     inside = np.ones((height, width, 1), np.float32)
-    heavy = inside if weight is None else np.asarray(weight, np.float32)[..., None]
-    border = ((0, rows * CELL - height), (0, columns * CELL - width), (0, 0))
-    stack = np.pad(np.concatenate([image * heavy, heavy, inside], axis=2), border)
+    weights = inside if weight is None else np.asarray(weight, np.float32)[..., None]
+    border = ((0, rows * KEY_CELL - height), (0, columns * KEY_CELL - width), (0, 0))
+    stack = np.pad(np.concatenate([image * weights, weights, inside], axis=2), border)
     total = np.stack(
         [cv2.resize(channel, (columns, rows), interpolation=cv2.INTER_AREA) for channel in np.moveaxis(stack, 2, 0)],
         axis=2,
@@ -57,10 +57,10 @@ def cell_keys(lightness: FloatArray) -> FloatArray:
 
 
 def cell_bank(references: Sequence[Reference]) -> ReferenceBank:
-    """A bank of ``cell_keys``; a cell is valid where at least half of its pixels give a color.
+    """A bank of ``cell_keys``; a cell is valid if at least half of its pixels have a color.
 
     Raises:
-        ValueError: no reference, or none that shows anything.
+        ValueError: there is no reference, or every cell is invalid.
     """
     if not references:
         raise ValueError("references: expected at least one, got none")
@@ -73,6 +73,6 @@ def cell_bank(references: Sequence[Reference]) -> ReferenceBank:
     return ReferenceBank(np.concatenate(keys), np.concatenate(colors), np.concatenate(valid), tuple(references))
 
 
-def visible(bank: ReferenceBank) -> list[tuple[Reference, BoolArray]]:
-    """The references that give a color anywhere, with their masks."""
+def unmasked_references(bank: ReferenceBank) -> list[tuple[Reference, BoolArray]]:
+    """The references that have a color anywhere, with their masks."""
     return [(reference, reference.mask) for reference in bank.references if reference.mask.any()]

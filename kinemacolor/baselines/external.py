@@ -1,6 +1,7 @@
-"""``external``: results of any other tool, as a film or a folder of frames a clip. No engine: it is there already.
+"""``external``: results of another tool, which are read and not computed.
 
-Below the tool's folder a clip *name* is ``name.mp4`` (or .mkv, .mov …) or a folder *name* of numbered images.
+In the tool's folder, the result of a clip *name* is ``name.mp4`` (or .mkv, .mov …) or a folder *name* of numbered
+images.
 """
 
 from __future__ import annotations
@@ -16,33 +17,33 @@ import numpy as np
 
 from kinemacolor.core.color import codes_to_luma, yuv_to_rgb
 from kinemacolor.core.errors import InputError
+from kinemacolor.core.resample import resize
 from kinemacolor.core.types import Array, FloatArray
-from kinemacolor.filters.chroma_upsample import resize
+from kinemacolor.video.decode import FILM_SUFFIXES
+from kinemacolor.video.image_sequence import COMMON_IMAGE_SUFFIXES
 from kinemacolor.video.reader import VideoReader
 
-FILM_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v")
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
 _LAST_NUMBER = re.compile(r"(\d+)(?!.*\d)")
 
 
 @dataclass(frozen=True, slots=True)
-class External:
-    """What another tool made of the clips.
+class ExternalResults:
+    """Results of another tool for the clips.
 
     Attributes:
-        folder: holds a film or a folder of images for each clip.
+        folder: with a film or a folder of images for each clip.
     """
 
     folder: Path
 
     def source(self, clip: str) -> Path:
-        """Where the result of a clip lies.
+        """The path of a clip's result.
 
         Raises:
             InputError: the folder or the result is missing.
         """
         if not self.folder.is_dir():
-            raise InputError(self.folder, "is no folder", "give the folder with the other tool's results")
+            raise InputError(self.folder, "is not a folder", "give the folder with the other tool's results")
         inside = self.folder / clip
         if inside.is_dir():
             return inside
@@ -59,20 +60,22 @@ class External:
         source = self.source(clip)
         return [source] if source.is_file() else _numbered(source)
 
-    def frames(self, clip: str, count: int, total: int | None, size: tuple[int, int], own: tuple[int, int]) -> Array:
+    def frames(
+        self, clip: str, count: int, total: int | None, size: tuple[int, int], clip_size: tuple[int, int]
+    ) -> Array:
         """The first ``count`` frames of a clip's result, R'G'B' uint8 (count, H, W, 3).
 
         Args:
             clip: its name.
-            count: frames that are compared.
-            total: frames of the whole clip, or None where that is not known.
+            count: number of frames that are compared.
+            total: number of frames of the whole clip, or None where that is not known.
             size: (H, W) of the comparison.
-            own: (height, width) of the clip itself; results of that size are brought to ``size`` as the truth is, by
+            clip_size: (height, width) of the clip; results of that size are resized to ``size`` as the truth is, by
                 area means.
 
         Raises:
-            InputError: frames are missing or too many, of a third size, or cannot be read. Nothing is trimmed: the
-                result holds either ``count`` frames or all of the clip's.
+            InputError: frames are missing, superfluous or of another size, or cannot be read. Results are never
+                trimmed: they must have either ``count`` frames or all of the clip's.
         """
         source = self.source(clip)
         lengths = {count} if total is None else {count, total}
@@ -82,19 +85,19 @@ class External:
         else:
             pictures = _film_pictures(source)
         film: list[Array] = []
-        seen = 0
+        length = 0
         for picture in pictures:
-            seen += 1
-            if seen <= count:
-                film.append(_fitted(source, picture, size, own))
-        if seen not in lengths:
+            length += 1
+            if length <= count:
+                film.append(_at_size(source, picture, size, clip_size))
+        if length not in lengths:
             expected = " or ".join(map(str, sorted(lengths)))
-            raise InputError(source, f"has {seen} frames, expected {expected}", "make a result for every frame")
+            raise InputError(source, f"has {length} frames, expected {expected}", "make a result for every frame")
         return np.stack(film)
 
 
 def read_image(file: Path) -> FloatArray:
-    """R'G'B' (H, W, 3) in [0, 1] of an image of 8 or 16 bits, as it is stored: no detour through Y'CbCr.
+    """R'G'B' (H, W, 3) in [0, 1] of an image of 8 or 16 bits, as stored, without a conversion to Y'CbCr.
 
     Raises:
         InputError: it cannot be read.
@@ -111,7 +114,7 @@ def read_image(file: Path) -> FloatArray:
     finally:
         cv2.utils.logging.setLogLevel(previous)
     if image is None or image.dtype.kind != "u":
-        raise InputError(file, "cannot be read as an image of 8 or 16 bits", "write it again as PNG")
+        raise InputError(file, "cannot be read as an image of 8 or 16 bits", "save it again as PNG")
     return np.ascontiguousarray(image[..., ::-1]).astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
 
 
@@ -127,12 +130,12 @@ def _film_pictures(source: Path) -> Iterator[FloatArray]:
             raise InputError(source, f"is damaged: {reader.damage}", "make it again with the other tool")
 
 
-def _fitted(source: Path, rgb: FloatArray, size: tuple[int, int], own: tuple[int, int]) -> Array:
-    got = (rgb.shape[0], rgb.shape[1])
-    if got not in (size, own):
-        wanted = " or ".join(f"{width}x{height}" for height, width in dict.fromkeys((size, own)))
-        raise InputError(source, f"is {got[1]}x{got[0]}, expected {wanted}", "give results at the clip's size")
-    if got != size:
+def _at_size(source: Path, rgb: FloatArray, size: tuple[int, int], clip_size: tuple[int, int]) -> Array:
+    height, width = rgb.shape[:2]
+    if (height, width) not in (size, clip_size):
+        expected = " or ".join(f"{columns}x{rows}" for rows, columns in dict.fromkeys((size, clip_size)))
+        raise InputError(source, f"is {width}x{height}, expected {expected}", "give results at the clip's size")
+    if (height, width) != size:
         rgb = resize(rgb, size)
     codes: Array = np.clip(np.rint(rgb * 255), 0, 255).astype(np.uint8)
     return codes
@@ -140,10 +143,12 @@ def _fitted(source: Path, rgb: FloatArray, size: tuple[int, int], own: tuple[int
 
 def _numbers(folder: Path) -> Iterator[tuple[int, Path]]:
     for file in folder.iterdir():
-        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith("."):
+        if file.suffix.lower() in COMMON_IMAGE_SUFFIXES and not file.name.startswith("."):
             match = _LAST_NUMBER.search(file.stem)
             if match is None:
-                raise InputError(file, "has no frame number in its name", "name the frames 00000.png, 00001.png …")
+                raise InputError(
+                    file, "has no frame number in its name", "name the frames 00000.png, 00001.png, and so on"
+                )
             yield int(match[1]), file
 
 
@@ -152,13 +157,13 @@ def _numbered(folder: Path) -> list[Path]:
 
 
 def _check_numbers(folder: Path) -> None:
-    """Raises InputError that names the frames that are missing from a folder, or there twice."""
+    """Raises InputError, which names the frames, if some are missing from a folder or present twice."""
     numbers = [number for number, _ in sorted(_numbers(folder))]
     if not numbers:
-        raise InputError(folder, "is a folder without images", "put the frames of the result there")
+        raise InputError(folder, "is a folder without images", "put the frames of the result into it")
     if len(set(numbers)) < len(numbers):
-        twice = next(number for number, after in pairwise(numbers) if number == after)
-        raise InputError(folder, f"has frame {twice} twice", "keep one image a frame")
+        repeated = next(number for number, after in pairwise(numbers) if number == after)
+        raise InputError(folder, f"has frame {repeated} twice", "keep one image per frame")
     missing = sorted(set(range(numbers[0], numbers[-1] + 1)) - set(numbers))
     if missing:
         shown = ", ".join(map(str, missing[:5])) + (" …" if len(missing) > 5 else "")

@@ -1,15 +1,15 @@
 """``reinhard``: global color transfer by the statistics of the whole picture.
 
-Reinhard, Ashikhmin, Gooch and Shirley, "Color Transfer between Images" (2001), give a picture the reference's mean and
-standard deviation, channel by channel: x' = (x − μ_t) σ_r/σ_t + μ_r. A gray picture's chroma has σ_t = 0 and nothing
-to scale; taken literally, every pixel gets the reference's mean a*, b*. The covariance of lightness and chroma, which
-the channel-by-channel form leaves out (Xiao and Ma, "Color transfer in correlated color space", 2006), says more: the
-lightness is transferred by the formula above, and chroma is its mean at that lightness under a Gaussian of the
-reference's mean and covariance,
+Reinhard, Ashikhmin, Gooch and Shirley, "Color Transfer between Images" (2001), give an image the reference's mean and
+standard deviation, channel by channel: x' = (x − μ_t) σ_r/σ_t + μ_r. The chroma of a gray image has σ_t = 0, so there
+is nothing to scale: taken literally, every pixel gets the reference's mean a*, b*. The covariance of lightness and
+chroma, which the channel-by-channel form ignores (Xiao and Ma, "Color transfer in correlated color space", 2006), tells
+more: the lightness is transferred by the formula above, and chroma is its mean at that lightness under a Gaussian of
+the reference's mean and covariance,
 
     ab = μ_ab + Σ_ab,L / σ_r² · (L' − μ_r) = μ_ab + Σ_ab,L / σ_r · (L − μ_t) / σ_t.
 
-Where lightness tells nothing about chroma this is the literal form. Lab is CIELAB here, for the Lαβ of the paper.
+Where lightness and chroma are uncorrelated, this is the literal form. Lab is CIELAB here, instead of the paper's Lαβ.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinemacolor.baselines.cells import NoMemory, cell_bank, cell_keys, check_memory, visible
+from kinemacolor.baselines.cells import NoState, cell_bank, cell_keys, check_state, unmasked_references
 from kinemacolor.core.types import FloatArray, Reference
 from kinemacolor.engine.protocol import EngineState, ReferenceBank, StepResult, check_block
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StatisticsBank(ReferenceBank):
-    """A bank with the statistics of all pixels that give a color, the references' pixels taken together.
+    """A bank with the statistics of all pixels that have a color, over all references together.
 
     Attributes:
         mean_ab: (2,) float32, μ_ab.
-        slope: (2,) float32, Σ_ab,L / σ_L: change of a*, b* with lightness in units of its standard deviation; 0 where
-            the reference is flat.
+        slope: (2,) float32, Σ_ab,L / σ_L: change of a*, b* per standard deviation of lightness; 0 where the reference
+            is flat.
     """
 
     mean_ab: FloatArray
@@ -39,7 +39,7 @@ class StatisticsBank(ReferenceBank):
 
 
 class ReinhardEngine:
-    """Global statistics, frame by frame; similarity is 0, for no pixel has a place in the reference."""
+    """Global statistics, frame by frame. No pixel is matched to a reference, so similarity is 0."""
 
     name = "reinhard"
     block_size = 1
@@ -50,7 +50,7 @@ class ReinhardEngine:
         pixels = np.concatenate(
             [
                 np.concatenate([still.lightness[mask][:, None], still.ab[mask]], axis=1).astype(np.float64)
-                for still, mask in visible(bank)
+                for still, mask in unmasked_references(bank)
             ]
         )
         mean = pixels.mean(axis=0)
@@ -61,10 +61,10 @@ class ReinhardEngine:
             bank.keys, bank.ab, bank.valid, bank.references, mean[1:].astype(np.float32), slope.astype(np.float32)
         )
 
-    def step(self, luma_block: FloatArray, bank: ReferenceBank, memory: EngineState | None = None) -> StepResult:
+    def step(self, luma_block: FloatArray, bank: ReferenceBank, state: EngineState | None = None) -> StepResult:
         """See ``Engine.step``."""
         check_block(luma_block)
-        check_memory(memory, NoMemory, self.name)
+        check_state(state, NoState, self.name)
         if not isinstance(bank, StatisticsBank):
             raise ValueError(f"bank: expected one of the engine {self.name}, got {type(bank).__name__}")
         ab, keys = [], []
@@ -74,4 +74,4 @@ class ReinhardEngine:
             standard = centered / np.float32(spread) if spread > 0 else np.zeros_like(lightness)
             ab.append(np.clip(bank.mean_ab + bank.slope * standard[..., None], -128, 128))
             keys.append(cell_keys(lightness))
-        return StepResult(np.stack(ab), np.zeros(luma_block.shape, np.float32), np.stack(keys), NoMemory())
+        return StepResult(np.stack(ab), np.zeros(luma_block.shape, np.float32), np.stack(keys), NoState())

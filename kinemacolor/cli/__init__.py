@@ -1,4 +1,4 @@
-"""The command line: a module a command. Heavy imports happen inside them, so that ``--help`` answers at once."""
+"""The command line: a module for each command. Heavy imports happen inside them, so that ``--help`` is quick."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from kinemacolor import __version__
 from kinemacolor.cli.benchmark import EXAMPLES as BENCHMARK_EXAMPLES
 from kinemacolor.cli.benchmark import benchmark
-from kinemacolor.cli.colorize import EXAMPLES, colorize
+from kinemacolor.cli.colorize import COLORIZE_EXAMPLES, colorize
 from kinemacolor.cli.evaluate import EXAMPLES as EVALUATE_EXAMPLES
 from kinemacolor.cli.evaluate import evaluate
 from kinemacolor.cli.export import export
+from kinemacolor.cli.follow import follow
 from kinemacolor.cli.info import info
-from kinemacolor.cli.keyframes import EXAMPLES as KEYFRAMES_EXAMPLES
-from kinemacolor.cli.keyframes import keyframes
-from kinemacolor.cli.shots import EXAMPLES as SHOTS_EXAMPLES
-from kinemacolor.cli.shots import shots
+from kinemacolor.cli.keyframes import KEYFRAMES_EXAMPLES, keyframes
+from kinemacolor.cli.options import dashed_message
+from kinemacolor.cli.shots import SHOTS_EXAMPLES, shots
 from kinemacolor.cli.train import PACK_EXAMPLES, TRAIN_EXAMPLES, pack, train
 from kinemacolor.core.errors import KinemacolorError, UsageError
+from kinemacolor.core.version import VERSION
 
 INTERRUPTED = 130
 
@@ -40,24 +40,25 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"kinemacolor {__version__}")
+def _version(requested: bool) -> None:
+    if requested:
+        print(f"kinemacolor {VERSION}")
         raise typer.Exit
 
 
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass
 
 
-app.command(epilog=EXAMPLES)(colorize)
+app.command(epilog=COLORIZE_EXAMPLES)(colorize)
 app.command(epilog=SHOTS_EXAMPLES)(shots)
 app.command(epilog=KEYFRAMES_EXAMPLES)(keyframes)
+app.command()(follow)
 app.command(epilog=EVALUATE_EXAMPLES)(evaluate)
 app.command(epilog=BENCHMARK_EXAMPLES)(benchmark)
 app.command()(export)
@@ -67,7 +68,7 @@ app.command(epilog=PACK_EXAMPLES)(pack)
 
 
 def _interruptible() -> None:
-    """Ctrl-C, SIGTERM and a closed terminal interrupt; said again within two seconds, they leave the tidying alone."""
+    """Ctrl-C, SIGTERM and a closed terminal interrupt; a second one within two seconds does not disturb the cleanup."""
     last = float("-inf")
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
@@ -101,7 +102,7 @@ def main() -> NoReturn:
     try:
         code = app(standalone_mode=False) or 0
     except KinemacolorError as error:
-        print(f"kinemacolor: {error}", file=sys.stderr)
+        print(f"kinemacolor: {dashed_message(error)}", file=sys.stderr)
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED

@@ -1,4 +1,4 @@
-"""``kinemacolor evaluate``: how near a colored film comes to its truth."""
+"""``kinemacolor evaluate``: compares a colored film with its truth."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ EXAMPLES = """
 
     kinemacolor evaluate color.mp4 truth.mp4 --size full --flow raft --weights weights/
 
-Weights are never downloaded: --weights names a folder that holds them (RAFT, LPIPS, FID), each under the name it has
-where torch downloads it. A figure whose weights are missing is n/a. Exit codes: 2 usage, 3 input, 4 output.
+Weights are never downloaded: --weights names a folder that contains them (RAFT, LPIPS, FID), each under its name among
+torch's downloads. A figure whose weights are missing is n/a. Exit codes: 2 usage, 3 input, 4 output.
 """
 
-ROWS = (
+FIGURE_ROWS = (
     ("psnr", None, "PSNR, dB", 2),
     ("ssim", None, "SSIM", 4),
     ("delta_e", None, "ΔE2000 of ab", 3),
@@ -37,11 +37,11 @@ ROWS = (
     ("we", "we_truth", "WE × 10³", 3),
     ("cdc", "cdc_truth", "CDC × 10³", 3),
 )
-"""Figure of the result, of the truth, title, and decimals, in the order of the table."""
+"""Rows of the table: figure of the result, figure of the truth, title, and decimals."""
 
 
 class FlowChoice(StrEnum):
-    """Methods of ``--flow``."""
+    """Values of ``--flow``."""
 
     auto = "auto"
     raft = "raft"
@@ -51,31 +51,33 @@ class FlowChoice(StrEnum):
 
 def evaluate(
     result: Annotated[str, typer.Argument(help="Colored film: file, folder of images, or pattern.")],
-    truth: Annotated[str, typer.Argument(help="The film in its true colors, frame by frame the same.")],
+    truth: Annotated[str, typer.Argument(help="The same film in its true colors, frame by frame.")],
     size: Annotated[
         str, typer.Option(help="network (about 384×216 in area), full, or the short side in pixels.")
     ] = "network",
     max_frames: Annotated[
-        int | None, typer.Option(help="Measure the first so many frames.", show_default="all")
+        int | None, typer.Option(help="Number of frames to measure, from the start.", show_default="all")
     ] = None,
     flow: Annotated[
-        FlowChoice, typer.Option(help="Optical flow of the warping error; auto is RAFT where its weights are found.")
+        FlowChoice, typer.Option(help="Optical flow of the warping error; auto is RAFT if its weights are found.")
     ] = FlowChoice.auto,
     weights: Annotated[
         Path | None, typer.Option(help="Folder of weights (RAFT, LPIPS, FID).", show_default="torch's downloads")
     ] = None,
-    cache: Annotated[Path | None, typer.Option(help="Folder that keeps the flow.", show_default="kept nowhere")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON, with every frame's figures.")] = False,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder in which the flow is cached.", show_default="no cache")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON, with the figures of every frame.")] = False,
 ) -> None:
     """Compare RESULT with TRUTH: PSNR, SSIM, ΔE, LPIPS, FID, colorfulness, warping error, CDC."""
     from kinemacolor.evaluation.measure import load_pair, measure
-    from kinemacolor.evaluation.optical import Method, clip_flow, film_lightness, flow_weights
-    from kinemacolor.evaluation.perceptual import Perceptual
+    from kinemacolor.evaluation.optical import FlowMethod, clip_flow, film_lightness, flow_weights
+    from kinemacolor.evaluation.perceptual import PerceptualMetrics
 
-    method = cast(Method, "dis" if flow is FlowChoice.none else flow.value)
-    flow_weights(method, weights)  # what may be wrong with weights is said before the long work
-    perceptual = Perceptual(weights, weights)
+    method = cast(FlowMethod, "dis" if flow is FlowChoice.none else flow.value)
+    flow_weights(method, weights)  # raises errors of weights before the long work
+    perceptual = PerceptualMetrics(weights, weights)
     with progress_line("reading", hidden=quiet or as_json) as advance:
         films = load_pair(result, truth, size=size, max_frames=max_frames, progress=advance)
     motion = None
@@ -107,13 +109,13 @@ def record(result: str, truth: str, shape: tuple[int, ...], measurement: Measure
 
 
 def table(measurement: Measurement) -> str:
-    """The figures as aligned text: name, result, truth, note."""
+    """The figures as aligned text: title, result, truth, note."""
     figures = dict(measurement.figures)
     ratio = figures["colorfulness_ratio"]
     if figures["colorfulness"] is not None and ratio:
         figures["colorfulness_truth"] = figures["colorfulness"] / ratio
     lines = [f"{'':14}{'result':>9}{'truth':>9}"]
-    for name, of_truth, title, decimals in ROWS:
+    for name, of_truth, title, decimals in FIGURE_ROWS:
         factor = 1000 if name == "cdc" else 1
         cells = [figures.get(key) if key else None for key in (name, of_truth)]
         texts = [f"{'' if value is None else format(value * factor, f'.{decimals}f'):>9}" for value in cells]

@@ -1,4 +1,4 @@
-"""``kinemacolor export``: a trained network for the base install."""
+"""``kinemacolor export``: makes a trained network usable by the base install."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from kinemacolor.core.errors import InputError
 
 def export(
     weights: Annotated[str, typer.Argument(help="A .safetensors file of a trained network.")],
-    output: Annotated[str, typer.Option("--output", "-o", help="Folder for the graphs.", show_default=False)],
+    output: Annotated[str, typer.Option("--output", "-o", help="Folder for the ONNX graphs.", show_default=False)],
     full: Annotated[bool, typer.Option("--full", help="Store weights as float32 instead of float16.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Export WEIGHTS to ONNX for `--engine onnx`. PyTorch and ONNX Runtime are compared before anything is saved."""
+    """Export WEIGHTS to ONNX for `--engine onnx`. The graphs are compared with PyTorch before they are saved."""
     try:
         from kinemacolor.export.network_graph import export_network
         from kinemacolor.model.checkpoint import load_network

@@ -1,4 +1,4 @@
-"""What is installed: versions, engines, weights, and the machine it runs on."""
+"""The installation: versions, engines, codecs, weights, and the machine."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ import onnxruntime
 from kinemacolor.core.version import VERSION
 from kinemacolor.engine.registry import ENGINES
 from kinemacolor.engine.weights import RELEASED
+from kinemacolor.video.codecs import CODECS
 
-LIBRARIES = ("av", "numpy", "onnxruntime", "opencv-python-headless")
+BASE_LIBRARIES = ("av", "numpy", "onnxruntime", "opencv-python-headless")
 
 
 def installation() -> dict[str, Any]:
-    """Everything as JSON-ready values."""
+    """The installation as JSON-ready values."""
     return {
         "version": VERSION,
         "python": platform.python_version(),
-        "libraries": {name: version(name) for name in LIBRARIES},
+        "libraries": {name: version(name) for name in BASE_LIBRARIES},
         "hardware": {
             "system": platform.platform(),
             "processor": processor_name(),
@@ -30,6 +31,7 @@ def installation() -> dict[str, Any]:
             "providers": onnxruntime.get_available_providers(),
         },
         "engines": {record.name: record.summary for record in ENGINES.values()},
+        "codecs": {record.name: record.summary for record in CODECS.values()},
         "weights": [
             {
                 "engine": weights.engine,
@@ -45,7 +47,7 @@ def installation() -> dict[str, Any]:
 
 
 def processor_name() -> str:
-    """What the machine calls its processor."""
+    """The name of the processor, as the machine reports it."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,8 +26,9 @@ TRAIN_EXAMPLES = """
 
     torchrun --nproc-per-node 4 -m kinemacolor train recipes/paper.toml --data DAVIS/ --data FVI/ --output runs/paper
 
-OUTPUT/network.safetensors is what colorize --engine torch --weights takes. Ctrl-C and SIGTERM stop the run after the
-step, with a checkpoint; once more, at once. Needs the extra train. Exit codes: 2 usage, 3 input, 4 output.
+The weights are in OUTPUT/network.safetensors; use them with colorize --engine torch --weights. Ctrl-C and SIGTERM stop
+the run after the current step, with a checkpoint; a second one stops it at once. Needs the extra train. Exit codes: 2
+usage, 3 input, 4 output.
 """
 
 PACK_EXAMPLES = """
@@ -36,6 +38,11 @@ PACK_EXAMPLES = """
 
     kinemacolor pack runs/lite/cache train.pack --limit 20
 """
+_ENDINGS = {
+    "done": "",
+    "time": ", stopped by the time limit; continue with --resume",
+    "signal": ", stopped by a signal; continue with --resume",
+}
 
 
 def train(
@@ -44,79 +51,75 @@ def train(
     data: Annotated[
         list[str] | None,
         typer.Option(
-            "--data", "-d", help="Folder, cache or pack; again for more folders.", show_default="the recipe's"
+            "--data", "-d", help="Folder, cache or pack; give it again for more folders.", show_default="the recipe's"
         ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in the folder.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue from the newest checkpoint in the folder.")
+    ] = False,
     time_limit: Annotated[
-        float | None, typer.Option(help="Stop after so many minutes, with a checkpoint.", show_default="none")
+        float | None, typer.Option(help="Minutes after which to stop, with a checkpoint.", show_default="none")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps.", show_default="the best there is")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps.", show_default="the best one")] = None,
     changes: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a field: part.field=value.", show_default="none")
+        list[str] | None,
+        typer.Option("--set", help="Change a field of the recipe: section.field=value.", show_default="none"),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check recipe and data, measure two steps, tell what would happen.")
+        bool, typer.Option("--dry-run", help="Check recipe and data, measure two steps, and describe the run.")
     ] = False,
     profile: Annotated[
-        bool, typer.Option("--profile", help="Measure ten steps and tell the share of time by part.")
+        bool, typer.Option("--profile", help="Measure ten steps, and print how much time each part takes.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
     """Train a network by RECIPE."""
-    _torch_is_there()
+    _check_libraries()
     from kinemacolor.training.config.recipe import load_recipe
+    from kinemacolor.training.run import loop
     from kinemacolor.training.run.distributed import join_processes, leave_processes
-    from kinemacolor.training.run.loop import train as run
 
     if time_limit is not None and not time_limit > 0:
         raise UsageError("--time-limit", f"{time_limit:g} minutes leave no time", "give more than 0")
-    chosen = load_recipe(recipe, changes or ())
-    processes = join_processes(device)
-    hidden = quiet or not processes.first
-    try:
-        with progress_line("decoding", hidden=hidden, unit="sources a second") as advance:
-            report = None if advance is None else (lambda done, total, _name: advance(done, total))
-            if dry_run or profile:
-                say = (lambda _line: None) if quiet else (lambda line: typer.echo(f"measuring {line}", err=True))
-                _plan(chosen, output, data or [], device, say, dry_run=dry_run, profile=profile)
-                return
-            outcome = run(
-                chosen,
-                output,
-                data=data or [],
-                device=device,
-                resume=resume,
-                minutes=time_limit,
-                processes=processes,
-                say=(lambda _line: None) if quiet else (lambda line: typer.echo(line, err=True)),
-                report=report,
-            )
-    finally:
-        leave_processes(processes)
+    with _options_in_errors():
+        chosen = load_recipe(recipe, changes or ())
+        if dry_run or profile:
+            _measure(chosen, output, data or [], device, dry_run=dry_run, profile=profile, quiet=quiet)
+            return
+        processes = join_processes(device)
+        try:
+            with progress_line("decoding", hidden=quiet or not processes.first, unit="sources a second") as progress:
+                outcome = loop.train(
+                    chosen,
+                    output,
+                    data=data or [],
+                    device=device,
+                    resume=resume,
+                    minutes=time_limit,
+                    processes=processes,
+                    say=_printer(quiet=quiet),
+                    progress=progress,
+                )
+        finally:
+            leave_processes(processes)
     if processes.first:
-        why = {"done": "", "time": ", the time limit; go on with --resume", "signal": ", stopped; go on with --resume"}
-        typer.echo(f"{output}: step {outcome.step} of {outcome.steps}{why[outcome.reason]}")
+        typer.echo(f"{output}: step {outcome.step} of {outcome.steps}{_ENDINGS[outcome.reason]}")
 
 
-def _plan(
-    recipe: Recipe,
-    output: Path,
-    data: list[str],
-    device: str | None,
-    say: Callable[[str], None],
-    *,
-    dry_run: bool,
-    profile: bool,
+def _measure(
+    recipe: Recipe, output: Path, data: list[str], device: str | None, *, dry_run: bool, profile: bool, quiet: bool
 ) -> None:
+    """Measures a few steps, and prints what the run would do and where its time goes."""
     import tempfile
 
     from kinemacolor.training.run.dry_run import describe, measure_steps, profile_table
     from kinemacolor.training.run.setup import prepare
 
-    with tempfile.TemporaryDirectory(prefix="kinemacolor-") as aside:  # decoded data; a dry run leaves nothing behind
-        setup = prepare(recipe, output if (output / "cache").is_dir() else Path(aside), data=data, device=device)
-        measured = measure_steps(setup, 10 if profile else 2, say)
+    with tempfile.TemporaryDirectory(prefix="kinemacolor-") as temporary:  # for decoded data, which is not kept
+        folder = output if (output / "cache").is_dir() else Path(temporary)
+        with progress_line("decoding", hidden=quiet, unit="sources a second") as progress:
+            setup = prepare(recipe, folder, data=data, device=device, progress=progress)
+        measured = measure_steps(setup, 10 if profile else 2, _printer("measuring ", quiet=quiet))
         if dry_run:
             typer.echo(describe(setup, measured))
         if profile:
@@ -126,46 +129,62 @@ def _plan(
 def pack(
     data: Annotated[str, typer.Argument(help="Folder of films and photos, or a cache.")],
     file: Annotated[Path, typer.Argument(help="The pack to write.")],
-    limit: Annotated[float, typer.Option(help="Size at most, MiB.")] = 48,
+    limit: Annotated[float, typer.Option(help="Maximum size, MiB.")] = 48,
     exclude: Annotated[
         list[str] | None, typer.Option(help="Names of sources to leave out (* and ? stand for anything).")
     ] = None,
     side: Annotated[int, typer.Option(help="Short side of films, pixels.")] = 180,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
     """Pack the films and photos of DATA into one FILE, from which training runs on any machine."""
     import tempfile
 
-    from kinemacolor.training.data.cache import DEMONSTRATION, INDEX, CacheSettings, build_cache, open_cache
-    from kinemacolor.training.data.pack import pack as write
+    from kinemacolor.training.config.sections import DEMO_CLIPS
+    from kinemacolor.training.data.cache import CacheSettings, build_cache, is_cache, open_cache
+    from kinemacolor.training.data.pack import pack as write_pack
     from kinemacolor.training.data.sources import find_sources
 
     if not limit > 0:
         raise UsageError("--limit", f"{limit:g} MiB leave no room", "give more than 0")
     if side < 32:
         raise UsageError("--side", f"{side} pixels are too few", "give at least 32")
-    left_out = [*DEMONSTRATION, *(exclude or [])]
-    with tempfile.TemporaryDirectory(prefix="kinemacolor-") as aside:
-        with progress_line("decoding", hidden=quiet, unit="sources a second") as advance:
-            if (Path(data) / INDEX).is_file():
+    left_out = [*DEMO_CLIPS, *(exclude or [])]
+    with tempfile.TemporaryDirectory(prefix="kinemacolor-") as temporary:
+        with progress_line("decoding", hidden=quiet, unit="sources a second") as progress:
+            if is_cache(Path(data)):
                 cache = open_cache(Path(data)).without(left_out)
             else:
-                report = None if advance is None else (lambda done, total, _name: advance(done, total))
-                settings = CacheSettings(side=side)
-                folder = Path(aside) / "cache"
-                cache = build_cache(find_sources(Path(data)), folder, settings, exclude=left_out, report=report)
-        with progress_line("packing", hidden=quiet, unit="clips a second") as advance:
-            report = None if advance is None else (lambda done, total, _name: advance(done, total))
-            made = write(cache, file, round(limit * (1 << 20)), report=report)
-    for one in cache.skipped:
-        typer.echo(f"skipped {one.name}: {one.reason}", err=True)
-    dropped = f", {len(made.dropped)} clips left out for want of room" if made.dropped else ""
-    size = made.bytes / (1 << 20)
-    typer.echo(f"{made.path}: {made.frames} frames and {made.photos} photos in {size:.1f} MiB{dropped}")
+                folder, settings = Path(temporary) / "cache", CacheSettings(side=side)
+                sources = find_sources(Path(data))
+                cache = build_cache(sources, folder, settings, exclude=left_out, progress=progress)
+        with progress_line("packing", hidden=quiet, unit="clips a second") as progress:
+            summary = write_pack(cache, file, round(limit * (1 << 20)), progress=progress)
+    for source in cache.skipped:
+        typer.echo(f"skipped {source.name}: {source.reason}", err=True)
+    dropped = f", {len(summary.dropped)} clips left out for lack of room" if summary.dropped else ""
+    size = summary.bytes / (1 << 20)
+    typer.echo(f"{summary.path}: {summary.frames} frames and {summary.photos} photos in {size:.1f} MiB{dropped}")
 
 
-def _torch_is_there() -> None:
-    """Says so in one line where the extra ``train`` is not installed."""
+def _printer(start: str = "", *, quiet: bool) -> Callable[[str], None]:
+    """A function that prints lines on standard error, or none."""
+    return (lambda _line: None) if quiet else (lambda line: typer.echo(f"{start}{line}", err=True))
+
+
+@contextmanager
+def _options_in_errors() -> Iterator[None]:
+    """Names the options of this command in the library's errors about its arguments."""
+    options = {"changes": "--set", "data": "--data", "device": "--device"}
+    try:
+        yield
+    except UsageError as error:
+        if error.subject not in options:
+            raise
+        raise UsageError(options[error.subject], error.problem, error.remedy) from error
+
+
+def _check_libraries() -> None:
+    """Raises an error where the extra ``train`` is not installed."""
     from importlib.util import find_spec
 
     for name in ("torch", "timm", "safetensors"):

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written aside, then given their name."""
+"""Files that are either complete or absent: written under a temporary name, then renamed."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yields a name beside ``path`` to write a file under; on the disk by then, it is ``path`` when the block is left.
+    """Yields a temporary path in the same folder; at the end of the block its file is synced and renamed to ``path``.
 
-    Where the block is left by an exception, what was written is removed and ``path`` is as it was.
+    If the block raises, the temporary file is removed and ``path`` stays as it was.
     """
-    part = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
-        yield part
-        with part.open("rb+") as file:  # else a crash of the machine might leave a name without its content
+        yield temporary
+        with temporary.open("rb+") as file:  # without the sync, a power failure could leave an empty file
             os.fsync(file.fileno())
-        os.replace(part, path)
+        os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            part.unlink()
+            temporary.unlink()
         raise

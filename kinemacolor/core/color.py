@@ -17,6 +17,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from kinemacolor.core.resample import warp
 from kinemacolor.core.types import Array, Coding, FloatArray, Matrix
 
 Siting = Literal["left", "center"]
@@ -32,15 +33,17 @@ LUMA_WEIGHTS: dict[Matrix, tuple[float, float, float]] = {
 _PRIMARIES = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
 TO_XYZ = _PRIMARIES / _PRIMARIES.sum(axis=1, keepdims=True)
 FROM_XYZ = np.linalg.inv(TO_XYZ)
-DELTA = 6 / 29
-KNEE = 0.0031308  # where the sRGB transfer leaves its straight part, in linear light
+LAB_DELTA = 6 / 29
+"""f(t) of CIE 15 is a cube root where t > LAB_DELTA³, and linear below."""
+SRGB_KNEE = 0.0031308
+"""Linear light up to which the sRGB transfer is linear."""
 _NEWTON_STEPS = 3
 _GRID = 49
 _TILE = 8192
 
 
 def _flat(values: Array, channels: int) -> FloatArray:
-    """The pixels of (…, channels) as one row (1, N, channels) of float32, the shape OpenCV is at home with."""
+    """The pixels of (…, channels) as one row (1, N, channels) of float32, a shape that OpenCV takes."""
     return np.ascontiguousarray(values, dtype=np.float32).reshape(1, -1, channels)
 
 
@@ -52,17 +55,17 @@ def _power(values: FloatArray, exponent: float) -> FloatArray:
     return np.asarray(cv2.pow(values, exponent), dtype=np.float32).reshape(values.shape)
 
 
-def _thrice(values: FloatArray) -> FloatArray:
+def _three_channels(values: FloatArray) -> FloatArray:
     """(1, N) or (1, N, 1) to (1, N, 3); faster than broadcasting."""
     return np.asarray(cv2.cvtColor(values, cv2.COLOR_GRAY2RGB), dtype=np.float32)
 
 
 def _at_least(values: FloatArray, level: float) -> FloatArray:
-    return np.maximum(values, np.full_like(values, level))  # against a scalar it is four times slower
+    return np.maximum(values, np.full_like(values, level))  # a scalar would make it four times slower
 
 
 def _signed_like(sizes: FloatArray, values: FloatArray) -> FloatArray:
-    """np.copysign for sizes ≥ 0, without its cost."""
+    """np.copysign for sizes ≥ 0, but faster."""
     bits = values.view(np.uint32) & np.uint32(1 << 31)
     bits |= sizes.view(np.uint32)
     return bits.view(np.float32)
@@ -70,7 +73,7 @@ def _signed_like(sizes: FloatArray, values: FloatArray) -> FloatArray:
 
 def _to_linear(encoded: FloatArray) -> FloatArray:
     size = np.abs(encoded)
-    curved = _at_least(size, 12.92 * KNEE)
+    curved = _at_least(size, 12.92 * SRGB_KNEE)
     linear = _power((curved + np.float32(0.055)) / np.float32(1.055), 2.4) + (size - curved) / np.float32(12.92)
     return _signed_like(np.abs(linear), encoded)
 
@@ -78,7 +81,7 @@ def _to_linear(encoded: FloatArray) -> FloatArray:
 def _from_linear(linear: FloatArray) -> tuple[FloatArray, FloatArray]:
     """R'G'B' of linear light, and the slope of the transfer there."""
     size = np.abs(linear)
-    curved = _at_least(size, KNEE)
+    curved = _at_least(size, SRGB_KNEE)
     root = _power(curved, 1 / 2.4)
     size -= curved
     size *= np.float32(12.92)
@@ -91,16 +94,16 @@ def _from_linear(linear: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 def _cube_root(ratio: FloatArray) -> FloatArray:
     """CIE 15's f(t)."""
-    curved = _at_least(ratio, DELTA**3)
-    return _power(curved, 1 / 3) + (ratio - curved) / np.float32(3 * DELTA**2)
+    curved = _at_least(ratio, LAB_DELTA**3)
+    return _power(curved, 1 / 3) + (ratio - curved) / np.float32(3 * LAB_DELTA**2)
 
 
 def _cube(root: FloatArray) -> tuple[FloatArray, FloatArray]:
     """The inverse of f(t), and its slope."""
-    curved = _at_least(root, DELTA)
+    curved = _at_least(root, LAB_DELTA)
     slope = curved * curved
     ratio = slope * curved
-    ratio += np.float32(3 * DELTA**2) * (root - curved)
+    ratio += np.float32(3 * LAB_DELTA**2) * (root - curved)
     slope *= np.float32(3)
     return ratio, slope
 
@@ -146,26 +149,26 @@ def _luma_scale(coding: Coding) -> tuple[int, int]:
 
 @lru_cache(maxsize=16)
 def _luma_tables(coding: Coding) -> tuple[FloatArray, FloatArray]:
-    """Y' in [0, 1] and the L* of that gray for every code value (H.273, 8.3)."""
+    """Y' in [0, 1], and L* of the gray R' = G' = B' = Y', for each code value (H.273, 8.3)."""
     scale, black = _luma_scale(coding)
     luma = np.clip((np.arange(coding.maximum + 1) - black) / scale, 0, 1).astype(np.float32)
     return luma, luma_to_gray_lightness(luma)
 
 
-def _look_up(table: FloatArray, plane: Array) -> FloatArray:
+def _apply_table(table: FloatArray, plane: Array) -> FloatArray:
     if plane.dtype == np.uint8 and table.size == 256 and plane.ndim == 2:
         return np.asarray(cv2.LUT(plane, table), dtype=np.float32)
     return np.asarray(np.take(table, plane, mode="clip"))
 
 
 def codes_to_luma(plane: Array, coding: Coding) -> FloatArray:
-    """Y' (H, W) in [0, 1] of a Y plane of code values; blacker than black and whiter than white are clipped."""
-    return _look_up(_luma_tables(coding)[0], plane)
+    """Y' (H, W) in [0, 1] of a Y plane of code values; codes below black and above white are clipped."""
+    return _apply_table(_luma_tables(coding)[0], plane)
 
 
 def luma_to_lightness(plane: Array, coding: Coding) -> FloatArray:
     """L* (H, W) in [0, 100] of a Y plane of code values, seen as the gray R' = G' = B' = Y'."""
-    return _look_up(_luma_tables(coding)[1], plane)
+    return _apply_table(_luma_tables(coding)[1], plane)
 
 
 def _tones(roots: FloatArray, weights: Array) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
@@ -186,14 +189,14 @@ def _opponents(ab: FloatArray) -> FloatArray:
 
 @lru_cache(maxsize=len(LUMA_WEIGHTS))
 def _start_table(matrix: Matrix) -> FloatArray:
-    """f(Y/Yn) on a grid over (Y', a*, b*), by bisection: where ``ab_to_chroma`` starts from."""
+    """f(Y/Yn) on a grid over (Y', a*, b*), by bisection: the starting points of ``ab_to_chroma``."""
     axis = np.linspace(0, 1, _GRID, dtype=np.float32)
     luma, a, b = np.meshgrid(axis, *(256 * axis - 128,) * 2, indexing="ij")
-    goal, offsets = luma.reshape(1, -1, 1), _opponents(_flat(np.stack([a, b], axis=-1), 2))
+    target, offsets = luma.reshape(1, -1, 1), _opponents(_flat(np.stack([a, b], axis=-1), 2))
     weights, step = np.array([LUMA_WEIGHTS[matrix]]), 0.5
-    table = np.full_like(goal, 0.5)
+    table = np.full_like(target, 0.5)
     while step > 1e-4:
-        table += np.where(_tones(table + offsets, weights)[1] < goal, step, -step).astype(np.float32)
+        table += np.where(_tones(table + offsets, weights)[1] < target, step, -step).astype(np.float32)
         step /= 2
     return table.reshape(-1)
 
@@ -201,33 +204,34 @@ def _start_table(matrix: Matrix) -> FloatArray:
 def ab_to_chroma(luma: Array, ab: Array, matrix: Matrix) -> FloatArray:
     """Cb, Cr (…, 2) of the color whose luma is Y' (…) in [0, 1] and whose a*, b* are ``ab`` (…, 2).
 
-    L* is the unknown: luma is sacred, so it is found from Y' by Newton's method, started from a table; it is *not* the
-    L* of the gray Y'. The color may lie out of gamut (``fit_gamut`` pulls it in). a*, b* that are no numbers count
-    as 0; beyond ±128 they are clipped. Error of R'G'B' in gamut: 0.002 at worst, 0.0001 for 999 colors of 1000.
+    Luma is kept, so L* is the unknown: Newton's method finds it from Y', starting from a table. It is *not* the L* of
+    the gray Y'. The color may lie out of gamut (``fit_gamut`` pulls it in). NaN counts as 0 in a*, b*; values beyond
+    ±128 are clipped. Error of R'G'B' in gamut: 0.002 at worst, 0.0001 for 999 colors of 1000.
     """
-    goal, hues = _flat(luma, 1), _flat(ab, 2)
-    chroma = np.empty_like(hues)
-    for start in range(0, goal.size, _TILE):  # tiles stay in the processor's cache
-        part = slice(start, start + _TILE)
-        chroma[:, part] = _solve_chroma(goal[:, part], hues[:, part], matrix)
+    flat_luma, flat_ab = _flat(luma, 1), _flat(ab, 2)
+    chroma = np.empty_like(flat_ab)
+    for start in range(0, flat_luma.size, _TILE):  # tiles stay in the processor's cache
+        tile = slice(start, start + _TILE)
+        chroma[:, tile] = _solve_chroma(flat_luma[:, tile], flat_ab[:, tile], matrix)
     return chroma.reshape(ab.shape)
 
 
 def _solve_chroma(luma: FloatArray, ab: FloatArray, matrix: Matrix) -> FloatArray:
-    hues, goal = np.clip(ab, -128, 128), np.clip(luma, 0, 1)
-    hues[np.isnan(hues)] = 0
-    goal[np.isnan(goal)] = 0
-    cell = _mix(hues, np.diag([(_GRID - 1) / 256] * 2)) + np.float32(_GRID // 2 + 0.5)
-    index = (goal[..., 0] * (_GRID - 1) + np.float32(0.5)).astype(np.int32) * _GRID**2
+    """``ab_to_chroma`` of luma (1, N, 1) and ab (1, N, 2)."""
+    ab, target = np.clip(ab, -128, 128), np.clip(luma, 0, 1)
+    ab[np.isnan(ab)] = 0
+    target[np.isnan(target)] = 0
+    cell = _mix(ab, np.diag([(_GRID - 1) / 256] * 2)) + np.float32(_GRID // 2 + 0.5)
+    index = (target[..., 0] * (_GRID - 1) + np.float32(0.5)).astype(np.int32) * _GRID**2
     index += cell[..., 0].astype(np.int32) * _GRID + cell[..., 1].astype(np.int32)
-    roots = _opponents(hues)
-    roots += _thrice(np.take(_start_table(matrix), index))
+    roots = _opponents(ab)
+    roots += _three_channels(np.take(_start_table(matrix), index))
     weights = np.array([LUMA_WEIGHTS[matrix]])
     for _ in range(_NEWTON_STEPS):
-        rgb, reached, rates, rate = _tones(roots, weights)
-        move = _thrice((goal - reached) / _at_least(rate, 0.3))
-        roots += move
-    rates *= move
+        rgb, current, rates, rate = _tones(roots, weights)
+        step = _three_channels((target - current) / _at_least(rate, 0.3))
+        roots += step
+    rates *= step
     rates += rgb
     return _mix(rates, _chroma_rows(matrix))[..., :2]
 
@@ -239,7 +243,7 @@ def _chroma_rows(matrix: Matrix) -> Array:
     return np.array([[-kr / blue, -kg / blue, (1 - kb) / blue], [(1 - kr) / red, -kg / red, -kb / red], [0, 0, 0]])
 
 
-def _excesses(chroma: FloatArray, matrix: Matrix) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _color_differences(chroma: FloatArray, matrix: Matrix) -> tuple[FloatArray, FloatArray, FloatArray]:
     """R' - Y', G' - Y' and B' - Y', each (…), of Cb, Cr (…, 2): the inverse of ``_chroma_rows``."""
     kr, kg, kb = LUMA_WEIGHTS[matrix]
     red = chroma[..., 1] * np.float32(2 * (1 - kr))
@@ -256,8 +260,8 @@ def chroma_to_rgb(luma: Array, chroma: Array, matrix: Matrix) -> FloatArray:
     """R'G'B' (…, 3), unclipped, of Y' (…) and Cb, Cr (…, 2)."""
     gray = np.asarray(luma, dtype=np.float32)
     rgb = np.empty((*chroma.shape[:-1], 3), dtype=np.float32)
-    for channel, excess in enumerate(_excesses(np.asarray(chroma, dtype=np.float32), matrix)):
-        np.add(gray, excess, out=rgb[..., channel])
+    for channel, difference in enumerate(_color_differences(np.asarray(chroma, dtype=np.float32), matrix)):
+        np.add(gray, difference, out=rgb[..., channel])
     return rgb
 
 
@@ -268,7 +272,7 @@ def fit_gamut(luma: Array, chroma: Array, matrix: Matrix) -> FloatArray:
     """
     fitted = np.array(chroma, dtype=np.float32)
     gray = np.clip(np.asarray(luma, dtype=np.float32), 0, 1)
-    red, green, blue = _excesses(fitted, matrix)
+    red, green, blue = _color_differences(fitted, matrix)
     above = np.maximum(np.maximum(red, green), blue)
     below = np.minimum(np.minimum(red, green), blue)
     outside = (above > 1 - gray) | (-below > gray)
@@ -306,21 +310,14 @@ def to_chroma_grid(image: Array, subsampling: tuple[int, int], siting: Siting = 
     if (sy, sx) == (1, 1):
         return values
     height, width = -(-values.shape[0] // sy), -(-values.shape[1] // sx)
-    short = height * sy - values.shape[0], width * sx - values.shape[1]
-    sited = siting == "left" and sx == 2
-    padded = cv2.copyMakeBorder(values, 0, short[0], int(sited), short[1], cv2.BORDER_REPLICATE)
-    grid = cv2.resize(padded[:, int(sited) :], (width, height), interpolation=cv2.INTER_AREA)
-    if sited:
+    bottom, right = height * sy - values.shape[0], width * sx - values.shape[1]
+    left_sited = siting == "left" and sx == 2
+    padded = cv2.copyMakeBorder(values, 0, bottom, int(left_sited), right, cv2.BORDER_REPLICATE)
+    grid = cv2.resize(padded[:, int(left_sited) :], (width, height), interpolation=cv2.INTER_AREA)
+    if left_sited:
         left = cv2.resize(padded[:, : width * sx], (width, height), interpolation=cv2.INTER_AREA)
         grid = cv2.addWeighted(grid, 0.5, left, 0.5, 0)
     return np.asarray(grid, dtype=np.float32)
-
-
-def warp(image: Array, place: Array, size: tuple[int, int], interpolation: int) -> FloatArray:
-    """(H, W, …) whose pixel (x, y) is the image's at ``place`` (2, 3) @ (x, y, 1); edges are continued outwards."""
-    flags, values = interpolation | cv2.WARP_INVERSE_MAP, np.ascontiguousarray(image, dtype=np.float32)
-    moved = cv2.warpAffine(values, place, size[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(moved, dtype=np.float32)
 
 
 def from_chroma_grid(grid: Array, size: tuple[int, int], siting: Siting = "left") -> FloatArray:
@@ -329,9 +326,9 @@ def from_chroma_grid(grid: Array, size: tuple[int, int], siting: Siting = "left"
     if grid.shape[:2] == (height, width):
         return np.asarray(grid, dtype=np.float32)
     sy, sx = -(-height // grid.shape[0]), -(-width // grid.shape[1])
-    across = 0.0 if siting == "left" else (1 / sx - 1) / 2
-    place = np.array([[1 / sx, 0, across], [0, 1 / sy, (1 / sy - 1) / 2]])
-    return warp(grid, place, size, cv2.INTER_LINEAR)
+    shift = 0.0 if siting == "left" else (1 / sx - 1) / 2
+    matrix = np.array([[1 / sx, 0, shift], [0, 1 / sy, (1 / sy - 1) / 2]])
+    return warp(grid, matrix, size, cv2.INTER_LINEAR)
 
 
 def yuv_to_rgb(y: Array, u: Array, v: Array, coding: Coding, siting: Siting = "left") -> FloatArray:

@@ -1,6 +1,6 @@
-"""The errors a user can meet: each names a file, the problem and the remedy in one line.
+"""Errors that are shown to the user: each names its subject, the problem and the remedy in one line.
 
-A front end prints ``str(error)`` and leaves with ``error.exit_code``; nothing else about an error is for the user.
+A front end prints ``str(error)`` and exits with ``error.exit_code``; nothing else about an error is for the user.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ class KinemacolorError(Exception):
     """One line for the user: ``subject: problem; remedy``.
 
     Args:
-        subject: the file, folder or option at fault.
+        subject: the file, folder, setting or argument at fault. A setting is named as in Python (``block_size``); the
+            command line shows it as its option.
         problem: what is wrong with it, without a full stop.
         remedy: what the user can do about it, without a full stop.
     """
@@ -25,7 +26,7 @@ class KinemacolorError(Exception):
 
 
 class UsageError(KinemacolorError):
-    """The command line or the arguments of a call make no sense (exit code 2)."""
+    """A setting or an argument is invalid, or does not fit the others (exit code 2)."""
 
     exit_code = 2
 
@@ -37,6 +38,6 @@ class InputError(KinemacolorError):
 
 
 class OutputError(KinemacolorError):
-    """The result cannot be written where, or as, it was asked for (exit code 4)."""
+    """The result cannot be written to the path, or in the format, that was chosen (exit code 4)."""
 
     exit_code = 4

@@ -1,14 +1,17 @@
-"""Limits of what a user may choose, and of what networks can take; free of heavy imports."""
+"""Limits of settings and of network inputs. This module imports nothing heavy."""
 
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Literal
 
 MINIMUM_SIDE, MAXIMUM_SIDE = 32, 2160
-"""Short side in pixels at which a network sees a picture; the smallest is two cells of the coarsest feature map."""
+"""Short side of a picture at network size, in pixels. The minimum is two cells of the coarsest feature map."""
 MINIMUM_BLOCK, MAXIMUM_BLOCK = 1, 6
-"""Frames that a network colors together."""
+"""Frames that a network colors in one step."""
 SLOWEST_FPS, FASTEST_FPS = Fraction(1, 1000), 1000
-"""Frames a second of a film kept as images."""
+"""Frame rate that can be set for a film stored as images."""
 MAXIMUM_SATURATION = 4.0
-"""Factor on the colors."""
+"""Factor by which a* and b* may be multiplied; the minimum is 0."""
+UpsamplingQuality = Literal["fast", "best"]
+"""Ways of chroma upsampling."""

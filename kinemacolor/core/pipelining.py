@@ -10,11 +10,15 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from kinemacolor.core.job_context import JobContext
+
 T = TypeVar("T")
 
 QUEUE = 4
 """Frames that wait between two stages."""
-PATIENCE = 0.75
+POLL = 0.1
+"""Seconds between two looks at whether a stage was stopped or its job canceled."""
+PATIENCE = 0.5
 """Seconds to wait for a stage that was told to stop; after that it is left to end by itself."""
 STAGE_THREAD = "kinemacolor stage"
 """Name of the stages' threads."""
@@ -43,11 +47,18 @@ class _End:
         self.error = error
 
 
-def prefetch(stage: Generator[T, None, None]) -> Generator[T, None, None]:
+def prefetch(stage: Generator[T, None, None], context: JobContext | None = None) -> Generator[T, None, None]:
     """Runs a stage in a thread, at most ``QUEUE`` items ahead; closing it stops the stage and waits for its thread.
 
     It waits ``PATIENCE`` at most: a stage deep in foreign code (seeking in a long film, a large network) must not hold
     up an interruption.
+
+    Args:
+        stage: what runs in the thread.
+        context: of the job, whose cancellation ends the wait for the next item.
+
+    Raises:
+        JobCanceled: where the caller takes an item from a job that was canceled.
     """
     items: queue.Queue[T | _End] = queue.Queue(QUEUE)
     stopped = threading.Event()
@@ -55,12 +66,12 @@ def prefetch(stage: Generator[T, None, None]) -> Generator[T, None, None]:
     def put(item: T | _End) -> None:
         while not stopped.is_set():
             try:
-                items.put(item, timeout=0.1)
+                items.put(item, timeout=POLL)
                 return
             except queue.Full:
                 continue
 
-    def work() -> None:
+    def run() -> None:
         error: BaseException | None = None
         try:
             with closing(stage):
@@ -72,11 +83,11 @@ def prefetch(stage: Generator[T, None, None]) -> Generator[T, None, None]:
             error = raised
         put(_End(error))
 
-    thread = threading.Thread(target=work, name=STAGE_THREAD, daemon=True)
+    thread = threading.Thread(target=run, name=STAGE_THREAD, daemon=True)
     thread.start()
     try:
         while True:
-            item = items.get()
+            item = _next_item(items, context)
             if isinstance(item, _End):
                 if item.error:
                     raise item.error
@@ -85,3 +96,14 @@ def prefetch(stage: Generator[T, None, None]) -> Generator[T, None, None]:
     finally:
         stopped.set()
         thread.join(PATIENCE)
+
+
+def _next_item(items: queue.Queue[T | _End], context: JobContext | None) -> T | _End:
+    if context is None:
+        return items.get()
+    while True:
+        context.check()
+        try:
+            return items.get(timeout=POLL)
+        except queue.Empty:
+            continue

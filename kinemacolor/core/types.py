@@ -1,8 +1,8 @@
-"""The records that pass between stages: code values of a film, its frames, its shots and its reference stills.
+"""The records that pass between stages: coding, frames and shots of a film, and colored reference stills.
 
 Images are numpy arrays with channels last. Two kinds of numbers occur and never mix:
 
-- *code values*: unsigned integers as stored in the film (``Frame``), whose meaning ``Coding`` tells;
+- *code values*: unsigned integers as stored in the film (``Frame``); ``Coding`` gives their meaning;
 - *CIELAB* (D65, 2°): lightness L* in [0, 100], chrominance a*, b* in about [-110, 110] (``Reference``, the engines).
 """
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinemacolor.core.limits import MINIMUM_SIDE
+from kinemacolor.core.shot import Shot as Shot
 
 Array = NDArray[Any]
 FloatArray = NDArray[np.float32]
@@ -30,7 +31,7 @@ def _require(condition: bool, field: str, expected: str, got: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Coding:
-    """How code values stand for color.
+    """The meaning of code values.
 
     Attributes:
         bit_depth: bits of a sample, 8 to 16.
@@ -107,26 +108,6 @@ class Frame:
         return replace(self, chroma=(u, v))
 
 
-@dataclass(frozen=True, slots=True)
-class Shot:
-    """Frames ``start`` … ``stop`` − 1 of a film, taken by one camera without a cut.
-
-    Attributes:
-        start: index of the first frame, ≥ 0.
-        stop: index after the last frame, > start; None while the end is not known (a film that is still being read).
-    """
-
-    start: int
-    stop: int | None = None
-
-    def __post_init__(self) -> None:
-        _require(self.start >= 0, "start", "≥ 0", self.start)
-        _require(self.stop is None or self.stop > self.start, "stop", f"> start ({self.start}) or None", self.stop)
-
-    def __contains__(self, index: int) -> bool:
-        return self.start <= index and (self.stop is None or index < self.stop)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Reference:
     """A colored still, in CIELAB.
@@ -136,7 +117,7 @@ class Reference:
         ab: (H, W, 2) float32, a* and b* in [-128, 128].
         mask: (H, W) bool; False where the still gives no color (transparent areas).
         name: file name, for messages.
-        frame: index of the film's frame it belongs to, or None where that is not known.
+        frame: index of the film's frame that it shows, or None where that is not known.
     """
 
     lightness: FloatArray
@@ -155,8 +136,8 @@ class Reference:
         _require(self.mask.dtype == np.bool_, "mask", "dtype bool", self.mask.dtype)
         low, high = float(self.lightness.min()), float(self.lightness.max())
         _require(low >= -0.01 and high <= 100.01, "lightness", "values in [0, 100]", f"[{low}, {high}]")
-        widest = float(np.abs(self.ab).max())
-        _require(widest <= 128, "ab", "values in [-128, 128]", f"±{widest}")
+        largest = float(np.abs(self.ab).max())
+        _require(largest <= 128, "ab", "values in [-128, 128]", f"±{largest}")
         _require(self.frame is None or self.frame >= 0, "frame", "≥ 0 or None", self.frame)
 
     @property
@@ -166,6 +147,6 @@ class Reference:
         return height, width
 
     def mirrored(self) -> Reference:
-        """The same left to right."""
+        """The same still, flipped left to right."""
         lightness, ab = (np.ascontiguousarray(plane[:, ::-1]) for plane in (self.lightness, self.ab))
         return replace(self, lightness=lightness, ab=ab, mask=np.ascontiguousarray(self.mask[:, ::-1]))

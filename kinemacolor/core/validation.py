@@ -1,22 +1,23 @@
-"""What pydantic finds wrong with a record, in lines for the user: the field, what was expected, what was given."""
+"""Errors of pydantic as lines for the user: the field, the expected value and the actual one."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any, get_args
+from dataclasses import is_dataclass
+from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
 
 def fault_lines(error: ValidationError, record: type[BaseModel]) -> list[str]:
-    """A line for each field at fault: ``references.2.frame: expected …, got …``; items of lists are numbered from 1."""
+    """A line for each invalid field: ``references.2.frame: expected …, got …``; items of lists are numbered from 1."""
     lines = []
     for fault in error.errors():
         location, message = fault["loc"], _expectation(fault)
         if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             message = unknown_name(str(location[-1]), _fields_at(record, location[:-1]))
-        field, named, rest = message.partition(": expected")  # a validator of a whole record names the field itself
+        field, named, rest = message.partition(": expected")  # the validator of a record names the field itself
         path = ".".join(str(part + 1) if isinstance(part, int) else part for part in location)
         if named:
             path, message = ".".join(filter(None, (path, field))), f"expected{rest}"
@@ -24,38 +25,48 @@ def fault_lines(error: ValidationError, record: type[BaseModel]) -> list[str]:
     return lines
 
 
-def unknown_name(name: str, known: Iterable[str]) -> str:
-    """That there is no such name, with the nearest known one, or all where none is near."""
-    known = list(known)
-    near = difflib.get_close_matches(name, known, 1, 0.6)
-    return f"unknown name; did you mean {near[0]}?" if near else f"unknown name; known are {', '.join(known)}"
+def unknown_name(name: str, names: Iterable[str]) -> str:
+    """Says that ``name`` is not among ``names``, and suggests the most similar one, or all where none is similar."""
+    names = list(names)
+    similar = difflib.get_close_matches(name, names, 1, 0.6)
+    if similar:
+        return f"unknown name; did you mean {similar[0]}?"
+    return f"unknown name; known names are {', '.join(names)}"
 
 
 def _expectation(fault: Any) -> str:
-    kind, given = fault["type"], fault["input"]
+    kind, value = fault["type"], fault["input"]
     message = fault["msg"].removeprefix("Value error, ")
     if kind == "missing":
         return "expected a value, got none"
     if kind == "value_error":
         return str(message)
     if kind == "string_too_short":
-        return f"expected some text, got {given!r}"
+        return f"expected some text, got {value!r}"
     if kind in ("model_type", "model_attributes_type", "dataclass_type"):
-        return f"expected a table, got {given!r}"
+        return f"expected a table, got {value!r}"
     message = message.removeprefix("Input should be ").removeprefix("a valid ")
     number = "a number " if message.startswith(("greater", "less")) else ""
-    return f"expected {number}{message}, got {given!r}"
+    return f"expected {number}{message}, got {value!r}"
 
 
-def _fields_at(record: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """Names of the fields of the record that a location inside ``record`` leads to."""
+def _fields_at(record: type, location: tuple[int | str, ...]) -> list[str]:
+    """Names of the fields of the record at a location inside ``record``."""
     for part in location:
-        if isinstance(part, str) and part in record.model_fields:
-            record = _record_in(record.model_fields[part].annotation) or record
-    return list(record.model_fields)
+        if isinstance(part, str) and part in _field_types(record):
+            record = _record_in(_field_types(record)[part]) or record
+    return list(_field_types(record))
 
 
-def _record_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def _field_types(record: type) -> dict[str, Any]:
+    """Names and types of the fields of a model or a dataclass."""
+    if issubclass(record, BaseModel):
+        return {name: field.annotation for name, field in record.model_fields.items()}
+    return get_type_hints(record)
+
+
+def _record_in(annotation: Any) -> type | None:
+    """The record among the types of a field: the model or dataclass of ``list[Model]`` or ``Model | None``."""
+    if isinstance(annotation, type) and (issubclass(annotation, BaseModel) or is_dataclass(annotation)):
         return annotation
-    return next((found for part in get_args(annotation) if (found := _record_in(part))), None)
+    return next((record for part in get_args(annotation) if (record := _record_in(part))), None)

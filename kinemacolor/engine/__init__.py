@@ -1,1 +1,1 @@
-"""Colorization engines: ``start`` turns references into a bank, ``step`` colors a block of frames."""
+"""Colorization engines: protocol, registry, the matching and network engines, and what they share."""

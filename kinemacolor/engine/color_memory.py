@@ -1,4 +1,4 @@
-"""Color memory: frames colored before, as entries of the bank beside the references' (a switch, off by default)."""
+"""Color memory: past outputs as additional entries of the bank (optional, off by default)."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from kinemacolor.core.types import FloatArray, Reference
 from kinemacolor.engine.key_grid import cell_colors
 from kinemacolor.engine.protocol import ReferenceBank
 
-INTERVAL = 4
-"""Frames between two that are remembered."""
-CAPACITY = 2
-"""Frames that are remembered; the oldest is forgotten first."""
+MEMORY_INTERVAL = 4
+"""Number of frames from one stored frame to the next."""
+MEMORY_CAPACITY = 2
+"""Number of stored frames; a new one replaces the oldest."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ColorMemory:
-    """A value: what of the shot is remembered.
+    """The stored frames of a shot; an immutable value.
 
     Attributes:
-        entries: of each remembered frame, keys (K, C) and ab (K, 2), newest last.
-        age: frames since the newest.
+        entries: keys (K, C) and ab (K, 2) of each stored frame, newest last.
+        age: number of frames since the newest.
     """
 
     entries: tuple[tuple[FloatArray, FloatArray], ...] = ()
-    age: int = INTERVAL
+    age: int = MEMORY_INTERVAL
 
     def added_to(self, bank: ReferenceBank) -> ReferenceBank:
-        """The bank and what is remembered, as entries that belong to no still."""
+        """The bank with the stored entries appended; they belong to no still."""
         if not self.entries:
             return bank
         keys, ab = (np.concatenate(column) for column in zip(*self.entries, strict=True))
@@ -41,9 +41,16 @@ class ColorMemory:
         )
 
     def after(self, frames: int, keys: FloatArray, lightness: FloatArray, ab: FloatArray) -> ColorMemory:
-        """After ``frames`` more frames, the last of which has keys (rows, columns, C), L* (H, W) and ab (H, W, 2)."""
-        if self.age + frames <= INTERVAL:
+        """The memory after ``frames`` more frames.
+
+        Args:
+            frames: how many.
+            keys: (rows, columns, C) of the last of them.
+            lightness: (H, W), its L*.
+            ab: (H, W, 2), its colors.
+        """
+        if self.age + frames <= MEMORY_INTERVAL:
             return replace(self, age=self.age + frames)
-        whole = Reference(lightness, np.ascontiguousarray(ab), np.ones(lightness.shape, np.bool_))
-        entry = (keys.reshape(-1, keys.shape[2]), cell_colors(whole)[0].reshape(-1, 2))
-        return ColorMemory((*self.entries, entry)[-CAPACITY:], 0)
+        output = Reference(lightness, np.ascontiguousarray(ab), np.ones(lightness.shape, np.bool_))
+        entry = (keys.reshape(-1, keys.shape[2]), cell_colors(output)[0].reshape(-1, 2))
+        return ColorMemory((*self.entries, entry)[-MEMORY_CAPACITY:], 0)

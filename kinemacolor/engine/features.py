@@ -1,12 +1,12 @@
-"""How well pictures support one another in the eyes of an engine, and which of them support others best together.
+"""Features of pictures as an engine computes them, and which pictures support others best.
 
-A cell of a picture is supported by another picture as far as its best match there is alike: the S of the paper's
-equation 3, without colors. What is measured here needs none, so it can be asked before anything is painted.
+The *support* of a cell of a picture by another picture is the cosine of its best match there: the S of the paper's
+equation 3. It needs no colors, so it is known before any still is painted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,33 +15,25 @@ from kinemacolor.core.types import Array, BoolArray, FloatArray, Reference
 from kinemacolor.engine.protocol import Engine, cells
 
 POOLING = 2
-"""Cells of the engine's key grid, along each side, that become one of a ``FrameFeatures``."""
+"""Cells of the engine's key grid along each side that are pooled into one of ``FrameFeatures``."""
 MINIMUM_GAIN = 0.01
-"""Least rise of the mean support (cosine) for which ``choose_references`` takes another offer."""
+"""Minimum gain of mean support (a cosine) for which ``choose_references`` takes another reference."""
 COMPARED_REFERENCES = 16
-"""Offers above which ``choose_references`` looks only at those whose ``summary`` is nearest to a query's."""
+"""Number of candidates that ``choose_references`` compares; of more, those nearest by ``FrameFeatures.summary``."""
 PROPAGATION_REACH = 60.0
-"""Frames after which carrying along the flow has lost 1 − 1/e of its worth where nothing changes."""
-CHANGE_REACH = 0.3
-"""Sum of what neighboring sampled frames lack in support of one another, after which it has lost as much."""
-COMPARED_IN_SHOT = 64
-"""Sampled frames of its shot, evenly spread over it, that each frame is compared with."""
-COMPARED_NEIGHBORS = 4
-"""Sampled frames right before and after it that each frame is compared with as well."""
-COMPARED_ELSEWHERE = 8
-"""Sampled frames of other shots that each frame is compared with: those nearest by ``FrameFeatures.summary``."""
+"""Number of frames over which support by propagation falls by a factor e, where nothing changes."""
 CHUNK = 512
-"""Rows of a similarity matrix that are held at a time."""
+"""Rows of a similarity matrix that are in memory at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameFeatures:
-    """What an engine sees of a picture.
+    """An engine's features of a picture.
 
     Attributes:
-        keys: (n, C) float32, features of unit length on the key grid thinned to every second cell each way (n = 1296
-            at 384 × 216 pixels); cells that are masked for the most part are left out.
-        summary: (2C,) float32 of unit length: how strongly each feature occurs with either sign, wherever it does.
+        keys: (n, C) float32, features of unit length, pooled over ``POOLING`` × ``POOLING`` cells of the key grid
+            (n = 1296 at 384 × 216 pixels); cells that are masked for the most part are left out.
+        summary: (2C,) float32 of unit length: root mean square of each feature's positive and negative parts.
     """
 
     keys: FloatArray
@@ -49,21 +41,20 @@ class FrameFeatures:
 
     def __post_init__(self) -> None:
         if self.keys.ndim != 2 or not len(self.keys) or self.summary.shape != (2 * self.keys.shape[1],):
-            raise ValueError(
-                f"look: expected keys (n, C), n ≥ 1, and summary (2C,), got {self.keys.shape} and {self.summary.shape}"
-            )
+            shapes = f"{self.keys.shape} and {self.summary.shape}"
+            raise ValueError(f"features: expected keys (n, C), n ≥ 1, and summary (2C,), got {shapes}")
 
 
 def extract_features(engine: Engine, lightness: FloatArray, mask: BoolArray | None = None) -> FrameFeatures:
-    """The engine's view of a picture; costs less than half a step of the engine.
+    """The engine's features of a picture; takes less than half the time of a step.
 
     Args:
-        engine: any; what it makes of a reference is what counts.
+        engine: any; the features are the keys that it gives a reference.
         lightness: (H, W) float32, L* in [0, 100] at network size.
-        mask: (H, W) bool, False where the picture gives no color; None for nowhere.
+        mask: (H, W) bool, False where the picture gives no color; None if it gives colors everywhere.
 
     Raises:
-        ValueError: nothing is left unmasked.
+        ValueError: the picture is masked entirely.
     """
     if mask is None:
         mask = np.ones(lightness.shape, np.bool_)
@@ -71,27 +62,27 @@ def extract_features(engine: Engine, lightness: FloatArray, mask: BoolArray | No
     rows, columns = cells(*lightness.shape)
     count = rows * columns
     valid = bank.valid[:count]
-    keys = _pooled(_unit(bank.keys[:count]), valid, rows, columns)
+    keys = _pool(_unit(bank.keys[:count]), valid, rows, columns)
     signs = np.concatenate([np.maximum(keys, 0), np.maximum(-keys, 0)], axis=1)
     return FrameFeatures(keys, _unit(np.sqrt(np.square(signs).mean(axis=0))))
 
 
-def _pooled(keys: FloatArray, valid: BoolArray, rows: int, columns: int) -> FloatArray:
-    """Means of unit features (rows · columns, C) over blocks of cells, of unit length again; invalid cells left out."""
+def _pool(keys: FloatArray, valid: BoolArray, rows: int, columns: int) -> FloatArray:
+    """Means of unit features (rows · columns, C) over blocks of valid cells, again of unit length."""
     grid = np.zeros((rows + rows % POOLING, columns + columns % POOLING, keys.shape[1]), np.float32)
     grid[:rows, :columns] = np.where(valid[:, None], keys, np.float32(0)).reshape(rows, columns, -1)
-    counted = np.zeros(grid.shape[:2], np.float32)
-    counted[:rows, :columns] = valid.reshape(rows, columns)
-    present = np.zeros(grid.shape[:2], np.float32)
-    present[:rows, :columns] = 1
-    total, share, whole = (_blocks(part) for part in (grid, counted, present))
-    kept = share > whole / 2
-    if not kept.any():  # small islands of color in every block
-        kept = share == share.max()
-    return _unit(total[kept])
+    valid_cells = np.zeros(grid.shape[:2], np.float32)
+    valid_cells[:rows, :columns] = valid.reshape(rows, columns)
+    all_cells = np.zeros(grid.shape[:2], np.float32)
+    all_cells[:rows, :columns] = 1
+    sums, valid_counts, counts = (_block_sums(cell_map) for cell_map in (grid, valid_cells, all_cells))
+    kept = valid_counts > counts / 2
+    if not kept.any():  # every block is masked for the most part
+        kept = valid_counts == valid_counts.max()
+    return _unit(sums[kept])
 
 
-def _blocks(grid: FloatArray) -> FloatArray:
+def _block_sums(grid: FloatArray) -> FloatArray:
     """(rows, columns[, C]) → sums over blocks, (rows / 2, columns / 2[, C])."""
     height, width = grid.shape[0] // POOLING, grid.shape[1] // POOLING
     sums: FloatArray = grid.reshape(height, POOLING, width, POOLING, *grid.shape[2:]).sum(axis=(1, 3))
@@ -104,160 +95,91 @@ def _unit(vectors: FloatArray) -> FloatArray:
     return unit
 
 
-def support(query: FrameFeatures, offers: Sequence[FrameFeatures]) -> FloatArray:
-    """How well each cell of a picture is matched by others.
+def match_support(query: FrameFeatures, candidates: Sequence[FrameFeatures]) -> FloatArray:
+    """How well each cell of a picture is matched by other pictures.
 
-    A pair at 384 × 216 pixels costs 0.6 GFLOP: about 10 ms on a core; a quarter of the area, a sixteenth of it.
+    A pair at 384 × 216 pixels takes 0.6 GFLOP, about 10 ms on a core; a quarter of the area, a sixteenth of that.
 
     Args:
-        query: the picture that wants colors.
-        offers: pictures that could give them, looks of the same engine.
+        query: features of the picture that needs colors.
+        candidates: features, by the same engine, of pictures that could give them.
 
     Returns:
-        (len(offers), n) float32, the best cosine in each offer for each cell of the query, in [-1, 1].
+        (len(candidates), n) float32, the best cosine in each candidate for each cell of the query, in [-1, 1].
     """
-    best = np.empty((len(offers), len(query.keys)), np.float32)
-    for row, offer in zip(best, offers, strict=True):
+    best = np.empty((len(candidates), len(query.keys)), np.float32)
+    for row, candidate in zip(best, candidates, strict=True):
         for start in range(0, len(row), CHUNK):
-            (query.keys[start : start + CHUNK] @ offer.keys.T).max(axis=1, out=row[start : start + CHUNK])
+            (query.keys[start : start + CHUNK] @ candidate.keys.T).max(axis=1, out=row[start : start + CHUNK])
     return np.clip(best, -1, 1, out=best)
 
 
-def nearest(queries: Sequence[FrameFeatures], offers: Sequence[FrameFeatures], count: int) -> tuple[int, ...]:
-    """At most ``count`` offers, those nearest to a query by ``summary``; each query in turn adds one; ascending."""
-    if len(offers) <= count:
-        return tuple(range(len(offers)))
-    likeness = np.stack([query.summary for query in queries]) @ np.stack([offer.summary for offer in offers]).T
-    ranked = np.argsort(-likeness, axis=1, kind="stable")
-    found: dict[int, None] = {}
-    for offer in ranked.T.ravel():
-        found[int(offer)] = None
-        if len(found) == count:
+def nearest_by_summary(
+    queries: Sequence[FrameFeatures], candidates: Sequence[FrameFeatures], count: int
+) -> tuple[int, ...]:
+    """Ascending indices of at most ``count`` candidates, those nearest to the queries, which add one in turn."""
+    if len(candidates) <= count:
+        return tuple(range(len(candidates)))
+    query_summaries = np.stack([query.summary for query in queries])
+    similarity = query_summaries @ np.stack([candidate.summary for candidate in candidates]).T
+    ranked = np.argsort(-similarity, axis=1, kind="stable")
+    selected: set[int] = set()
+    for index in ranked.T.ravel():
+        selected.add(int(index))
+        if len(selected) == count:
             break
-    return tuple(sorted(found))
+    return tuple(sorted(selected))
 
 
 def choose_references(
-    queries: Sequence[FrameFeatures], offers: Sequence[FrameFeatures], most: int = 3, gain: float = MINIMUM_GAIN
+    queries: Sequence[FrameFeatures],
+    candidates: Sequence[FrameFeatures],
+    most: int = 3,
+    gain: float = MINIMUM_GAIN,
 ) -> tuple[int, ...]:
-    """The offers that support the queries best together, chosen greedily.
+    """The references that together support the frames of a shot best, chosen greedily.
 
-    What counts is the mean over the queries of the mean over their cells of the best support among the chosen. Greedy
-    choice comes within 1 − 1/e of the best one (Nemhauser, Wolsey and Fisher 1978).
+    The objective is the mean over the queries of the mean over their cells of the best support among the chosen
+    references. The greedy choice reaches at least 1 − 1/e of the optimum (Nemhauser, Wolsey and Fisher 1978).
 
     Args:
-        queries: frames of a shot.
-        offers: references; where there are more than ``COMPARED_REFERENCES``, those nearest by ``summary`` are compared.
-        most: references at most, ≥ 1.
-        gain: least rise of the mean support for which another one is taken.
+        queries: features of frames of a shot.
+        candidates: features of references; of more than ``COMPARED_REFERENCES``, those nearest by ``summary`` count.
+        most: maximum number of references, ≥ 1.
+        gain: minimum gain of the mean support for which another reference is taken.
 
     Returns:
-        Indices of offers in order of choice: at least one.
+        Indices of candidates in order of choice: at least one.
 
     Raises:
-        ValueError: there are no queries or no offers, or ``most`` is below 1.
+        ValueError: there are no queries or no candidates, or ``most`` is below 1.
     """
-    if not queries or not offers or most < 1:
-        raise ValueError(f"choose: expected queries, offers and most ≥ 1, got {len(queries)}, {len(offers)} and {most}")
-    candidates = nearest(queries, offers, COMPARED_REFERENCES)
-    tables = [support(query, [offers[index] for index in candidates]) for query in queries]
-    covered = [np.full(table.shape[1], -1, np.float32) for table in tables]
+    if not queries or not candidates or most < 1:
+        counts = f"{len(queries)}, {len(candidates)} and {most}"
+        raise ValueError(f"choose_references: expected queries, candidates and most ≥ 1, got {counts}")
+    compared = nearest_by_summary(queries, candidates, COMPARED_REFERENCES)
+    tables = [match_support(query, [candidates[index] for index in compared]) for query in queries]
+    support = [np.full(table.shape[1], -1, np.float32) for table in tables]
     chosen: list[int] = []
-    while len(chosen) < min(most, len(candidates)):
-        pairs = list(zip(tables, covered, strict=True))
+    while len(chosen) < min(most, len(compared)):
+        pairs = list(zip(tables, support, strict=True))
         gains = np.mean([(np.maximum(table, level) - level).mean(axis=1) for table, level in pairs], axis=0)
-        gains[[candidates.index(index) for index in chosen]] = -1
+        gains[[compared.index(index) for index in chosen]] = -1
         best = int(gains.argmax())
         if chosen and gains[best] < gain:
             break
-        chosen.append(candidates[best])
-        covered = [np.maximum(table[best], level) for table, level in pairs]
+        chosen.append(compared[best])
+        support = [np.maximum(table[best], level) for table, level in pairs]
     return tuple(chosen)
 
 
-def propagated_support(cosine: FloatArray, away: float | Array) -> FloatArray:
-    """Support inside a shot: the cosine S, and of what it lacks to 1 the share exp(−away), in [0, 1].
+def propagated_support(cosine: FloatArray, distance: float | Array) -> FloatArray:
+    """Support within a shot, in [0, 1]: the cosine S, plus exp(−distance) of what it lacks to 1.
 
     Args:
         cosine: best match of each cell.
-        away: how far colors are carried between the two, ≥ 0, without a unit, one for all or one for each.
+        distance: of propagation between the two frames, ≥ 0, without a unit; one for all cells or one for each.
     """
     matched = np.maximum(cosine, np.float32(0))
-    worth: FloatArray = matched + (1 - matched) * np.exp(-np.asarray(away, np.float32))
-    return worth
-
-
-def propagation_positions(looks: Sequence[FrameFeatures], frames: Sequence[int], owners: Sequence[int]) -> Array:
-    """Where each frame of a shot lies on the way that colors are carried: by time, and by what changes.
-
-    Time alone would have a still camera's shot painted as often as a chase. What is new in a frame has no match in the
-    one before; where much is, flow has nothing to carry either.
-
-    Args:
-        looks, frames, owners: see ``SupportTable``.
-
-    Returns:
-        (N,) float64; differences inside a shot are what ``propagated_support`` calls away.
-    """
-    new = [0.0]
-    for number in range(1, len(looks)):
-        alone = owners[number] != owners[number - 1]
-        new.append(0.0 if alone else 1 - float(support(looks[number], [looks[number - 1]]).mean()))
-    along: Array = np.asarray(frames, np.float64) / PROPAGATION_REACH + np.cumsum(new) / CHANGE_REACH
-    return along
-
-
-class SupportTable:
-    """What each sampled frame, painted, would give to the others: a sparse table of supports.
-
-    Args:
-        looks, frames: see ``propose``.
-        owners: index of each frame's shot, ascending.
-        progress: see ``propose``.
-
-    Attributes:
-        cells: n of a look.
-        rows: for each frame, what it would be given: by offering frame, (n,) float16 of its cells.
-        queries: for each frame, those that it would give to.
-    """
-
-    def __init__(
-        self,
-        looks: Sequence[FrameFeatures],
-        frames: Sequence[int],
-        owners: Sequence[int],
-        progress: Callable[[int, int | None], None] | None = None,
-    ) -> None:
-        self.cells = len(looks[0].keys)
-        self.owners = np.asarray(owners)
-        along = propagation_positions(looks, frames, owners)
-        self.rows: list[dict[int, FloatArray]] = []
-        self.queries: list[list[int]] = [[] for _ in looks]
-        summaries = np.stack([extract_features.summary for extract_features in looks])
-        for query, extract_features in enumerate(looks):
-            offers = self._offers(query, summaries)
-            found = support(extract_features, [looks[offer] for offer in offers])
-            row: dict[int, FloatArray] = {}
-            for offer, cosine in zip(offers, found, strict=True):
-                worth = np.maximum(cosine, np.float32(0))
-                if owners[offer] == owners[query]:
-                    worth = propagated_support(cosine, abs(along[offer] - along[query]))
-                row[offer] = worth.astype(np.float16)
-                self.queries[offer].append(query)
-            self.rows.append(row)
-            if progress:
-                progress(query + 1, len(looks))
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def _offers(self, query: int, summaries: FloatArray) -> list[int]:
-        """The frames that a frame is compared with: along its shot, beside it, and those like it in other shots."""
-        own = np.flatnonzero(self.owners == self.owners[query])
-        first, last = int(own[0]), int(own[-1])
-        along = {int(k) for k in np.unique(np.linspace(first, last, min(COMPARED_IN_SHOT, len(own))).round())}
-        beside = range(max(first, query - COMPARED_NEIGHBORS), min(last, query + COMPARED_NEIGHBORS) + 1)
-        likeness = summaries @ summaries[query]
-        likeness[own] = -2
-        alike = np.argsort(-likeness, kind="stable")[: min(COMPARED_ELSEWHERE, len(likeness) - len(own))]
-        return sorted(along | set(beside) | {int(k) for k in alike})
+    support: FloatArray = matched + (1 - matched) * np.exp(-np.asarray(distance, np.float32))
+    return support

@@ -1,7 +1,7 @@
-"""The engine ``matching``: nothing trained for color. ImageNet features find the place in the reference (equations 1
-to 3 without heads), and coordinates propagated along the flow keep its edges.
+"""The engine ``matching``, which is not trained for color: colors come from where ImageNet features match a reference
+(equations 1 to 3 without heads), and from coordinates propagated along the optical flow, which keep edges sharp.
 
-It is the zero-shot baseline that trained networks are measured against.
+It is the zero-shot baseline for trained networks.
 """
 
 from __future__ import annotations
@@ -17,28 +17,33 @@ from kinemacolor.engine.color_memory import ColorMemory
 from kinemacolor.engine.key_grid import cell_colors, enlarge, pad
 from kinemacolor.engine.onnx_session import session_options
 from kinemacolor.engine.propagator import Propagator, PropagatorState
-from kinemacolor.engine.protocol import CELL, EngineState, ReferenceBank, StepResult, cells, check_block
+from kinemacolor.engine.protocol import KEY_CELL, EngineState, ReferenceBank, StepResult, cells, check_block
 from kinemacolor.engine.registry import Propagation
 from kinemacolor.engine.weights import MATCHING
 from kinemacolor.propagation.correspondence import PREVIOUS_FRAME, THREE_FLOWS, PropagationPaths
 
-PATHS: dict[Propagation, PropagationPaths | None] = {"full": THREE_FLOWS, "chained": PREVIOUS_FRAME, "off": None}
-STRIDE = 16
-"""Sides of the network's input are multiples of this."""
+MATCHING_PATHS: dict[Propagation, PropagationPaths | None] = {
+    "full": THREE_FLOWS,
+    "chained": PREVIOUS_FRAME,
+    "off": None,
+}
+"""Paths over which coordinates come, by the setting ``propagation``."""
+MATCHING_STRIDE = 16
+"""The sides of the feature network's input are multiples of this."""
 GATE_MARGIN = 0.15
-"""How far below the best match the propagated place may be before the best match is preferred (cosine)."""
+"""Propagated colors are preferred until their similarity is this much below that of the best match (cosine)."""
 GATE_WIDTH = 0.05
 """Width of the gate's sigmoid (cosine). Both were chosen on twelve training clips."""
-PROPAGATION_TRUST = np.float32(0.95)
-"""Largest share of carried colors where no reference is a frame of the shot: the match must be able to correct."""
+MAXIMUM_OUTPUT_SHARE = np.float32(0.95)
+"""Maximum share of colors propagated from earlier outputs: the match must be able to correct them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MatchingState(EngineState):
-    """What the next frame builds on.
+    """The engine's state after a frame.
 
     Attributes:
-        propagation: of colors along the flow.
+        propagation: state of the propagation of colors along the flow.
         color_memory: past outputs.
     """
 
@@ -50,9 +55,9 @@ class MatchingEngine:
     """Zero-shot exemplar colorization on ONNX Runtime.
 
     Args:
-        propagation: of the reference's coordinates along the flow; ``off`` leaves matching alone.
-        color_memory: whether past outputs join the bank.
-        threads: of ONNX Runtime; None lets it take the machine's cores.
+        propagation: how the references' coordinates are propagated; with ``off`` matching alone gives the colors.
+        color_memory: whether past outputs become entries of the bank.
+        threads: of ONNX Runtime; None for the number of the machine's cores.
     """
 
     name = "matching"
@@ -68,12 +73,12 @@ class MatchingEngine:
         self._session = onnxruntime.InferenceSession(
             MATCHING.load(), session_options(threads), providers=["CPUExecutionProvider"]
         )
-        paths = PATHS[propagation]
+        paths = MATCHING_PATHS[propagation]
         self._propagator = Propagator(paths) if paths else None
-        self._remembers_outputs = color_memory
+        self._uses_color_memory = color_memory
 
     def start(self, references: Sequence[Reference]) -> ReferenceBank:
-        """See ``Engine.start``; the mean of equation 1 is taken for each reference over its own valid cells."""
+        """See ``Engine.start``. The mean in equation 1 is that of a reference's valid cells."""
         if not references:
             raise ValueError("references: expected at least one, got none")
         parts = [self._entries(reference) for reference in references]
@@ -88,19 +93,19 @@ class MatchingEngine:
         return keys.reshape(-1, keys.shape[2]), ab.reshape(-1, 2), valid.reshape(-1)
 
     def step(self, luma_block: FloatArray, bank: ReferenceBank, state: EngineState | None = None) -> StepResult:
-        """See ``Engine.step``. Frames do not look at one another: any division into blocks gives the same colors."""
+        """See ``Engine.step``. Colors do not depend on how frames are divided into blocks."""
         check_block(luma_block)
         if not (state is None or isinstance(state, MatchingState)):
             raise ValueError(f"state: expected one of the engine {self.name}, got {type(state).__name__}")
-        steps = []
+        frames = []
         for lightness in luma_block:
-            ab, similarity, keys, state = self._frame(lightness, bank, state)
-            steps.append((ab, similarity, keys))
-        every_ab, every_similarity, every_keys = (np.stack(column) for column in zip(*steps, strict=True))
+            *maps, state = self._color_frame(lightness, bank, state)
+            frames.append(maps)
+        ab, similarity, keys = (np.stack(maps) for maps in zip(*frames, strict=True))
         assert state is not None
-        return StepResult(every_ab, every_similarity, every_keys, state)
+        return StepResult(ab, similarity, keys, state)
 
-    def _frame(
+    def _color_frame(
         self, lightness: FloatArray, bank: ReferenceBank, state: MatchingState | None
     ) -> tuple[FloatArray, FloatArray, FloatArray, MatchingState]:
         propagation, memory = (state.propagation, state.color_memory) if state else (PropagatorState(), ColorMemory())
@@ -110,22 +115,28 @@ class MatchingEngine:
             propagated, propagation = self._propagator(lightness, keys, bank, propagation)
             if propagated:
                 share = gate(similarity, propagated.similarity) * propagated.coverage
-                share *= 1 if propagated.from_reference else PROPAGATION_TRUST * propagated.consistency
+                share *= 1 if propagated.from_reference else MAXIMUM_OUTPUT_SHARE * propagated.consistency
                 ab, similarity = mix(ab, propagated.ab, share[..., None]), mix(similarity, propagated.similarity, share)
-        if self._remembers_outputs:
+        if self._uses_color_memory:
             memory = memory.after(1, keys, lightness, ab)
         return ab, similarity, keys, MatchingState(propagation.with_output(lightness, ab, similarity), memory)
 
     def _run(
-        self, lightness: FloatArray, counts: BoolArray | None, bank: ReferenceBank
+        self, lightness: FloatArray, counted: BoolArray | None, bank: ReferenceBank
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """One image through the graph: keys (rows, columns, C), warped ab (rows, columns, 2), S (rows, columns)."""
+        """Runs the graph on an image: keys (rows, columns, C), warped ab (rows, columns, 2), S (rows, columns).
+
+        Args:
+            lightness: (H, W), L*.
+            counted: (rows, columns), the cells over which the mean of the features is taken; None for all.
+            bank: the entries to match.
+        """
         height, width = lightness.shape
         rows, columns = cells(height, width)
-        padded = pad(lightness, STRIDE)
-        grid = (padded.shape[0] // CELL, padded.shape[1] // CELL)
+        padded = pad(lightness, MATCHING_STRIDE)
+        grid = (padded.shape[0] // KEY_CELL, padded.shape[1] // KEY_CELL)
         weight = np.zeros(grid, np.float32)
-        weight[:rows, :columns] = 1 if counts is None else counts
+        weight[:rows, :columns] = 1 if counted is None else counted
         feeds = {
             "luminance": (padded / 50 - 1)[None, None],
             "weight": weight[None, None],
@@ -134,14 +145,18 @@ class MatchingEngine:
             "bank_valid": bank.valid.astype(np.float32),
         }
         outputs = self._session.run(["keys", "ab", "similarity"], feeds)
-        keys, ab, similarity = (np.reshape(out[0], (*grid, -1))[:rows, :columns] for out in outputs)
+        keys, ab, similarity = (np.reshape(output[0], (*grid, -1))[:rows, :columns] for output in outputs)
         return keys, ab, similarity[..., 0]
 
 
 def gate(similarity: FloatArray, propagated: FloatArray) -> FloatArray:
-    """g = sigmoid((s_P − S + GATE_MARGIN) / GATE_WIDTH): how far to follow the flow rather than the match.
+    """g = sigmoid((s_P − S + GATE_MARGIN) / GATE_WIDTH): the share of propagated colors against matched ones.
 
-    The flow is trusted where the features at the end of it are about as similar as the best match.
+    Propagated colors are preferred where the features at their correspondence are about as similar as the best match.
+
+    Args:
+        similarity: S (H, W), of the best match.
+        propagated: s_P (H, W), of the propagated correspondence.
     """
     share: FloatArray = 1 / (1 + np.exp(np.clip((similarity - propagated - GATE_MARGIN) / GATE_WIDTH, -50, 50)))
     return share

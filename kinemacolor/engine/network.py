@@ -1,6 +1,6 @@
-"""The trained network as an engine, whatever runs its three stages: ``encode``, ``represent``, ``colorize``.
+"""The engine of a trained network, whatever runs its three stages: ``encode``, ``represent`` and ``colorize``.
 
-Between the second and the third the frames' keys judge what was propagated along the flow. Everything here is numpy.
+Propagation along the optical flow comes between the last two stages: it needs the frames' keys. All arrays are numpy's.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kinemacolor.core.types import FloatArray, Reference
 from kinemacolor.engine.color_memory import ColorMemory
 from kinemacolor.engine.key_grid import cell_colors, pad
 from kinemacolor.engine.propagator import PropagatedColor, Propagator, PropagatorState
-from kinemacolor.engine.protocol import CELL, EngineState, ReferenceBank, StepResult, cells, check_block
+from kinemacolor.engine.protocol import KEY_CELL, EngineState, ReferenceBank, StepResult, cells, check_block
 from kinemacolor.engine.registry import Propagation
 from kinemacolor.model.config import NetworkConfig
 from kinemacolor.propagation.correspondence import (
@@ -27,28 +27,33 @@ from kinemacolor.propagation.correspondence import (
 )
 
 Tensors = dict[str, FloatArray]
-PATHS: dict[Propagation, PropagationPaths | None] = {"full": SEVEN_FLOWS, "chained": PREVIOUS_FRAME, "off": None}
+NETWORK_PATHS: dict[Propagation, PropagationPaths | None] = {
+    "full": SEVEN_FLOWS,
+    "chained": PREVIOUS_FRAME,
+    "off": None,
+}
+"""Paths over which coordinates come, by the setting ``propagation``."""
 
 
 class Runner(Protocol):
-    """Runs the stages of a network. What goes in and comes out of each is told by ``kinemacolor.model.stages``."""
+    """Runs the stages of a network. ``kinemacolor.model.stages`` describes their inputs and outputs."""
 
     name: str
     config: NetworkConfig
 
     def run(self, stage: str, feeds: Mapping[str, FloatArray]) -> Tensors:
-        """Named arrays → named arrays; feeds that the stage does not know are ignored."""
+        """Named arrays → named arrays; feeds that are no inputs of the stage are ignored."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JointReferenceBank(ReferenceBank):
-    """A bank whose references attend with the frames: their keys are made anew in every step.
+    """A bank whose references attend jointly with the frames: their keys are computed again in every step.
 
-    ``keys`` holds, for their entries, those that the references have by themselves.
+    ``keys`` holds, for their entries, the keys that the references have by themselves.
 
     Attributes:
-        feeds: what ``represent`` and ``colorize`` are given of them, by name.
+        feeds: inputs of ``represent`` and ``colorize`` that describe the references, by name.
     """
 
     feeds: Tensors
@@ -56,11 +61,11 @@ class JointReferenceBank(ReferenceBank):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NetworkState(EngineState):
-    """What the next block builds on.
+    """The engine's state after a block.
 
     Attributes:
         linkage: i_t (M, d) and the number of blocks, or None without the linkage subnet.
-        propagation: of colors along the flow.
+        propagation: state of the propagation of colors along the flow.
         color_memory: past outputs.
     """
 
@@ -73,10 +78,10 @@ class NetworkEngine:
     """Exemplar-based colorization by a trained network.
 
     Args:
-        runner: of its stages.
-        propagation: of colors along the flow, for a network that takes them.
-        color_memory: whether past outputs join the bank; None for what the configuration says.
-        block_size: frames N of a step; None for what the configuration says.
+        runner: runs the network's stages.
+        propagation: how colors are propagated along the flow, for a network that takes propagated colors.
+        color_memory: whether past outputs become entries of the bank; None for the value of the configuration.
+        block_size: number N of frames of a step; None for the value of the configuration.
     """
 
     def __init__(
@@ -90,9 +95,9 @@ class NetworkEngine:
         self._runner, self._config = runner, runner.config
         self.name = runner.name
         self.block_size = block_size or runner.config.block_size
-        paths = PATHS[propagation] if runner.config.propagation else None
+        paths = NETWORK_PATHS[propagation] if runner.config.propagation else None
         self._propagator = Propagator(paths) if paths else None
-        self._remembers_outputs = runner.config.color_memory if color_memory is None else color_memory
+        self._uses_color_memory = runner.config.color_memory if color_memory is None else color_memory
 
     # --- references --------------------
 
@@ -100,7 +105,7 @@ class NetworkEngine:
         """See ``Engine.start``.
 
         Raises:
-            UsageError: references attend with the frames and are not all of one size.
+            UsageError: references attend jointly with the frames and differ in size.
         """
         if not references:
             raise ValueError("references: expected at least one, got none")
@@ -112,9 +117,9 @@ class NetworkEngine:
             valid = share >= 0.5
             luminance = self._luminance(reference.lightness[None])
             features = self._runner.run("encode", {"luminance": luminance})
-            weight = self._cells(valid[None])
-            fresh = self._linkage_feeds(None, luminance)
-            representation = self._runner.run("represent", {**features, "weight": weight, **fresh})
+            weight = self._padded_marks(valid[None])
+            linkage = self._linkage_feeds(None, luminance)
+            representation = self._runner.run("represent", {**features, "weight": weight, **linkage})
             keys = _channels_last(representation["keys"], *valid.shape)[0]
             parts.append((keys.reshape(-1, keys.shape[2]), ab.reshape(-1, 2), valid.reshape(-1)))
         keys, ab, valid = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -125,23 +130,23 @@ class NetworkEngine:
         for reference in references:
             if reference.size != size:
                 raise shape_error(size, reference.size)
-        grids = [cell_colors(reference) for reference in references]
-        ab, valid = np.stack([g[0] for g in grids]), np.stack([g[1] >= 0.5 for g in grids])
-        lightness, mask = np.stack([r.lightness for r in references]), np.stack([r.mask for r in references])
-        luminance = self._luminance(lightness)
+        cell_maps = [cell_colors(reference) for reference in references]
+        ab, valid = np.stack([ab for ab, _ in cell_maps]), np.stack([share >= 0.5 for _, share in cell_maps])
+        mask = np.stack([reference.mask for reference in references])
+        luminance = self._luminance(np.stack([reference.lightness for reference in references]))
         features = self._runner.run("encode", {"luminance": luminance})
-        colors = np.moveaxis(np.stack([r.ab * r.mask[..., None] for r in references]), 3, 1)
+        masked_ab = np.stack([reference.ab * reference.mask[..., None] for reference in references])
         stride, shape = self._config.token_stride, luminance.shape[2:]
-        marks = _pad_maps(mask[:, None].astype(np.float32), shape, mode="constant")
-        tokens = marks.reshape(len(marks), shape[0] // stride, stride, shape[1] // stride, stride)
-        feeds = {f"still_{name}": part for name, part in features.items()} | {
+        padded_mask = _pad_maps(mask[:, None].astype(np.float32), shape, mode="constant")
+        tokens = padded_mask.reshape(len(references), shape[0] // stride, stride, shape[1] // stride, stride)
+        feeds = {f"still_{name}": feature_map for name, feature_map in features.items()} | {
             "seen": tokens.any(axis=(2, 4)).astype(np.float32).reshape(-1),
-            "still_valid": self._cells(valid),
-            "still_ab": _pad_maps(np.moveaxis(ab, 3, 1), (shape[0] // CELL, shape[1] // CELL)),
-            "still_lab": np.concatenate([luminance, _pad_maps(colors, shape)], axis=1),
+            "still_valid": self._padded_marks(valid),
+            "still_ab": _pad_maps(np.moveaxis(ab, 3, 1), (shape[0] // KEY_CELL, shape[1] // KEY_CELL)),
+            "still_lab": np.concatenate([luminance, _pad_maps(np.moveaxis(masked_ab, 3, 1), shape)], axis=1),
         }
-        fresh = self._linkage_feeds(None, luminance)
-        representation = self._runner.run("represent", {**features, **feeds, "weight": feeds["still_valid"], **fresh})
+        linkage = self._linkage_feeds(None, luminance)
+        representation = self._runner.run("represent", {**features, **feeds, "weight": feeds["still_valid"], **linkage})
         keys = _channels_last(representation["still_keys"], *valid.shape[1:])
         return JointReferenceBank(
             keys.reshape(-1, keys.shape[3]), ab.reshape(-1, 2), valid.reshape(-1), references, feeds=feeds
@@ -150,10 +155,10 @@ class NetworkEngine:
     # --- frames --------------------
 
     def step(self, luma_block: FloatArray, bank: ReferenceBank, state: EngineState | None = None) -> StepResult:
-        """See ``Engine.step``. Frames of a block attend jointly; propagated colors go from frame to frame in it.
+        """See ``Engine.step``. Frames of a block attend jointly; colors are propagated from frame to frame within it.
 
         Raises:
-            UsageError: references attend with the frames and are not of their size.
+            UsageError: references attend jointly with the frames and differ from them in size.
         """
         check_block(luma_block)
         if not (state is None or isinstance(state, NetworkState)):
@@ -163,9 +168,9 @@ class NetworkEngine:
         references = self._joint_feeds(bank, (height, width))
         luminance = self._luminance(luma_block)
         features = self._runner.run("encode", {"luminance": luminance})
-        inside = self._cells(np.ones((len(luma_block), rows, columns), np.bool_))
+        weight = self._padded_marks(np.ones((len(luma_block), rows, columns), np.bool_))
         linkage = self._linkage_feeds(state, luminance)
-        representation = self._runner.run("represent", {**features, "weight": inside, **linkage, **references})
+        representation = self._runner.run("represent", {**features, "weight": weight, **linkage, **references})
         keys = _channels_last(representation["keys"], rows, columns)
         propagation = state.propagation if state else PropagatorState()
         propagated, propagation = self._propagate(luma_block, keys, bank, propagation, luminance.shape[2:])
@@ -176,15 +181,15 @@ class NetworkEngine:
         ab, similarity = _channels_last(output["ab"], height, width), output["similarity"][:, 0, :height, :width]
         if self._propagator:
             propagation = propagation.with_output(luma_block[-1], np.ascontiguousarray(ab[-1]), similarity[-1].copy())
-        if self._remembers_outputs:
+        if self._uses_color_memory:
             memory = memory.after(len(luma_block), keys[-1], luma_block[-1], ab[-1])
-        information = None
+        next_linkage = None
         if "next_blocks" in representation:
-            information = (representation["next_information"], representation["next_blocks"])
-        return StepResult(ab, similarity, keys, NetworkState(information, propagation, memory))
+            next_linkage = (representation["next_information"], representation["next_blocks"])
+        return StepResult(ab, similarity, keys, NetworkState(next_linkage, propagation, memory))
 
     def _joint_feeds(self, bank: ReferenceBank, size: tuple[int, int]) -> Tensors:
-        """What the stages are told of references that attend with the frames."""
+        """Inputs of the stages that describe references which attend jointly with frames of ``size``."""
         if not isinstance(bank, JointReferenceBank):
             return {}
         if bank.references[0].size != size:
@@ -192,13 +197,13 @@ class NetworkEngine:
         return bank.feeds
 
     def _entries(self, bank: ReferenceBank) -> Tensors:
-        """The entries that may be matched and whose keys are known beforehand."""
+        """Inputs of ``colorize``: the entries whose keys do not depend on the frames."""
         keys, ab, valid = bank.keys, bank.ab, bank.valid
         if not isinstance(bank, JointReferenceBank):
             return {"bank_keys": keys[valid], "bank_ab": ab[valid]}
-        own = sum(int(np.prod(cells(*reference.size))) for reference in bank.references)
-        keys, ab, valid = keys[own:], ab[own:], valid[own:]
-        if not len(keys):  # a graph wants at least one: an invalid one will do
+        joint = sum(int(np.prod(cells(*reference.size))) for reference in bank.references)
+        keys, ab, valid = keys[joint:], ab[joint:], valid[joint:]
+        if not len(keys):  # the graph needs at least one entry, so give it an invalid one
             keys, ab, valid = bank.keys[:1], bank.ab[:1], np.zeros(1, np.bool_)
         return {"bank_keys": keys, "bank_ab": ab, "bank_valid": valid.astype(np.float32)}
 
@@ -210,7 +215,7 @@ class NetworkEngine:
         state: PropagatorState,
         shape: tuple[int, ...],
     ) -> tuple[Tensors, PropagatorState]:
-        """What ``colorize`` is given of propagated colors, at padded size, and the state after the block."""
+        """Inputs of ``colorize`` that hold propagated colors, at padded size, and the state after the block."""
         if not self._config.propagation:
             return {}, state
         frames = []
@@ -230,14 +235,14 @@ class NetworkEngine:
         """L* (F, H, W) → luminance (F, 1, H', W') in [-1, 1]."""
         return np.stack([pad(image, self._config.stride) for image in lightness])[:, None] / np.float32(50) - 1
 
-    def _cells(self, valid: np.ndarray) -> FloatArray:
+    def _padded_marks(self, valid: np.ndarray) -> FloatArray:
         """Marks (F, rows, columns) of the key grid → (F, 1, H'/4, W'/4), 0 in the padding."""
-        step = self._config.stride // CELL
+        step = self._config.stride // KEY_CELL
         shape = tuple(-(-side // step) * step for side in valid.shape[1:])
         return _pad_maps(valid[:, None].astype(np.float32), shape, mode="constant")
 
     def _linkage_feeds(self, state: NetworkState | None, luminance: FloatArray) -> Tensors:
-        """The linkage subnet's memory, or one of no blocks, for images (F, 1, H', W')."""
+        """The linkage subnet's memory, or an empty one, for images (F, 1, H', W')."""
         if not self._config.linkage:
             return {}
         if state is None or state.linkage is None:
@@ -248,14 +253,14 @@ class NetworkEngine:
 
 
 def shape_error(expected: tuple[int, int], got: tuple[int, int]) -> UsageError:
-    """For references of another (height, width) at network size than a network that attends to them can take."""
-    sides = [f"{width}×{height}" for height, width in (expected, got)]
-    problem = f"this network attends to stills and frames together and needs {sides[0]} where a still has {sides[1]}"
+    """The error for a reference whose (height, width) at network size does not suit joint attention."""
+    sizes = [f"{width}×{height}" for height, width in (expected, got)]
+    problem = f"this network attends to stills and frames jointly and needs {sizes[0]} where a still has {sizes[1]}"
     return UsageError("references", problem, "crop the still to the film's shape")
 
 
 def candidate(propagated: PropagatedColor | None, shape: tuple[int, ...]) -> FloatArray:
-    """The candidate P as the network takes it: (H, W, 4) of ab, s_P and consistency; 0, 0, −1, 0 where there is none."""
+    """The candidate P as the network takes it, (H, W, 4): ab, s_P and consistency; 0, 0, −1, 0 where there is none."""
     absent = np.zeros((*shape, 4), np.float32)
     absent[..., 2] = -1
     if propagated is None:
@@ -271,7 +276,7 @@ def _channels_last(maps: FloatArray, height: int, width: int) -> FloatArray:
 
 
 def _pad_maps(maps: FloatArray, shape: tuple[int, ...], mode: str = "edge") -> FloatArray:
-    """(F, C, h, w) → (F, C, *shape)."""
+    """(F, C, h, w) → (F, C, *shape), padded at the right and the bottom."""
     border = ((0, 0), (0, 0), (0, shape[0] - maps.shape[2]), (0, shape[1] - maps.shape[3]))
     padded: FloatArray = np.pad(maps, border, mode=mode)  # type: ignore[call-overload]
     return padded

@@ -1,4 +1,4 @@
-"""The exported network on ONNX Runtime: all that the base install needs."""
+"""Runs an exported network on ONNX Runtime, which the base install has."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from kinemacolor.engine.weights import ASSETS, RELEASED
 from kinemacolor.model.config import ConfigError, NetworkConfig, parse_config
 
 STAGES = ("encode", "represent", "colorize")
-"""Files of an exported network, each with the suffix ``.onnx``."""
-REMEDY = "give the folder that kinemacolor export made"
+"""Names of an exported network's files, without the suffix ``.onnx``."""
+EXPORT_REMEDY = "give a folder that kinemacolor export wrote"
 
 
 class OnnxRunner:
@@ -30,45 +30,49 @@ class OnnxRunner:
         name: of the engine.
 
     Raises:
-        InputError: a file is missing, is no such graph, or is of another network than the others.
+        InputError: a file is missing, is no ONNX graph, or belongs to another network than the others.
     """
 
     def __init__(self, folder: str | Path, threads: int | None = None, name: str = "onnx") -> None:
         self.name = name
-        self._sessions, told = {}, set()
+        self._sessions, metadata = {}, set()
         for stage in STAGES:
             path = Path(folder) / f"{stage}.onnx"
             if not path.is_file():
-                raise InputError(folder, f"holds no {path.name}", REMEDY)
+                raise InputError(folder, f"holds no {path.name}", EXPORT_REMEDY)
             try:
                 session = onnxruntime.InferenceSession(
                     str(path), session_options(threads), providers=["CPUExecutionProvider"]
                 )
             except Exception as error:  # the runtime's own classes have no public common base
-                raise InputError(path, f"is no ONNX graph ({str(error).splitlines()[0][:100]})", REMEDY) from error
+                raise InputError(
+                    path, f"is no ONNX graph ({str(error).splitlines()[0][:100]})", EXPORT_REMEDY
+                ) from error
             self._sessions[stage] = session
-            told.add(session.get_modelmeta().custom_metadata_map.get("kinemacolor", ""))
-        if len(told) != 1 or told == {""}:
-            raise InputError(folder, "holds graphs that are not of one network", REMEDY)
+            metadata.add(session.get_modelmeta().custom_metadata_map.get("kinemacolor", ""))
+        if len(metadata) != 1 or metadata == {""}:
+            raise InputError(folder, "holds graphs that are not of one network", EXPORT_REMEDY)
         try:
-            record = json.loads(told.pop())
+            record = json.loads(metadata.pop())
             self.config: NetworkConfig = parse_config(record["config"], str(folder))
         except (ConfigError, KeyError, ValueError) as error:
-            raise InputError(folder, f"was exported by another version ({error})", "export it anew") from error
+            raise InputError(
+                folder, f"was exported by another version ({error})", "export the network again"
+            ) from error
 
     def run(self, stage: str, feeds: Mapping[str, FloatArray]) -> Tensors:
         """See ``Runner.run``."""
         session = self._sessions[stage]
-        wanted = {x.name: np.ascontiguousarray(feeds[x.name]) for x in session.get_inputs()}
-        names = [x.name for x in session.get_outputs()]
-        return dict(zip(names, session.run(names, wanted), strict=True))
+        inputs = {node.name: np.ascontiguousarray(feeds[node.name]) for node in session.get_inputs()}
+        names = [node.name for node in session.get_outputs()]
+        return dict(zip(names, session.run(names, inputs), strict=True))
 
 
 def shipped(engine: str, threads: int | None = None) -> OnnxRunner:
     """The network of that name that comes with the package.
 
     Raises:
-        InputError: a file of it is missing or not the released one.
+        InputError: one of its files is missing or differs from the released one.
     """
     for weights in RELEASED:
         if weights.engine == engine and weights.file.endswith(".onnx"):

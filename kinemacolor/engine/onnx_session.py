@@ -1,4 +1,4 @@
-"""How ONNX Runtime is set up here."""
+"""Session options of ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ import onnxruntime
 
 
 def session_options(threads: int | None) -> onnxruntime.SessionOptions:
-    """For one session at a time beside other work: ``threads`` (None: the machine's cores), which sleep when idle."""
+    """Options of a session that shares the machine with other work.
+
+    Args:
+        threads: of the session, which sleep while it is idle; None for the number of the machine's cores.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or os.cpu_count() or 1
     options.log_severity_level = 3

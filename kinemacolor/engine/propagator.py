@@ -1,4 +1,4 @@
-"""What engines propagate from frame to frame: the candidate P (coordinates in a reference, or earlier outputs)."""
+"""The candidate P of engines: colors propagated along the optical flow, from references or from earlier outputs."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class PropagatedColor:
     Attributes:
         ab: (H, W, 2) float32, P^ab; 0 where ``coverage`` is.
         similarity: (H, W) float32, s_P.
-        consistency: (H, W) float32 in (0, 1], whether the frame is as light as the place its colors come from.
-        coverage: (H, W) float32 in [0, 1], whether there is a color at that place (0 in masked areas).
-        from_reference: True where the colors are a reference's, False where they are those of an earlier output.
+        consistency: (H, W) float32 in (0, 1], of lightness, see ``lightness_consistency``.
+        coverage: (H, W) float32 in [0, 1], share of the color that comes from unmasked areas.
+        from_reference: True if the colors come from references, False if they come from an earlier output.
     """
 
     ab: FloatArray
@@ -49,9 +49,9 @@ class PropagatorState:
     """State of the propagation of colors after a frame.
 
     Attributes:
-        propagation: coordinates in the references, or None while no frame of the shot looked like one.
-        previous: the last frame that has colors, or None before there was any.
-        newest: the newest frame with its correspondence to ``previous``, or None where it is ``previous`` itself.
+        propagation: of coordinates in the references, or None while no frame of the shot looked like one.
+        previous: the last colored frame, or None before the first.
+        newest: the newest frame with its correspondence to ``previous``, or None if it is ``previous`` itself.
     """
 
     propagation: PropagationState | None = None
@@ -59,15 +59,15 @@ class PropagatorState:
     newest: PropagatedFrame | None = None
 
     def with_output(self, lightness: FloatArray, ab: FloatArray, similarity: FloatArray) -> PropagatorState:
-        """After the newest frame has got its colors."""
+        """The state after the engine has colored the newest frame."""
         return replace(self, previous=ColoredFrame(lightness, ab, similarity), newest=None)
 
 
 class Propagator:
-    """Moves ``PropagatorState`` on by a frame. Holds the optical flow's work space only.
+    """Propagates colors to the next frame. The object holds the optical flow's work space only.
 
     Args:
-        paths: by which coordinates come to a frame.
+        paths: over which coordinates come to a frame.
     """
 
     def __init__(self, paths: PropagationPaths) -> None:
@@ -76,12 +76,12 @@ class Propagator:
     def __call__(
         self, lightness: FloatArray, keys: FloatArray, bank: ReferenceBank, state: PropagatorState
     ) -> tuple[PropagatedColor | None, PropagatorState]:
-        """The candidate P of the next frame, or None where there is nothing to propagate yet.
+        """The candidate P of the next frame, or None while there is nothing to propagate; and the state after it.
 
         Args:
             lightness: (H, W), L*.
             keys: (rows, columns, C) of the frame.
-            bank: of the engine.
+            bank: of the shot.
             state: after the frame before.
         """
 
@@ -112,16 +112,19 @@ class Propagator:
 
 
 def blend_correspondences(weighted: Sequence[WeightedCorrespondence], bank: ReferenceBank) -> PropagatedColor:
-    """The references' colors at weighted correspondences, and the maps beside them, each by its share."""
+    """The means, weighted by share, of the references' colors at the correspondences and of the other maps."""
     masks = [reference.mask.astype(np.float32) for reference in bank.references]
     colors = [reference.ab * mask[..., None] for reference, mask in zip(bank.references, masks, strict=True)]
 
     def mean(maps: Sequence[FloatArray]) -> FloatArray:
-        total: FloatArray = np.add.reduce([one.share * plane for one, plane in zip(weighted, maps, strict=True)])
+        total: FloatArray = np.add.reduce(
+            [candidate.share * plane for candidate, plane in zip(weighted, maps, strict=True)]
+        )
         return total
 
-    samples = [sample_references(colors, one.correspondence) for one in weighted]
-    ab = np.dstack([mean([sample[..., k] for sample in samples]) for k in (0, 1)])
-    coverage = mean([sample_references(masks, one.correspondence) for one in weighted])
-    similarity, consistency = mean([one.similarity for one in weighted]), mean([one.consistency for one in weighted])
+    samples = [sample_references(colors, candidate.correspondence) for candidate in weighted]
+    ab = np.dstack([mean([sample[..., channel] for sample in samples]) for channel in (0, 1)])
+    coverage = mean([sample_references(masks, candidate.correspondence) for candidate in weighted])
+    similarity = mean([candidate.similarity for candidate in weighted])
+    consistency = mean([candidate.consistency for candidate in weighted])
     return PropagatedColor(ab, similarity, consistency, coverage, from_reference=True)

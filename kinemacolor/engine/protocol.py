@@ -1,7 +1,7 @@
-"""What every colorization engine is: ``start`` turns references into a bank, ``step`` colors a block of frames.
+"""The protocol of colorization engines: ``start`` turns references into a bank, ``step`` colors a block of frames.
 
-An engine holds weights and work space, never a film's state: the bank and the state are values that the caller owns,
-may keep, compare runs with, or drop (at a cut). All arrays have channels last; H and W are any size of at least 32.
+An engine holds weights and work space, never a film's state. Bank and state are values: the caller owns them, may save
+them, reuse them, or drop them (at a cut). All arrays have channels last; H and W are any sizes of at least 32.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ import numpy as np
 from kinemacolor.core.limits import MINIMUM_SIDE
 from kinemacolor.core.types import BoolArray, FloatArray, Reference
 
-CELL = 4
-"""Pixels of a side of a key's cell: keys live at stride 4 (the paper's H/4 × W/4)."""
+KEY_CELL = 4
+"""Side in pixels of a cell of the key grid: keys have stride 4 (the paper's H/4 × W/4)."""
 
 
 def cells(height: int, width: int) -> tuple[int, int]:
     """(rows, columns) of the key grid that covers ``height`` × ``width`` pixels."""
-    return -(-height // CELL), -(-width // CELL)
+    return -(-height // KEY_CELL), -(-width // KEY_CELL)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReferenceBank:
-    """What the references offer for matching: a set of K entries, one a cell of a reference.
+    """The entries that frames are matched to: K of them, one for each cell of each reference.
 
     Attributes:
         keys: (K, C) float32, features of the entries.
-        ab: (K, 2) float32, mean a*, b* of the cell (over the pixels that give a color).
+        ab: (K, 2) float32, mean a*, b* of the cell, over its unmasked pixels.
         valid: (K,) bool, False where an entry must never be matched.
-        references: the stills themselves; reference r holds the next rows · columns entries in row-major order. Entries
-            after the last reference's belong to no still (color memory).
+        references: the stills themselves; each has rows · columns entries, in row-major order, one still after the
+            other. Entries after those of the last still belong to none (color memory).
     """
 
     keys: FloatArray
@@ -48,23 +48,23 @@ class ReferenceBank:
                 f"bank: expected ab {(entries, 2)} and valid {(entries,)}, got {self.ab.shape} and {self.valid.shape}"
             )
         if not self.valid.any():
-            raise ValueError("bank: expected at least one valid entry, got none (every reference is masked whole)")
+            raise ValueError("bank: expected at least one valid entry, got none (every reference is masked entirely)")
 
 
 class EngineState:
-    """Base of what an engine remembers of the frames before; a value, opaque to the caller."""
+    """Base class of an engine's state after a frame; an immutable value, opaque to the caller."""
 
     __slots__ = ()
 
 
 class StepResult(NamedTuple):
-    """What ``step`` gives for a block of N frames.
+    """The result of ``step`` for a block of N frames.
 
     Attributes:
         ab: (N, H, W, 2) float32, a* and b*.
         similarity: (N, H, W) float32 in [-1, 1], how well each pixel is supported by a reference.
         keys: (N, rows, columns, C) float32, the frames' own features on the key grid.
-        state: to be handed to the next step of the same shot.
+        state: to be passed to the next step of the same shot.
     """
 
     ab: FloatArray
@@ -79,16 +79,20 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """Short name, as on the command line."""
+        """Short name, as in the registry."""
         ...
 
     @property
     def block_size(self) -> int:
-        """Frames that a step takes best."""
+        """The number of frames that a step should get."""
         ...
 
     def start(self, references: Sequence[Reference]) -> ReferenceBank:
-        """References at network size → bank. Raises ValueError where none is given or all are masked."""
+        """The bank of references at network size.
+
+        Raises:
+            ValueError: there are no references, or all are masked entirely.
+        """
         ...
 
     def step(self, luma_block: FloatArray, bank: ReferenceBank, state: EngineState | None = None) -> StepResult:
@@ -100,7 +104,7 @@ class Engine(Protocol):
             state: from the step before, or None at the start of a shot.
 
         Raises:
-            ValueError: wrong shape, dtype, range or an empty block, naming what was expected and what came.
+            ValueError: wrong shape, dtype, range or an empty block, naming the expected and the actual one.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The engines there are, a record each; everything that lists, describes or opens engines is derived from it.
+"""The registry of engines: everything that lists, describes or opens engines uses these records.
 
 A new engine is one more ``EngineRecord`` in ``ENGINES``. Nothing heavy is imported before an engine is opened.
 """
@@ -17,22 +17,24 @@ if TYPE_CHECKING:
     from kinemacolor.engine.protocol import Engine
 
 Propagation = Literal["full", "chained", "off"]
-"""How colors are propagated along the optical flow: over short and long hops and directly from the reference; from
-the frame before alone; not at all."""
+"""How colors are propagated along the optical flow: ``full``, over short and long hops and directly from the reference;
+``chained``, from the frame before only; ``off``, not at all."""
 DEFAULT_ENGINE = "lite"
+OPTIONAL_SETTINGS = ("weights", "block_size", "device")
+"""Settings that only some engines take."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """How an engine is opened.
+    """The settings with which an engine is opened.
 
     Attributes:
-        propagation: of colors along the optical flow.
-        color_memory: whether past outputs join the bank; None for what the network's configuration says.
-        weights: of a trained network; None where the engine brings its own.
-        block_size: frames that a trained network colors together; None for what its configuration says.
-        device: ``cpu``, ``cuda`` or ``mps``; None for the best there is.
-        threads: of the runtime on a CPU; None lets it take the machine's cores.
+        propagation: how colors are propagated along the optical flow.
+        color_memory: whether past outputs become entries of the bank; None for the value of its configuration.
+        weights: path of a trained network; None for an engine that has its own.
+        block_size: number of frames that a trained network colors in one step; None for the value of its configuration.
+        device: ``cpu``, ``cuda`` or ``mps``; None for the best that is available.
+        threads: of the runtime on a CPU; None for the number of the machine's cores.
     """
 
     propagation: Propagation = "full"
@@ -45,15 +47,15 @@ class EngineOptions:
 
 @dataclass(frozen=True, slots=True)
 class EngineRecord:
-    """What the package knows of an engine.
+    """The description of an engine.
 
     Attributes:
-        name: as users choose it.
+        name: by which users choose it.
         summary: one line.
-        open: makes the engine; imports what it runs on.
-        state_types: the records of which the engine's states are made, so that a run can be resumed.
-        takes: those of ``weights``, ``block_size`` and ``device`` that the engine takes.
-        needs_weights: whether the user names the weights.
+        open: creates the engine, and imports its runtime.
+        state_types: returns the classes of which the engine's states consist; they are saved so that a run can resume.
+        takes: those of ``OPTIONAL_SETTINGS`` that the engine takes.
+        needs_weights: whether the user must name the weights.
     """
 
     name: str
@@ -137,20 +139,20 @@ ENGINES: dict[str, EngineRecord] = {
     for record in (
         EngineRecord(
             "lite",
-            "the network trained for color that comes with the package",
+            "the trained network that comes with the package",
             _open_lite,
             _network_states,
             takes=frozenset({"block_size"}),
         ),
         EngineRecord(
             "matching",
-            "nothing trained for color: ImageNet features, and colors propagated along the optical flow",
+            "ImageNet features, not trained for color, and colors propagated along the optical flow",
             _open_matching,
             _matching_states,
         ),
         EngineRecord(
             "onnx",
-            "a trained network on ONNX Runtime; weights names the folder it was exported to",
+            "a trained network on ONNX Runtime; the weights are the folder that it was exported to",
             _open_onnx,
             _network_states,
             takes=frozenset({"weights", "block_size"}),
@@ -158,7 +160,7 @@ ENGINES: dict[str, EngineRecord] = {
         ),
         EngineRecord(
             "torch",
-            "a trained network in PyTorch, on a GPU where there is one; weights names its .safetensors file",
+            "a trained network in PyTorch, on a GPU if available; the weights are its .safetensors file",
             _open_torch,
             _network_states,
             takes=frozenset({"weights", "block_size", "device"}),
@@ -178,24 +180,25 @@ def open_engine(
     device: str | None = None,
     threads: int | None = None,
 ) -> Engine:
-    """An engine by its name; the options are those of ``EngineOptions``.
+    """Opens an engine by its name. The settings are those of ``EngineOptions``.
 
     Raises:
-        UsageError: there is none of that name, or an option does not go with it.
-        InputError: the weights cannot be read, or what the engine runs on is not installed.
+        UsageError: there is no engine of that name, or it does not take a setting.
+        InputError: the weights cannot be read, or the engine's runtime is not installed.
     """
     options = EngineOptions(propagation, color_memory, weights, block_size, device, threads)
     if name not in ENGINES:
         raise UsageError("engine", f"there is no engine {name}", f"choose among {', '.join(ENGINES)}")
     record = ENGINES[name]
-    for option in ("weights", "block_size", "device"):
-        if option not in record.takes and getattr(options, option) is not None:
-            takers = ", ".join(other.name for other in ENGINES.values() if option in other.takes)
-            raise UsageError(option, f"the engine {name} takes none", f"leave it out, or choose the engine {takers}")
+    for setting in OPTIONAL_SETTINGS:
+        if setting not in record.takes and getattr(options, setting) is not None:
+            engines = " or ".join(other.name for other in ENGINES.values() if setting in other.takes)
+            remedy = f"leave it out, or choose the engine {engines}" if engines else "leave it out"
+            raise UsageError(setting, f"the engine {name} does not take this setting", remedy)
     if record.needs_weights and options.weights is None:
-        remedy = f"name its weights, or take {DEFAULT_ENGINE}"
+        remedy = f"name its weights, or choose the engine {DEFAULT_ENGINE}"
         raise UsageError("weights", f"the engine {name} needs a trained network", remedy)
     if options.block_size is not None and not MINIMUM_BLOCK <= options.block_size <= MAXIMUM_BLOCK:
-        remedy = f"give {MINIMUM_BLOCK} to {MAXIMUM_BLOCK}"
-        raise UsageError("block_size", f"{options.block_size} is not a number of frames", remedy)
+        problem = f"{options.block_size} is not a valid number of frames"
+        raise UsageError("block_size", problem, f"choose {MINIMUM_BLOCK} to {MAXIMUM_BLOCK}")
     return record.open(options)

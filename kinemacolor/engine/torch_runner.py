@@ -1,4 +1,4 @@
-"""The network in PyTorch (extra ``train``): on CUDA, Apple's MPS or the CPU."""
+"""Runs a network in PyTorch (extra ``train``), on CUDA, Apple's MPS or the CPU."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from kinemacolor.model.stages import stages
 
 
 def best_device() -> torch.device:
-    """CUDA where there is one, else MPS, else the CPU."""
+    """CUDA if available, else MPS, else the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def fast_in_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware itself multiplies in bfloat16: emulation would be slower than float32."""
+    """Whether the hardware multiplies in bfloat16 natively; emulation would be slower than float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 class TorchRunner:
-    """Stages of a network.
+    """Runs the stages of a network.
 
     Args:
         network: the network, or the path of its weights.
-        device: where it runs; None for the best there is.
-        bfloat16: autocast; None for where the hardware has it. Matching stays in float32.
-        threads: of PyTorch in this process; None leaves them as they are.
+        device: ``cpu``, ``cuda`` or ``mps``; None for the best that is available.
+        bfloat16: whether to use autocast; None where the hardware supports it. Matching stays in float32.
+        threads: of PyTorch in this process; None leaves their number as it is.
 
     Raises:
         InputError: the weights cannot be read.
@@ -60,7 +60,7 @@ class TorchRunner:
             torch.zeros(1, device=self._device)
         except (RuntimeError, AssertionError) as error:
             problem = f"there is no device {device} ({str(error).splitlines()[0]})"
-            raise UsageError("--device", problem, "choose among cpu, cuda and mps") from error
+            raise UsageError("device", problem, "choose among cpu, cuda and mps") from error
         loaded = network if isinstance(network, Network) else load_network(network)
         self.config = loaded.config
         self._stages = stages(loaded.to(self._device).eval())
@@ -71,5 +71,5 @@ class TorchRunner:
         module = self._stages[stage]
         tensors = [torch.as_tensor(feeds[name], device=self._device) for name in module.inputs]
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
-            made = module(*tensors)
-        return {name: out.float().cpu().numpy() for name, out in zip(module.outputs, made, strict=True)}
+            outputs = module(*tensors)
+        return {name: output.float().cpu().numpy() for name, output in zip(module.outputs, outputs, strict=True)}

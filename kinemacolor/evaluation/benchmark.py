@@ -1,4 +1,4 @@
-"""Many methods over many clips: each clip in a process, each result kept as soon as it is there."""
+"""Runs methods over clips: each clip in a process, each result written to disk as soon as it is finished."""
 
 from __future__ import annotations
 
@@ -16,32 +16,30 @@ import cv2
 
 from kinemacolor.core.errors import InputError, KinemacolorError, OutputError, UsageError
 from kinemacolor.core.types import Array
-from kinemacolor.evaluation.clips import Clip, Truth, digest, find_clips, load_clip
-from kinemacolor.evaluation.exemplars import Choice, parse_choice, references_of, stills_of
+from kinemacolor.evaluation.clips import BenchmarkClip, ClipTruth, digest_of_files, find_clips, load_clip
+from kinemacolor.evaluation.exemplars import ReferenceChoice, parse_choice, references_of, stills_of
 from kinemacolor.evaluation.measure import measure
 from kinemacolor.evaluation.methods import TRUTH, Coloring, Method, color
-from kinemacolor.evaluation.optical import RAFT_FILE, ClipFlow, clip_flow, film_lightness, find_weights
-from kinemacolor.evaluation.optical import Method as FlowMethod
-from kinemacolor.evaluation.perceptual import Perceptual
+from kinemacolor.evaluation.optical import RAFT_FILE, ClipFlow, FlowMethod, clip_flow, film_lightness, find_weights
+from kinemacolor.evaluation.perceptual import PerceptualMetrics
 from kinemacolor.evaluation.pictures import gray_of, shown_frames, thumbnail
 from kinemacolor.evaluation.protocol import Protocol
-from kinemacolor.evaluation.records import SCHEMA, Unit, code_digest, file_name, key_of
+from kinemacolor.evaluation.records import RESULTS_SCHEMA, ClipResult, code_digest, file_name, short_hash
 
-WORK = "work"
-"""Folder within the output that holds what a resumed run takes up again."""
-THREADS = 1
-"""Of each process."""
+RESULT_FOLDER = "work"
+"""Folder in the output for finished results, from which a run resumes."""
+THREADS_PER_PROCESS = 1
 Progress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
-    """What measuring needs beside the films.
+class MeasurementSettings:
+    """Settings of the figures.
 
     Attributes:
         flow: how the optical flow is computed.
-        flow_weights, lpips_weights, fid_weights: files or folders; None looks where torch keeps its downloads.
-        perceptual: whether LPIPS and FID are wanted at all.
+        flow_weights, lpips_weights, fid_weights: files or folders; None for the folder of torch's downloads.
+        perceptual: whether LPIPS and FID are computed.
     """
 
     flow: FlowMethod = "auto"
@@ -50,51 +48,55 @@ class Tools:
     lpips_weights: Path | None = None
     fid_weights: Path | None = None
 
-    def identity(self) -> dict[str, Any]:
-        """All that decides figures: names and hashes of the weights that are found."""
+    def fingerprint(self) -> dict[str, Any]:
+        """Everything that determines figures, as JSON-ready values: names and hashes of the weights that are found."""
         raft = find_weights(RAFT_FILE, self.flow_weights) if self.flow != "dis" else None
-        found = {"flow": self.flow if raft is None else f"raft {digest([raft])}"}
+        values = {"flow": self.flow if raft is None else f"raft {digest_of_files([raft])}"}
         if self.perceptual:
-            found |= Perceptual(self.lpips_weights, self.fid_weights).notes
-        return found
+            values |= PerceptualMetrics(self.lpips_weights, self.fid_weights).notes
+        return values
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """A clip with all that is to be done on it.
+class ClipTask:
+    """The work on one clip.
 
     Attributes:
-        clip, protocol, choice, tools: what and how.
+        clip: to color and measure.
+        protocol: under which it is read.
+        references: that it gets.
+        settings: of the figures.
         methods: to run.
-        files: where each method's unit is kept, and under ``truth`` the truth's.
+        files: where the result of each method is written, and that of the truth, under ``TRUTH``.
         flow_cache: folder.
     """
 
-    clip: Clip
+    clip: BenchmarkClip
     protocol: Protocol
-    choice: Choice
-    tools: Tools
+    references: ReferenceChoice
+    settings: MeasurementSettings
     methods: tuple[Method, ...]
     files: dict[str, Path]
     flow_cache: Path
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class BenchmarkRun:
     """A finished benchmark.
 
     Attributes:
         clips: with the hash of their content.
         methods: in the order given.
-        protocol, tools: as run.
-        units: by clip and method; ``truth`` is one of the methods.
+        protocol: under which clips were read.
+        measuring: flow and networks by which figures were computed.
+        results: by clip and method; ``TRUTH`` is one of the methods.
     """
 
-    clips: dict[Clip, str]
+    clips: dict[BenchmarkClip, str]
     methods: tuple[Method, ...]
     protocol: Protocol
-    tools: dict[str, Any]
-    units: dict[tuple[str, str], Unit]
+    measuring: dict[str, Any]
+    results: dict[tuple[str, str], ClipResult]
 
 
 def run(
@@ -103,76 +105,79 @@ def run(
     output: str | Path,
     protocol: Protocol,
     *,
-    tools: Tools | None = None,
+    settings: MeasurementSettings | None = None,
     only: Sequence[str] = (),
     jobs: int = 1,
     progress: Progress | None = None,
-) -> Run:
+) -> BenchmarkRun:
     """Runs methods over the clips of a folder.
 
-    What an earlier run into the same ``output`` finished is not done again, as long as nothing has changed that decides
-    it: the clip, the references, the protocol, the method with its weights, the code, the flow.
+    Results of an earlier run into the same ``output`` are used again as long as everything that determines them is
+    unchanged: the clip, the references, the protocol, the method with its weights, the code, the flow.
 
     Args:
         data: folder of clips, see ``find_clips``.
         methods: see ``parse_methods``.
-        output: folder, made where it is missing.
+        output: folder, which is made if it is missing.
         protocol: see ``load_protocol``.
-        tools: of measuring.
-        only: names of clips; all where it is empty.
-        jobs: processes, each with one thread; 0 runs everything in this one.
-        progress: called with the number of results that are there and the number expected.
+        settings: of the figures.
+        only: names of clips; all if it is empty.
+        jobs: number of processes, each with one thread; 0 runs everything in this process.
+        progress: called with the number of finished results and the number of all results.
 
     Raises:
-        UsageError, InputError, OutputError: one line that names what is wrong and the remedy. What is finished stays.
+        UsageError, InputError, OutputError: one line that names the problem and the remedy. Finished results are kept.
     """
-    tools = tools or Tools()
+    settings = settings or MeasurementSettings()
     output = Path(output)
     if output.exists() and not output.is_dir():
         raise OutputError(output, "is a file", "give a folder for the results")
-    choice = parse_choice(protocol.reference)
-    clips = {clip: digest(clip.files()) for clip in _chosen(find_clips(data), only)}
-    measuring = tools.identity()
+    references = parse_choice(protocol.reference)
+    clips = {clip: digest_of_files(clip.files()) for clip in _selected(find_clips(data), only)}
+    measuring = settings.fingerprint()
     shared = {
-        "schema": SCHEMA,
+        "schema": RESULTS_SCHEMA,
         "code": code_digest(),
         "protocol": protocol.model_dump(exclude={"name", "title"}),
         "tools": measuring,
     }
     tasks = []
     for clip, content in clips.items():
-        stills = digest(stills_of(choice.folder, clip.name)) if choice.folder else None
-        known = shared | {"clip": content, "stills": stills}
-        identities: dict[str, dict[str, Any]] = {TRUTH: {}} | {method.name: method.identity(clip) for method in methods}
+        stills = digest_of_files(stills_of(references.folder, clip.name)) if references.folder else None
+        shared_by_methods = shared | {"clip": content, "stills": stills}
+        fingerprints: dict[str, dict[str, Any]] = {TRUTH: {}}
+        fingerprints |= {method.name: method.fingerprint(clip) for method in methods}
+        folder = output / RESULT_FOLDER / file_name(clip.name)
         files = {
-            name: output / WORK / file_name(clip.name) / f"{file_name(name)}-{key_of(known | {'method': what})}.json"
-            for name, what in identities.items()
+            name: folder / f"{file_name(name)}-{short_hash(shared_by_methods | {'method': fingerprint})}.json"
+            for name, fingerprint in fingerprints.items()
         }
-        tasks.append(Task(clip, protocol, choice, tools, tuple(methods), files, output / WORK / "flow"))
-    _work(tasks, jobs, progress)
-    units = {(task.clip.name, name): _unit(file) for task in tasks for name, file in task.files.items()}
-    return Run(clips, tuple(methods), protocol, measuring, units)
+        flow_cache = output / RESULT_FOLDER / "flow"
+        tasks.append(ClipTask(clip, protocol, references, settings, tuple(methods), files, flow_cache))
+    _run_tasks(tasks, jobs, progress)
+    results = {(task.clip.name, name): _load_result(file) for task in tasks for name, file in task.files.items()}
+    return BenchmarkRun(clips, tuple(methods), protocol, measuring, results)
 
 
-def _unit(file: Path) -> Unit:
-    unit = Unit.load(file)
-    if unit is None:
-        raise OutputError(file, "is damaged, or was removed while the benchmark ran", "remove it and run again")
-    return unit
+def _load_result(file: Path) -> ClipResult:
+    result = ClipResult.load(file)
+    if result is None:
+        raise OutputError(file, "is corrupt, or was removed while the benchmark ran", "remove it and run again")
+    return result
 
 
-def _chosen(clips: list[Clip], only: Sequence[str]) -> list[Clip]:
+def _selected(clips: list[BenchmarkClip], only: Sequence[str]) -> list[BenchmarkClip]:
     names = {clip.name for clip in clips}
     for name in only:
         if name not in names:
-            raise UsageError("--clips", f"there is no clip {name}", f"choose among {', '.join(sorted(names))}")
+            raise UsageError("clips", f"there is no clip {name}", f"choose among {', '.join(sorted(names))}")
     return [clip for clip in clips if not only or clip.name in only]
 
 
-def _work(tasks: list[Task], jobs: int, progress: Progress | None) -> None:
-    """Does what is not there yet."""
+def _run_tasks(tasks: list[ClipTask], jobs: int, progress: Progress | None) -> None:
+    """Computes the results that are missing."""
     files = [file for task in tasks for file in task.files.values()]
-    waiting = [task for task in tasks if any(Unit.load(file) is None for file in task.files.values())]
+    waiting = [task for task in tasks if any(ClipResult.load(file) is None for file in task.files.values())]
 
     def report() -> None:
         if progress:
@@ -181,63 +186,67 @@ def _work(tasks: list[Task], jobs: int, progress: Progress | None) -> None:
     report()
     if jobs == 0:
         for task in waiting:
-            _done(attempt(task))
+            _raise_failure(attempt(task))
             report()
         return
     if not waiting:
         return
     with _processes(min(jobs, len(waiting))) as pool:
-        pending: set[Future[Failure | None]] = {pool.submit(attempt, task) for task in waiting}
+        pending: set[Future[TaskFailure | None]] = {pool.submit(attempt, task) for task in waiting}
         while pending:
             finished, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
             report()
             for future in finished:
                 try:
-                    _done(future.result())
+                    _raise_failure(future.result())
                 except BrokenProcessPool as error:
-                    problem = "a process ended without a word (out of memory?)"
-                    raise InputError("--jobs", problem, "run again with fewer jobs; what is finished stays") from error
+                    problem = "a process was killed (perhaps it ran out of memory)"
+                    raise InputError("jobs", problem, "run again with fewer jobs; finished results are kept") from error
 
 
-def _done(failure: Failure | None) -> None:
+def _raise_failure(failure: TaskFailure | None) -> None:
     if failure:
         raise failure.kind(failure.subject, failure.problem, failure.remedy)
 
 
 @contextmanager
 def _processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Fresh processes of one thread each; where something goes wrong they are ended, not waited for."""
+    """A pool of new processes with one thread each, which are terminated if the block raises."""
     context = multiprocessing.get_context("spawn")
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, str(THREADS)))  # numpy and torch read them as they are imported
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare)
-    known = set(multiprocessing.active_children())
+    previous = {name: os.environ.get(name) for name in names}
+    os.environ.update(
+        dict.fromkeys(names, str(THREADS_PER_PROCESS))
+    )  # numpy and torch read them when they are imported
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare_process)
+    other_children = set(multiprocessing.active_children())
     try:
         yield pool
         pool.shutdown()
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in set(multiprocessing.active_children()) - known:
+        for process in set(multiprocessing.active_children()) - other_children:
             process.terminate()
         raise
     finally:
-        for name, value in before.items():
+        for name, value in previous.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
 
 
-def _prepare() -> None:
+def _prepare_process() -> None:
     import signal
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent ends its processes
-    cv2.setNumThreads(THREADS)
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole process group; the parent terminates its processes
+    cv2.setNumThreads(THREADS_PER_PROCESS)
 
 
-class Failure(NamedTuple):
-    """An error of the user's, in a form that passes between processes."""
+class TaskFailure(NamedTuple):
+    """An error for the user, in a form that can be sent between processes."""
 
     kind: type[KinemacolorError]
     subject: str
@@ -245,54 +254,56 @@ class Failure(NamedTuple):
     remedy: str
 
 
-def attempt(task: Task) -> Failure | None:
-    """``work``; what is the user's to mend is returned, not raised."""
+def attempt(task: ClipTask) -> TaskFailure | None:
+    """Runs ``work`` and returns an error for the user instead of raising it."""
     try:
         work(task)
     except KinemacolorError as error:
-        return Failure(type(error), error.subject, error.problem, error.remedy)
+        return TaskFailure(type(error), error.subject, error.problem, error.remedy)
     return None
 
 
-def work(task: Task) -> None:
-    """Colors and measures a clip by every method whose unit is not there yet."""
+def work(task: ClipTask) -> None:
+    """Colors and measures a clip with every method whose result is missing."""
+    settings = task.settings
     truth = load_clip(task.clip, task.protocol)
-    references, shown = references_of(truth, task.choice)
-    bound = task.choice.bound(len(truth))
-    flow = clip_flow(film_lightness(truth.rgb), task.flow_cache, task.tools.flow, weights=task.tools.flow_weights)
-    perceptual = Perceptual(task.tools.lpips_weights, task.tools.fid_weights) if task.tools.perceptual else None
-    if Unit.load(task.files[TRUTH]) is None:
-        _keep(task, TRUTH, truth, Coloring(truth.rgb, None, None), flow, perceptual, shown)
+    references, reference_picture = references_of(truth, task.references)
+    frames = task.references.bound_frames(len(truth))
+    flow = clip_flow(film_lightness(truth.rgb), task.flow_cache, settings.flow, weights=settings.flow_weights)
+    perceptual = PerceptualMetrics(settings.lpips_weights, settings.fid_weights) if settings.perceptual else None
+    if ClipResult.load(task.files[TRUTH]) is None:
+        _save_result(task, TRUTH, truth, Coloring(truth.rgb, None, None), flow, perceptual, reference_picture)
     for method in task.methods:
-        if Unit.load(task.files[method.name]) is None:
-            coloring = color(method, truth, references, frames=bound, threads=THREADS)
-            _keep(task, method.name, truth, coloring, flow, perceptual)
+        if ClipResult.load(task.files[method.name]) is None:
+            coloring = color(method, truth, references, frames=frames, threads=THREADS_PER_PROCESS)
+            _save_result(task, method.name, truth, coloring, flow, perceptual)
 
 
-def _keep(
-    task: Task,
+def _save_result(
+    task: ClipTask,
     name: str,
-    truth: Truth,
+    truth: ClipTruth,
     coloring: Coloring,
     flow: ClipFlow,
-    perceptual: Perceptual | None,
-    reference: Array | None = None,
+    perceptual: PerceptualMetrics | None,
+    reference_picture: Array | None = None,
 ) -> None:
-    """Measures, and writes the unit; ``reference`` is shown with the truth."""
-    one = measure(coloring.film, truth.rgb, flow=flow, perceptual=perceptual)
+    """Measures a colored clip, and writes its result; the truth's includes the picture of the reference."""
+    measurement = measure(coloring.film, truth.rgb, flow=flow, perceptual=perceptual)
     frames = shown_frames(len(truth))
     pictures = {str(index): thumbnail(coloring.film[index]) for index in frames}
     facts: dict[str, Any] = {}
-    if reference is not None:
+    if reference_picture is not None:
         pictures |= {f"gray {index}": thumbnail(gray_of(truth.rgb[index])) for index in frames}
-        pictures["reference"] = thumbnail(reference)
+        pictures["reference"] = thumbnail(reference_picture)
         facts = {
             "frames": len(truth),
             "frames_of_the_clip": truth.length,
             "size": [truth.rgb.shape[2], truth.rgb.shape[1]],
             "network_size": [truth.shape[1], truth.shape[0]],
-            "clip_size": [truth.own_size[1], truth.own_size[0]],
+            "clip_size": [truth.clip_size[1], truth.clip_size[0]],
             "rate": str(truth.rate),
-            "references": task.choice.indices(len(truth)) or task.choice.text,
+            "references": task.references.indices(len(truth)) or task.references.text,
         }
-    Unit(task.clip.name, name, one, coloring.confidence, coloring.seconds, pictures, facts).save(task.files[name])
+    result = ClipResult(task.clip.name, name, measurement, coloring.confidence, coloring.seconds, pictures, facts)
+    result.save(task.files[name])

@@ -1,9 +1,8 @@
-"""The clips of a benchmark: found in a folder, read, and held in the form that a protocol asks for."""
+"""The clips of a benchmark: finding them in a folder, and reading them as a protocol demands."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,24 +13,26 @@ import numpy as np
 from kinemacolor.baselines.external import read_image
 from kinemacolor.core.color import lab_to_rgb, rgb_to_lab, yuv_to_rgb
 from kinemacolor.core.errors import InputError
+from kinemacolor.core.natural_sort import natural_key
+from kinemacolor.core.resample import resize
 from kinemacolor.core.types import Array, FloatArray, Frame
 from kinemacolor.evaluation.protocol import Protocol
-from kinemacolor.filters.chroma_upsample import chroma_planes, resize
-from kinemacolor.pipeline.segment_runner import network_lightness
+from kinemacolor.filters.chroma_upsample import chroma_planes
+from kinemacolor.references.size import network_lightness, picture_aspect
+from kinemacolor.video.decode import FILM_SUFFIXES
+from kinemacolor.video.image_sequence import COMMON_IMAGE_SUFFIXES
 from kinemacolor.video.reader import VideoReader
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".y4m"})
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
 DAVIS_LAYOUT = ("JPEGImages/480p", "JPEGImages/Full-Resolution", "JPEGImages")
-"""Where DAVIS keeps its frame folders, below the folder that is given."""
+"""Folders of DAVIS that hold its frame folders."""
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
-    """A clip of the benchmark.
+class BenchmarkClip:
+    """A clip of a benchmark.
 
     Attributes:
-        name: of the file without its ending, or of the frame folder.
+        name: of the file without its suffix, or of the frame folder.
         path: a film file, or a folder of numbered images.
     """
 
@@ -44,44 +45,39 @@ class Clip:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The images right in a folder, in natural order (``a2`` before ``a10``); hidden files are none."""
-    found = (file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
-    return sorted((file for file in found if not file.name.startswith(".")), key=_natural)
+    """The images of a folder without its subfolders and hidden files, in natural order (``a2`` before ``a10``)."""
+    images = (file for file in folder.iterdir() if file.suffix.lower() in COMMON_IMAGE_SUFFIXES)
+    return sorted((file for file in images if not file.name.startswith(".")), key=natural_key)
 
 
-def _natural(file: Path) -> list[tuple[int, str]]:
-    parts = re.split(r"(\d+)", file.name)
-    return [(int(part) if part.isdecimal() else -1, part) for part in parts]
-
-
-def find_clips(data: str | Path) -> list[Clip]:
-    """The film files and frame folders of a folder, DAVIS's layout included, sorted by name.
+def find_clips(data: str | Path) -> list[BenchmarkClip]:
+    """The film files and frame folders of a folder, sorted by name; DAVIS's layout is recognized.
 
     Raises:
-        InputError: no such folder, no clip in it, or two of one name.
+        InputError: there is no such folder, no clip in it, or two clips have the same name.
     """
     data = Path(data)
     if not data.is_dir():
-        raise InputError(data, "is no folder", "give a folder of clips: film files, or frame folders as in DAVIS")
+        raise InputError(data, "is not a folder", "give a folder of clips: film files, or frame folders as in DAVIS")
     root = next((data / part for part in DAVIS_LAYOUT if (data / part).is_dir()), data)
-    clips: dict[str, Clip] = {}
+    clips: dict[str, BenchmarkClip] = {}
     for path in sorted(root.iterdir()):
         if path.name.startswith("."):
             continue
-        is_film = path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES
+        is_film = path.is_file() and path.suffix.lower() in FILM_SUFFIXES
         if not is_film and not (path.is_dir() and images_in(path)):
             continue
-        clip = Clip(path.stem if is_film else path.name, path)
+        clip = BenchmarkClip(path.stem if is_film else path.name, path)
         if clip.name in clips:
             other = clips[clip.name].path.name
-            raise InputError(path, f"has the same name as {other}", "rename one of them: clips are told by name")
+            raise InputError(path, f"has the same name as {other}", "rename one of them: names identify clips")
         clips[clip.name] = clip
     if not clips:
-        raise InputError(root, "holds no clip", "give a folder of film files, or of frame folders as in DAVIS")
+        raise InputError(root, "contains no clip", "give a folder of film files, or of frame folders as in DAVIS")
     return list(clips.values())
 
 
-def digest(files: list[Path]) -> str:
+def digest_of_files(files: list[Path]) -> str:
     """SHA-256 over names and contents, in hexadecimal."""
     total = hashlib.sha256()
     for file in files:
@@ -98,27 +94,27 @@ def to_codes(rgb: Array) -> Array:
 
 
 @dataclass(eq=False)
-class Truth:
-    """A clip in its true colors, and what the engines see of it.
+class ClipTruth:
+    """A clip in its true colors, with the lightness that the engines are given.
 
     Attributes:
-        clip: where it comes from.
+        clip: that was read.
         protocol: under which it was read.
         rgb: (T, H, W, 3) uint8 at the size of comparison.
-        lightness: (T, h, w) float32, L* at network size: all that an engine is shown.
+        lightness: (T, h, w) float32, L* at network size: the only input of an engine.
         frames: the film's frames in code values, for protocols at full size; else empty.
-        own_size: (height, width) of the film.
-        aspect: width / height of its picture in square pixels.
-        rate: frames a second; 24 for images.
-        length: frames of the whole clip as far as the container tells, else None.
+        clip_size: (height, width) of the clip's own frames.
+        aspect: width / height of the picture in square pixels.
+        rate: frames per second; 24 for images.
+        length: number of frames of the whole clip; None if the container does not tell.
     """
 
-    clip: Clip
+    clip: BenchmarkClip
     protocol: Protocol
     rgb: Array
     lightness: FloatArray
     frames: list[Frame]
-    own_size: tuple[int, int]
+    clip_size: tuple[int, int]
     aspect: float
     rate: Fraction
     length: int | None
@@ -132,7 +128,7 @@ class Truth:
         return self.lightness.shape[1], self.lightness.shape[2]
 
     def colored(self, index: int, ab: FloatArray) -> Array:
-        """Frame ``index`` (H, W, 3) uint8 with an engine's colors ab (h, w, 2)."""
+        """Frame ``index`` (H, W, 3) uint8 with the colors ab (h, w, 2) of an engine."""
         if not self.frames:
             return to_codes(lab_to_rgb(np.concatenate([self.lightness[index][..., None], ab], axis=2)))
         frame = self.frames[index]
@@ -152,20 +148,20 @@ def _subsampling(frame: Frame) -> tuple[int, int]:
     return -(-height // rows), -(-width // columns)
 
 
-def load_clip(clip: Clip, protocol: Protocol) -> Truth:
-    """Reads a clip as a protocol asks.
+def load_clip(clip: BenchmarkClip, protocol: Protocol) -> ClipTruth:
+    """Reads a clip as a protocol demands.
 
-    At network size, R'G'B' is that of the decoded frame in area means, rounded to uint8; L* is that of these R'G'B'.
-    At full size, R'G'B' is that of the decoded frame, and the engines see L* of its luma, as of a gray film.
+    At network size, R'G'B' is the area mean of the decoded frame, rounded to uint8, and L* is computed from it. At full
+    size, R'G'B' is that of the decoded frame, and the engines are given L* of its luma, as of a gray film.
 
     Raises:
-        InputError: unreadable, damaged, a single frame, or without color to compare with.
+        InputError: the clip is unreadable, damaged, gray, or a single frame.
     """
     if clip.path.is_dir() and protocol.size != "full":
         return _load_images(clip, protocol)
     with VideoReader(clip.path) as reader:
         info = reader.info
-        aspect = float(info.width * info.sample_aspect_ratio) / info.height
+        aspect = picture_aspect(info)
         shape = protocol.network_shape(aspect)
         rgb: list[Array] = []
         lightness: list[FloatArray] = []
@@ -183,10 +179,10 @@ def load_clip(clip: Clip, protocol: Protocol) -> Truth:
             if len(rgb) == protocol.frames:
                 break
     if reader.damage:
-        raise InputError(clip.path, f"is damaged: {reader.damage}", "fetch it again; a truth must be whole")
+        raise InputError(clip.path, f"is damaged: {reader.damage}", "download it again; a clip must be complete")
     _check_length(clip, rgb)
-    own = (info.height, info.width)
-    return Truth(clip, protocol, np.stack(rgb), np.stack(lightness), frames, own, aspect, info.rate, info.frames)
+    size = (info.height, info.width)
+    return ClipTruth(clip, protocol, np.stack(rgb), np.stack(lightness), frames, size, aspect, info.rate, info.frames)
 
 
 def lightness_of(rgb: Array) -> FloatArray:
@@ -195,32 +191,33 @@ def lightness_of(rgb: Array) -> FloatArray:
     return np.ascontiguousarray(lightness)
 
 
-def _load_images(clip: Clip, protocol: Protocol) -> Truth:
-    """A frame folder at network size; images are taken as stored, without the detour through Y'CbCr of a film."""
+def _load_images(clip: BenchmarkClip, protocol: Protocol) -> ClipTruth:
+    """A frame folder at network size; images are used as stored, without the conversion to Y'CbCr of a film."""
     files = clip.files()
     rgb: list[Array] = []
-    own: tuple[int, int] | None = None
+    size: tuple[int, int] | None = None
     for file in files[: protocol.frames]:
         image = read_image(file)
-        got = (image.shape[0], image.shape[1])
-        own = own or got
-        if got != own:
-            raise InputError(file, f"is {got[1]}x{got[0]}, the first is {own[1]}x{own[0]}", "give frames of one size")
-        rgb.append(to_codes(resize(image, protocol.network_shape(own[1] / own[0]))))
+        height, width = image.shape[:2]
+        size = size or (height, width)
+        if (height, width) != size:
+            problem = f"is {width}x{height}, the first frame is {size[1]}x{size[0]}"
+            raise InputError(file, problem, "give frames of one size")
+        rgb.append(to_codes(resize(image, protocol.network_shape(width / height))))
     _check_length(clip, rgb)
-    assert own
+    assert size
     lightness = np.stack([lightness_of(frame) for frame in rgb])
-    return Truth(clip, protocol, np.stack(rgb), lightness, [], own, own[1] / own[0], Fraction(24), len(files))
+    return ClipTruth(clip, protocol, np.stack(rgb), lightness, [], size, size[1] / size[0], Fraction(24), len(files))
 
 
-def _check_length(clip: Clip, rgb: list[Array]) -> None:
+def _check_length(clip: BenchmarkClip, rgb: list[Array]) -> None:
     if len(rgb) < 2:
         raise InputError(clip.path, "has a single frame", "give clips of at least two frames")
     if all((frame == frame[..., :1]).all() for frame in rgb):
         raise InputError(clip.path, "is gray: it has no colors to compare with", "give clips in color")
 
 
-def _in_color(clip: Clip, reader: VideoReader) -> Iterator[Frame]:
+def _in_color(clip: BenchmarkClip, reader: VideoReader) -> Iterator[Frame]:
     for frame in reader.frames(chroma=True):
         if frame.chroma is None:
             raise InputError(clip.path, "is gray: it has no colors to compare with", "give clips in color")

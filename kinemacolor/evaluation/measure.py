@@ -1,4 +1,4 @@
-"""Every figure of one colorized clip against its truth, and their means over clips."""
+"""All figures of a colored clip against its truth, and their means over clips."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 from kinemacolor.core.color import codes_to_luma, yuv_to_rgb
 from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.core.limits import MINIMUM_SIDE
+from kinemacolor.core.resample import resize
 from kinemacolor.core.types import Array, FloatArray, Frame
 from kinemacolor.evaluation.metrics import (
     SSIM_WINDOW,
@@ -25,20 +26,19 @@ from kinemacolor.evaluation.metrics import (
     ssim,
     warping_errors,
 )
-from kinemacolor.evaluation.perceptual import LPIPS_SIDE, SetFeatures, frechet_distance
-from kinemacolor.filters.chroma_upsample import resize
-from kinemacolor.references.image import network_size
+from kinemacolor.evaluation.perceptual import LPIPS_SIDE, FeatureSets, frechet_distance
+from kinemacolor.references.size import network_size
 from kinemacolor.video.image_sequence import ImageSequence
 from kinemacolor.video.planes import pixel_layout
 from kinemacolor.video.reader import VideoReader
 
 if TYPE_CHECKING:
     from kinemacolor.evaluation.optical import ClipFlow
-    from kinemacolor.evaluation.perceptual import Perceptual
+    from kinemacolor.evaluation.perceptual import PerceptualMetrics
 
 PSNR_CEILING = float(10 * np.log10(255**2 * 12))
-"""58.9 dB: what rounding to 8 bits leaves of an exact answer. A frame counts for at most this, so that one that is
-identical (∞) does not swallow the mean."""
+"""58.9 dB, the PSNR of an exact result after rounding to 8 bits. A frame counts as at most this, so that an identical
+frame (∞) does not dominate the mean."""
 CDC_STEPS = (1, 2, 4)
 FIGURES = (
     "psnr",
@@ -54,8 +54,8 @@ FIGURES = (
     "fid",
 )
 """Names of all figures, in the order of reports."""
-NO_PERCEPTUAL = "n/a: not asked for"
-NO_FLOW = "n/a: no flow was given"
+PERCEPTUAL_NOT_SELECTED = "n/a: not selected"
+FLOW_NOT_SELECTED = "n/a: no flow was selected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,36 +63,38 @@ class Measurement:
     """The figures of one clip of T frames.
 
     Attributes:
-        per_frame: by name, of each frame: ``psnr`` (dB, at most 58.9), ``ssim``, ``delta_e``, ``colorfulness`` (T
-            values each) and, where there is a flow, ``we`` (× 10³, T − 1 values, the first of the second frame);
-            ``lpips`` where its weights are there.
+        per_frame: figures of each frame by name: ``psnr`` (dB, at most 58.9), ``ssim``, ``delta_e`` and
+            ``colorfulness`` (T values each); with a flow ``we`` (× 10³, T − 1 values, the first for the second frame);
+            with weights ``lpips``.
         figures: by the names of ``FIGURES``: means over frames of the above; ``colorfulness_ratio`` to the truth's;
-            ``we`` and ``we_truth`` × 10³; ``cdc`` and ``cdc_truth``. None where a figure cannot be had.
-        notes: by the same names, why a figure is None, or what to know about it.
-        features: what the FID of a set of clips is made of; None where its weights are missing.
+            ``we`` and ``we_truth`` × 10³; ``cdc`` and ``cdc_truth``. None for figures that are not available.
+        notes: by the same names: why a figure is None, or a remark on it.
+        features: for the FID of a set of clips; None where its weights are missing.
     """
 
     per_frame: dict[str, list[float]]
     figures: dict[str, float | None]
     notes: dict[str, str]
-    features: SetFeatures | None = field(default=None, repr=False, compare=False)
+    features: FeatureSets | None = field(default=None, repr=False, compare=False)
 
 
-def measure(result: Array, truth: Array, *, flow: ClipFlow | None, perceptual: Perceptual | None = None) -> Measurement:
-    """Measures a colorized clip.
+def measure(
+    result: Array, truth: Array, *, flow: ClipFlow | None, perceptual: PerceptualMetrics | None = None
+) -> Measurement:
+    """Measures a colored clip.
 
     Args:
         result, truth: uint8 RGB (T, H, W, 3), T at least 2, H and W at least 11.
         flow: the truth's (``clip_flow`` of its luma), or None for no warping error.
-        perceptual: LPIPS and FID, or None for neither.
+        perceptual: computes LPIPS and FID, or None for neither.
 
     Raises:
-        ValueError: the films differ in length or size, are no uint8 RGB, hold NaN, or have one frame only; the flow is
-            not that of this clip. The message names which.
+        ValueError: the films differ in length or size, are not uint8 RGB, contain NaN, or have one frame only, or the
+            flow is not that of this clip. The message says which.
     """
     check_pair(result, truth)
     if len(truth) < 2:
-        raise ValueError("truth: a clip of one frame has no motion to measure; at least 2 frames are needed")
+        raise ValueError("truth: a clip of one frame has no motion to measure; expected at least 2 frames")
     frames = {
         "psnr": np.minimum(psnr(result, truth), PSNR_CEILING),
         "ssim": ssim(result, truth),
@@ -107,7 +109,7 @@ def measure(result: Array, truth: Array, *, flow: ClipFlow | None, perceptual: P
     else:
         notes["colorfulness_ratio"] = "n/a: the truth is gray"
     if flow is None:
-        notes |= dict.fromkeys(("we", "we_truth"), NO_FLOW)
+        notes |= dict.fromkeys(("we", "we_truth"), FLOW_NOT_SELECTED)
     else:
         errors = 1000 * warping_errors([result, truth], flow.flow, flow.visible)
         frames["we"] = errors[0]
@@ -116,37 +118,37 @@ def measure(result: Array, truth: Array, *, flow: ClipFlow | None, perceptual: P
     if len(truth) > max(CDC_STEPS):
         figures |= {"cdc": cdc(result, CDC_STEPS), "cdc_truth": cdc(truth, CDC_STEPS)}
     else:
-        notes |= dict.fromkeys(("cdc", "cdc_truth"), f"n/a: it needs more than {max(CDC_STEPS)} frames")
-    features = _perceive(result, truth, perceptual, frames, figures, notes)
+        notes |= dict.fromkeys(("cdc", "cdc_truth"), f"n/a: needs more than {max(CDC_STEPS)} frames")
+    features = _measure_perceptual(result, truth, perceptual, frames, figures, notes)
     figures |= {name: float(values.mean()) for name, values in frames.items()}
     capped = int((frames["psnr"] == PSNR_CEILING).sum())
     if capped:
-        notes["psnr"] = f"{capped} of {len(truth)} frames count for {PSNR_CEILING:.1f} dB, the bound of 8-bit rounding"
+        notes["psnr"] = f"{capped} of {len(truth)} frames count as {PSNR_CEILING:.1f} dB, the limit of 8-bit rounding"
     per_frame = {name: [float(value) for value in values] for name, values in frames.items()}
     return Measurement(per_frame, figures, notes, features)
 
 
 def _flow_note(flow: ClipFlow) -> str:
     hidden = int((~flow.visible.any(axis=(1, 2))).sum())
-    blank = f"; {hidden} of {len(flow.flow)} pairs show nothing in common and count 0" if hidden else ""
-    return f"flow: {flow.name}{blank}"
+    remark = f"; {hidden} of {len(flow.flow)} pairs have no common pixels and count as 0" if hidden else ""
+    return f"flow: {flow.name}{remark}"
 
 
-def _perceive(
+def _measure_perceptual(
     result: Array,
     truth: Array,
-    perceptual: Perceptual | None,
+    perceptual: PerceptualMetrics | None,
     frames: dict[str, Array],
     figures: dict[str, float | None],
     notes: dict[str, str],
-) -> SetFeatures | None:
-    """Fills in LPIPS and FID."""
+) -> FeatureSets | None:
+    """Adds LPIPS to ``frames``, FID to ``figures`` and remarks to ``notes``; returns the features for FID."""
     if perceptual is None:
-        notes |= dict.fromkeys(("lpips", "fid"), NO_PERCEPTUAL)
+        notes |= dict.fromkeys(("lpips", "fid"), PERCEPTUAL_NOT_SELECTED)
         return None
     notes |= perceptual.notes
     if min(truth.shape[1:3]) < LPIPS_SIDE:
-        notes["lpips"] = f"n/a: it needs frames of {LPIPS_SIDE} pixels each way"
+        notes["lpips"] = f"n/a: needs sides of at least {LPIPS_SIDE} pixels"
     else:
         values = perceptual.lpips(result, truth)
         if values is not None:
@@ -158,30 +160,30 @@ def _perceive(
 
 
 def mean_of(measurements: Sequence[Measurement]) -> dict[str, float | None]:
-    """The figures of a set of clips: means over clips (each clip counts the same, however long).
+    """The figures of a set of clips: means over clips, in which each clip counts the same regardless of its length.
 
-    ``colorfulness_ratio`` is the mean of the clips' ratios. FID is no mean: it is that of all clips' frames together.
-    A figure that one clip lacks is None, never the mean of the others.
+    ``colorfulness_ratio`` is the mean of the clips' ratios. FID is not a mean but that of the frames of all clips
+    together. A figure that is missing for one clip is None, and not the mean of the others.
     """
     if not measurements:
         raise ValueError("measurements: expected at least one clip")
     means: dict[str, float | None] = {}
     for name in FIGURES:
-        values = [one.figures[name] for one in measurements]
-        known = [value for value in values if value is not None]
-        means[name] = float(np.mean(known)) if len(known) == len(values) else None
-    features = [one.features for one in measurements if one.features is not None]
+        values = [measurement.figures[name] for measurement in measurements]
+        present = [value for value in values if value is not None]
+        means[name] = float(np.mean(present)) if len(present) == len(values) else None
+    features = [measurement.features for measurement in measurements if measurement.features is not None]
     if means["fid"] is not None:
-        means["fid"] = frechet_distance(SetFeatures.joined(features)) if len(features) == len(measurements) else None
+        means["fid"] = frechet_distance(FeatureSets.joined(features)) if len(features) == len(measurements) else None
     return means
 
 
 # --- two films --------------------
 
-MEMORY = 4 << 30
-"""Bytes that ``load_pair`` lets two films and their flow take."""
-_BYTES_A_PIXEL = 16  # of a pair of frames: two of RGB, L* in float32, flow and mask, and room to work
-_SAME_RATE = 5e-4  # tells 24 from 24000/1001, and forgives the rounding of containers
+PAIR_MEMORY = 4 << 30
+"""Maximum memory in bytes of two films and their flow in ``load_pair``."""
+_BYTES_PER_PIXEL = 16  # of a pair of frames: twice RGB, L* in float32, flow and mask, and work space
+_RATE_TOLERANCE = 5e-4  # distinguishes 24 from 24000/1001, and allows for the rounding of containers
 
 
 def load_pair(
@@ -192,21 +194,22 @@ def load_pair(
     max_frames: int | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> tuple[Array, Array]:
-    """Two films as ``measure`` takes them: uint8 RGB (T, H, W, 3) of the result and of the truth.
+    """Reads two films for ``measure``: uint8 RGB (T, H, W, 3) of the result and of the truth.
 
     Args:
         result, truth: film files, folders of images, or patterns such as ``frame_%06d.png``.
         size: ``full`` for the films' own, ``network`` for an area of 384×216 at their own aspect, or the short side in
-            pixels; reduced in area means of the decoded R'G'B', then rounded.
-        max_frames: take the first so many frames of both.
-        progress: called with (frames read, frames to read if known).
+            pixels. The decoded R'G'B' is reduced by area means, then rounded.
+        max_frames: number of frames from the start of both; None for all.
+        progress: called with the frames read, and the number of frames to read or None.
 
     Raises:
-        InputError: a film cannot be read or is damaged; they differ in length, size, rate or rotation; one frame only.
-        UsageError: ``size`` or ``max_frames`` makes no sense, or memory would pass ``MEMORY``.
+        InputError: a film cannot be read or is damaged; the films differ in length, size, rate or rotation; or there is
+            one frame only.
+        UsageError: ``size`` or ``max_frames`` is invalid, or the films need more memory than ``PAIR_MEMORY``.
     """
     if max_frames is not None and max_frames < 2:
-        raise UsageError("--max-frames", f"{max_frames} frames make no film", "give at least 2")
+        raise UsageError("max_frames", f"{max_frames} is too few for a film", "give at least 2")
     readers = VideoReader(result), VideoReader(truth)
     _check_alike(*readers)
     info = readers[1].info
@@ -217,12 +220,13 @@ def load_pair(
         for film, rgb in zip(films, pair, strict=True):
             film.append(_to_codes(rgb, shape))
         read = len(films[0])
-        if max([read, *([min(counts)] if counts else [])]) * shape[0] * shape[1] * _BYTES_A_PIXEL > MEMORY:
-            raise UsageError(truth, "is too long to measure at this size in 4 GiB", "give --max-frames or a --size")
+        if max([read, *([min(counts)] if counts else [])]) * shape[0] * shape[1] * _BYTES_PER_PIXEL > PAIR_MEMORY:
+            remedy = "set `max_frames`, or choose a smaller `size`"
+            raise UsageError(truth, "is too long to measure at this size in 4 GiB", remedy)
         if progress:
             progress(read, min(counts, default=None))
     if len(films[0]) < 2:
-        raise InputError(truth, "has a single frame: there is no motion to measure", "give films of at least 2 frames")
+        raise InputError(truth, "has a single frame, and thus no motion to measure", "give films of at least 2 frames")
     return np.stack(films[0]), np.stack(films[1])
 
 
@@ -230,13 +234,13 @@ def _check_alike(result: VideoReader, truth: VideoReader) -> None:
     a, b = result.info, truth.info
     if (a.width, a.height) != (b.width, b.height):
         problem = f"is {a.width}x{a.height}, the truth is {b.width}x{b.height}"
-        raise InputError(a.path, problem, "bring the result to the truth's size: figures of resized films mean little")
+        raise InputError(a.path, problem, "make the result at the truth's size: figures of resized films mean little")
     if a.rotation != b.rotation:
-        problem = f"is to be turned by {a.rotation}°, the truth by {b.rotation}°"
-        raise InputError(a.path, problem, "turn one of them")
+        problem = f"has a rotation of {a.rotation}°, the truth of {b.rotation}°"
+        raise InputError(a.path, problem, "rotate one of them")
     of_images = "image" in (a.codec, b.codec)
-    if not of_images and abs(a.rate - b.rate) > _SAME_RATE * b.rate:
-        problem = f"has {float(a.rate):.3f} frames a second, the truth {float(b.rate):.3f}"
+    if not of_images and abs(a.rate - b.rate) > _RATE_TOLERANCE * b.rate:
+        problem = f"has {float(a.rate):.3f} frames per second, the truth {float(b.rate):.3f}"
         raise InputError(a.path, problem, "convert the result to the truth's rate")
 
 
@@ -248,18 +252,23 @@ def _shape(size: str, display_width: float, width: int, height: int) -> tuple[in
     elif size.isascii() and size.isdigit() and int(size) >= MINIMUM_SIDE:
         shape = network_size(display_width, height, side=int(size))
     else:
-        raise UsageError("--size", f"{size} is no size", f"give full, network or a short side from {MINIMUM_SIDE} on")
-    if min(shape) < SSIM_WINDOW:
         raise UsageError(
-            "--size", f"{shape[1]}x{shape[0]} is too small", f"give at least {SSIM_WINDOW} pixels each way"
+            "size", f"{size} is not a size", f"give full, network or a short side of at least {MINIMUM_SIDE}"
         )
+    if min(shape) < SSIM_WINDOW:
+        problem = f"{shape[1]}x{shape[0]} is too small"
+        raise UsageError("size", problem, f"choose sides of at least {SSIM_WINDOW} pixels")
     return shape
 
 
 def _side_by_side(
     readers: tuple[VideoReader, VideoReader], limit: int | None
 ) -> Iterator[tuple[FloatArray, FloatArray]]:
-    """R'G'B' of two films, which must end together; what is damaged or out of step is named."""
+    """R'G'B' of two films frame by frame.
+
+    Raises:
+        InputError: a film is damaged, or they differ in length or in times.
+    """
     pairs = zip_longest(*(rgb_frames(reader) for reader in readers))
     for count, (first, second) in enumerate(pairs):
         if count == limit:
@@ -267,9 +276,9 @@ def _side_by_side(
         if first is None or second is None:
             ended, other = readers if first is None else readers[::-1]
             _refuse_damage(ended)
-            problem = f"ends after {count} frames, {other.info.path.name} goes on"
+            problem = f"ends after {count} frames, {other.info.path.name} continues"
             raise InputError(ended.info.path, problem, "give two films of the same frames")
-        _check_in_step(readers, (first[0], second[0]))
+        _check_times(readers, (first[0], second[0]))
         yield first[1], second[1]
     for reader in readers:
         _refuse_damage(reader)
@@ -277,10 +286,10 @@ def _side_by_side(
 
 def _refuse_damage(reader: VideoReader) -> None:
     if reader.damage:
-        raise InputError(reader.info.path, f"is damaged: {reader.damage}", "fetch or make it again")
+        raise InputError(reader.info.path, f"is damaged: {reader.damage}", "download or make it again")
 
 
-def _check_in_step(readers: tuple[VideoReader, VideoReader], frames: tuple[Frame, Frame]) -> None:
+def _check_times(readers: tuple[VideoReader, VideoReader], frames: tuple[Frame, Frame]) -> None:
     infos = [reader.info for reader in readers]
     for info, frame in zip(infos, frames, strict=True):
         if info.codec == "image" and frame.pts != frame.index:
@@ -296,8 +305,8 @@ def _check_in_step(readers: tuple[VideoReader, VideoReader], frames: tuple[Frame
 def rgb_frames(reader: VideoReader) -> Iterator[tuple[Frame, FloatArray]]:
     """The frames of a film with their R'G'B' (H, W, 3) in [0, 1]; a frame without color is gray.
 
-    Images that are stored as RGB are read as such: the Y'CbCr in code values that ``Frame`` holds would put them off by
-    a code, which bounds PSNR at about 50 dB.
+    Images that are stored as RGB are read as such: the Y'CbCr code values of ``Frame`` would change them by a code,
+    which limits PSNR to about 50 dB.
     """
     info = reader.info
     files: list[Path] = []
@@ -315,7 +324,7 @@ def _decoded(frame: Frame) -> FloatArray:
 
 
 def _read_image(file: Path) -> FloatArray | None:
-    """R'G'B' of an image of 8 or 16 bits, or None where OpenCV cannot read it (DPX, EXR)."""
+    """R'G'B' of an image of 8 or 16 bits; None if OpenCV cannot read it (DPX, EXR)."""
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.fromfile(file, np.uint8), flags)

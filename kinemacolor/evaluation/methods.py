@@ -1,4 +1,7 @@
-"""The methods of a benchmark by their names: baselines, engines, and results of other tools."""
+"""The methods of a benchmark by their names: baselines, engines, and results of other tools.
+
+Baselines and engines come from their registries: a new one is a method without further changes.
+"""
 
 from __future__ import annotations
 
@@ -11,36 +14,36 @@ from typing import Any, Literal
 
 import numpy as np
 
-from kinemacolor.baselines import BASELINES, open_baseline
-from kinemacolor.baselines.external import External
+from kinemacolor.baselines.external import ExternalResults
+from kinemacolor.baselines.registry import BASELINES, open_baseline
 from kinemacolor.core.errors import InputError, UsageError
+from kinemacolor.core.limits import MAXIMUM_BLOCK, MINIMUM_BLOCK
 from kinemacolor.core.types import Array, Reference, Shot
 from kinemacolor.engine.protocol import Engine
 from kinemacolor.engine.registry import ENGINES, open_engine
-from kinemacolor.engine.weights import released
-from kinemacolor.evaluation.clips import Clip, Truth, digest
+from kinemacolor.engine.weights import released_hashes
+from kinemacolor.evaluation.clips import BenchmarkClip, ClipTruth, digest_of_files
 from kinemacolor.pipeline.bidirectional import FrameColors, PassStates, color_segment
 from kinemacolor.pipeline.segment_plan import plan_segments
-from kinemacolor.references.flip import upright
+from kinemacolor.references.flip import unmirror
 
-ENDINGS: dict[str, dict[str, Any]] = {
-    "": {},
-    "-alone": {"propagation": "off"},
-    "-chained": {"propagation": "chained"},
-    "-memory": {"color_memory": True},
+ENGINE_VARIANTS: dict[str, dict[str, Any]] = {
+    "alone": {"propagation": "off"},
+    "chained": {"propagation": "chained"},
+    "memory": {"color_memory": True},
 }
-"""Endings of the name of an engine without weights, and what they switch."""
-TRAINED = tuple(record.name for record in ENGINES.values() if record.needs_weights)
-"""Engines that need weights."""
-BLOCKS = range(1, 7)
+"""Variants of engines, and the options that they set: ``NAME-alone``, or ``onnx:NAME=FOLDER+alone``."""
+BLOCK_SIZES = range(MINIMUM_BLOCK, MAXIMUM_BLOCK + 1)
 """Block sizes of the paper's Table 3."""
-TABLE_2 = ("no-transformer", "no-double-head", "no-linkage", "full")
-"""Rows of the paper's Table 2; the first is without the linkage subnet, too, which needs the Transformer branch."""
-_OPTIONS = re.compile(r"(?:\+(?:alone|chained|memory|block[1-6]))*$")
+TABLE_2_ROWS = ("no-transformer", "no-double-head", "no-linkage", "full")
+"""Rows of the paper's Table 2; the first has no linkage subnet either, because that needs the Transformer branch."""
+OLD_METHOD_NAMES = {"grey": "gray"}  # codespell:ignore
+"""Methods by their names in version 0.1."""
 TRUTH = "truth"
-"""The row of the truth itself."""
-TAKEN = frozenset({TRUTH, "input", "reference"})
-"""Names that reports give to something else."""
+"""Name of the truth among the methods."""
+RESERVED_NAMES = frozenset({TRUTH, "input", "reference"})
+"""Names that reports use for other things."""
+_SUFFIXES = re.compile(rf"(?:\+(?:{'|'.join(ENGINE_VARIANTS)}|block[{MINIMUM_BLOCK}-{MAXIMUM_BLOCK}]))*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +54,8 @@ class Method:
         name: in tables.
         kind: ``baseline``, ``engine``, or ``external``.
         base: name of the baseline or engine.
-        options: of an engine: ``propagation``, ``color_memory``, ``block_size``, where they are not the
-            default.
-        path: weights of a trained engine; folder of an external method.
+        options: settings of an engine that differ from the default: ``propagation``, ``color_memory``, ``block_size``.
+        path: weights of an engine that needs them, or folder of an external method.
     """
 
     name: str
@@ -63,109 +65,123 @@ class Method:
     path: Path | None = None
 
     @property
-    def about(self) -> str:
-        """One line on what it is."""
+    def summary(self) -> str:
+        """A description in one line."""
         if self.kind == "external":
             return f"results from {self.path}"
         if self.kind == "baseline":
-            return BASELINES[self.base]
-        switched = ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in self.options)
+            return BASELINES[self.base].summary
+        options = ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in self.options)
         weights = f"{self.path}; " if self.path else ""
-        return weights + ENGINES[self.base].summary.split(";")[0] + (f" ({switched})" if switched else "")
+        return weights + ENGINES[self.base].summary.split(";")[0] + (f" ({options})" if options else "")
 
-    def identity(self, clip: Clip) -> dict[str, Any]:
-        """All that decides the method's result on a clip, beside the code."""
+    def fingerprint(self, clip: BenchmarkClip) -> dict[str, Any]:
+        """Everything besides the code that determines the method's result on a clip, as JSON-ready values."""
         if self.kind == "external":
             assert self.path
-            return {"external": digest(External(self.path).files(clip.name))}
+            return {"external": digest_of_files(ExternalResults(self.path).files(clip.name))}
         return {"kind": self.kind, "base": self.base, "options": dict(self.options), "weights": self.weights()}
 
     def weights(self) -> dict[str, str]:
-        """Hashes of the weights that the method runs on, by file."""
+        """Hashes of the method's weights, by file."""
         if self.kind != "engine":
             return {}
         if self.path is None:
-            return released(self.base)
+            return released_hashes(self.base)
         files = [self.path] if self.path.is_file() else sorted(f for f in self.path.rglob("*") if f.is_file())
-        return {file.name: digest([file]) for file in files}
+        return {file.name: digest_of_files([file]) for file in files}
 
     def open(self, threads: int) -> Engine:
-        """The engine; not for external methods."""
+        """Opens the engine of a baseline or an engine; external methods have none."""
         if self.kind == "baseline":
             return open_baseline(self.base)
         return open_engine(self.base, weights=self.path, threads=threads, **dict(self.options))
 
 
 def parse_methods(text: str) -> list[Method]:
-    """``gray,matching,external:NAME=FOLDER`` … as methods, in the order given.
+    """Methods from a list such as ``gray,matching,external:NAME=FOLDER``, in that order.
 
     Raises:
-        UsageError: an unknown or repeated name, or none at all.
+        UsageError: a name is unknown, reserved or repeated, or there is none.
+        InputError: weights of a trained network are missing.
     """
     methods: list[Method] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
-        method = _parse(part)
-        if method.name in TAKEN or (method.name in known() and method.kind == "external"):
-            raise UsageError("--methods", f"{method.name} means something else here", "choose another NAME")
+        method = _parse(OLD_METHOD_NAMES.get(part, part))
+        if method.name in RESERVED_NAMES or (method.name in method_names() and method.kind == "external"):
+            raise UsageError("methods", f"the name {method.name} has another meaning here", "choose another NAME")
         if method.name in {other.name for other in methods}:
-            raise UsageError("--methods", f"{method.name} is there twice", "give each method a name of its own")
+            raise UsageError("methods", f"{method.name} is there twice", "give each method its own name")
         methods.append(method)
     if not methods:
-        raise UsageError("--methods", "none was given", f"choose among {', '.join(known())}, external:NAME=FOLDER")
+        choice = ", ".join(method_names())
+        raise UsageError("methods", "there is no method", f"choose among {choice}, external:NAME=FOLDER")
     return methods
 
 
-def known() -> list[str]:
-    """Names of the methods that run here without weights of their own."""
-    return [*BASELINES, *(name + ending for name in ENGINES if name not in TRAINED for ending in ENDINGS)]
+def method_names() -> list[str]:
+    """Names of the methods that need no path: baselines, and engines with their own weights in all variants."""
+    variants = ("", *(f"-{variant}" for variant in ENGINE_VARIANTS))
+    return [*BASELINES, *(name + variant for name in _engines(needs_weights=False) for variant in variants)]
+
+
+def method_patterns() -> list[str]:
+    """How methods with a path are written: ``onnx:NAME=PATH`` and so on."""
+    return [f"{kind}:NAME=PATH" for kind in (*_engines(needs_weights=True), "external")]
+
+
+def _engines(*, needs_weights: bool) -> list[str]:
+    return [record.name for record in ENGINES.values() if record.needs_weights == needs_weights]
 
 
 def _parse(text: str) -> Method:
     kind, colon, rest = text.partition(":")
-    if colon and kind in ("external", *TRAINED):
-        return _at_path(text, kind, rest)
+    if colon and kind in ("external", *_engines(needs_weights=True)):
+        return _parse_with_path(text, kind, rest)
     if text in BASELINES:
         return Method(text, "baseline", text)
-    for name in ENGINES:
-        ending = text.removeprefix(name)
-        if name not in TRAINED and text.startswith(name) and ending in ENDINGS:
-            return Method(text, "engine", name, tuple(ENDINGS[ending].items()))
-    choice = ", ".join(known())
-    more = "external:NAME=FOLDER, onnx:NAME=FOLDER, torch:NAME=FILE"
-    raise UsageError("--methods", f"there is no method {text}", f"choose among {choice}, {more}")
+    for name in _engines(needs_weights=False):
+        if text == name:
+            return Method(text, "engine", name)
+        variant = text.removeprefix(f"{name}-")
+        if variant != text and variant in ENGINE_VARIANTS:
+            return Method(text, "engine", name, tuple(ENGINE_VARIANTS[variant].items()))
+    remedy = f"choose among {', '.join([*method_names(), *method_patterns()])}"
+    raise UsageError("methods", f"there is no method {text}", remedy)
 
 
-def _at_path(text: str, kind: str, rest: str) -> Method:
-    """``external:NAME=FOLDER``, ``onnx:NAME=FOLDER+alone``, ``torch:NAME=FILE+memory+block3`` …"""
-    name, equals, place = rest.partition("=")
-    if not equals or not place or not name or not all(c.isalnum() or c in "-_.*+ " for c in name):
-        what = "results" if kind == "external" else "weights"
-        remedy = f"give {kind}:NAME=PATH, NAME of letters, digits and -_.*+"
-        raise UsageError("--methods", f"{text} does not say which {what} to take", remedy)
+def _parse_with_path(text: str, kind: str, rest: str) -> Method:
+    """``external:NAME=FOLDER``, ``onnx:NAME=FOLDER+alone``, ``torch:NAME=FILE+memory+block3`` and so on."""
+    name, equals, path = rest.partition("=")
+    if not equals or not path or not name or not all(c.isalnum() or c in "-_.*+ " for c in name):
+        content = "results" if kind == "external" else "weights"
+        remedy = f"give {kind}:NAME=PATH, with a NAME of letters, digits and -_.*+"
+        raise UsageError("methods", f"{text} does not name its {content}", remedy)
     if kind == "external":
-        return Method(name, "external", path=Path(place))
-    found = _OPTIONS.search(place)
-    assert found
-    return trained(name, Path(place[: found.start()]), found[0].split("+")[1:], kind)
+        return Method(name, "external", path=Path(path))
+    suffixes = _SUFFIXES.search(path)
+    assert suffixes
+    return trained(name, Path(path[: suffixes.start()]), suffixes[0].split("+")[1:], kind)
 
 
-def trained(name: str, path: Path, words: Sequence[str] = (), kind: str | None = None) -> Method:
+def trained(name: str, path: Path, suffixes: Sequence[str] = (), kind: str | None = None) -> Method:
     """A trained network as a method.
 
     Args:
         name: in tables.
         path: a file of weights, or the folder of an exported network.
-        words: ``alone``, ``chained``, ``memory``, ``block1`` … ``block6``.
-        kind: ``onnx`` or ``torch``; None for what the path is: a folder is exported.
+        suffixes: ``alone``, ``chained``, ``memory``, ``block1`` … ``block6``.
+        kind: name of the engine; None for ``onnx`` if the path is a folder, else ``torch``.
 
     Raises:
-        InputError: nothing is there.
+        InputError: the path does not exist.
     """
     if not path.exists():
         raise InputError(path, "there are no such weights", "name a file *.safetensors or the folder of an export")
     options: dict[str, Any] = {}
-    for word in words:
-        options |= {"block_size": int(word[5:])} if word.startswith("block") else ENDINGS[f"-{word}"]
+    for suffix in suffixes:
+        size = suffix.removeprefix("block")
+        options |= ENGINE_VARIANTS[suffix] if size == suffix else {"block_size": int(size)}
     return Method(name, "engine", kind or ("onnx" if path.is_dir() else "torch"), tuple(options.items()), path)
 
 
@@ -174,32 +190,33 @@ def table_methods(table: int, weights: Path) -> list[Method]:
 
     Args:
         table: 2 or 3.
-        weights: for Table 2 a folder that holds, for each row of ``TABLE_2``, ``ROW.safetensors`` or the exported
-            network ``ROW``; for Table 3 one network.
+        weights: for Table 2 a folder with ``ROW.safetensors`` or the exported network ``ROW`` for each row of
+            ``TABLE_2_ROWS``; for Table 3 one network.
 
     Raises:
-        UsageError: another table. InputError: a network is missing; all that are missing are named.
+        UsageError: there is no such table.
+        InputError: networks are missing; all of them are named.
     """
     if table == 3:
-        return [trained(f"N={size}", weights, [f"block{size}"]) for size in BLOCKS]
+        return [trained(f"N={size}", weights, [f"block{size}"]) for size in BLOCK_SIZES]
     if table != 2:
-        raise UsageError("--table", f"{table} is no table of networks", "give 2 (ablations) or 3 (block sizes)")
-    places = {row: (weights / row, weights / f"{row}.safetensors") for row in TABLE_2}
-    missing = [row for row, (folder, file) in places.items() if not (folder.is_dir() or file.is_file())]
+        raise UsageError("table", f"{table} is not a table of networks", "give 2 (ablations) or 3 (block sizes)")
+    paths = {row: (weights / row, weights / f"{row}.safetensors") for row in TABLE_2_ROWS}
+    missing = [row for row, (folder, file) in paths.items() if not (folder.is_dir() or file.is_file())]
     if missing:
-        remedy = "train them, and put each there as ROW.safetensors or the folder ROW"
-        raise InputError(weights, f"lacks the networks {', '.join(missing)}", remedy)
-    return [trained(row, folder if folder.is_dir() else file) for row, (folder, file) in places.items()]
+        remedy = "train them, and save each as ROW.safetensors or in a folder ROW"
+        raise InputError(weights, f"does not contain the networks {', '.join(missing)}", remedy)
+    return [trained(row, folder if folder.is_dir() else file) for row, (folder, file) in paths.items()]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Coloring:
-    """What a method made of a clip.
+    """A clip as colored by a method.
 
     Attributes:
         film: (T, H, W, 3) uint8, R'G'B' at the size of comparison.
-        confidence: mean similarity of each frame, or None for external methods.
-        seconds: of the engine alone, a frame; None for external methods.
+        confidence: mean similarity of each frame; None for external methods.
+        seconds: time of the engine alone, per frame; None for external methods.
     """
 
     film: Array
@@ -209,22 +226,22 @@ class Coloring:
 
 def color(
     method: Method,
-    truth: Truth,
+    truth: ClipTruth,
     references: Sequence[Reference],
     *,
     frames: Sequence[int] = (),
     threads: int = 1,
 ) -> Coloring:
-    """Runs a method over a clip as it would over a film of one shot.
+    """Colors a clip with a method, like a film of one shot.
 
     Frames before a reference that is bound to a frame are colored backward from it, those between two from both. A
-    reference that mirrors its frame, or the clip's first, is turned round.
+    reference that mirrors its frame, or the clip's first, is flipped.
 
     Args:
-        method: what colors.
+        method: that colors.
         truth: the clip.
         references: at network size.
-        frames: those to which the references are bound, in their order; none where they are bound to no frame.
+        frames: numbers of the frames to which the references are bound, in their order; empty if they are not bound.
         threads: of the engine.
 
     Raises:
@@ -233,11 +250,11 @@ def color(
     if method.kind == "external":
         assert method.path
         size = (truth.rgb.shape[1], truth.rgb.shape[2])
-        results = External(method.path)
-        return Coloring(results.frames(truth.clip.name, len(truth), truth.length, size, truth.own_size), None, None)
+        results = ExternalResults(method.path)
+        return Coloring(results.frames(truth.clip.name, len(truth), truth.length, size, truth.clip_size), None, None)
     engine, length = method.open(threads), len(truth)
-    shown = frames or [0] * len(references)
-    stills = [upright(still, truth.lightness[at : at + 1]) for still, at in zip(references, shown, strict=True)]
+    shown_frames = frames or [0] * len(references)
+    stills = [unmirror(still, truth.lightness[at : at + 1]) for still, at in zip(references, shown_frames, strict=True)]
     bound = {frame: number for number, frame in enumerate(frames)}
     free = [] if frames else range(len(stills))
     plan = plan_segments([Shot(0, length)], bound, [free], most=len(stills), max_segment_frames=length)

@@ -1,4 +1,4 @@
-"""Figures of merit on RGB films, uint8 (T, H, W, 3), all computed in float64."""
+"""Metrics on RGB films, uint8 (T, H, W, 3), all computed in float64."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from kinemacolor.core.color import TO_XYZ  # one matrix for the whole package
+from kinemacolor.core.color import TO_XYZ
 from kinemacolor.core.types import Array, BoolArray
 
 SSIM_WINDOW = 11
-"""Side of SSIM's Gaussian window, pixels; frames must be at least as large."""
+"""Side in pixels of SSIM's Gaussian window; frames must be at least as large."""
 _SSIM_SIGMA = 1.5
 _SSIM_FLOORS = ((0.01 * 255) ** 2, (0.03 * 255) ** 2)
 
 
 def _check(film: Array, name: str) -> None:
     if np.issubdtype(film.dtype, np.floating) and np.isnan(film).any():
-        raise ValueError(f"{name}: holds NaN, first in frame {int(np.argwhere(np.isnan(film))[0, 0])}")
+        raise ValueError(f"{name}: contains NaN, first in frame {int(np.argwhere(np.isnan(film))[0, 0])}")
     if film.ndim != 4 or film.shape[3] != 3 or film.dtype != np.uint8 or film.size == 0:
         raise ValueError(f"{name}: expected uint8 (T, H, W, 3), T ≥ 1, got {film.dtype} {film.shape}")
 
 
 def check_pair(result: Array, truth: Array) -> None:
-    """Raises ValueError, naming what differs, unless both are uint8 (T, H, W, 3) of one shape."""
+    """Raises ValueError, which names the difference, unless both are uint8 (T, H, W, 3) of one shape."""
     _check(result, "result")
     _check(truth, "truth")
     if len(result) != len(truth):
@@ -54,9 +54,9 @@ def psnr(result: Array, truth: Array) -> Array:
 def ssim(result: Array, truth: Array) -> Array:
     """Structural similarity of each frame (Wang et al. 2004, equation 13), mean over pixels and R, G, B.
 
-    On R, G, B, not on luma: a colorizer is given the luma, so that a luma SSIM would be blind to its work. Gaussian
-    window 11×11, σ 1.5; weighted (not sample) covariances; K₁ = 0.01, K₂ = 0.03, L = 255; only the pixels whose window
-    lies within the frame.
+    It is computed on R, G, B and not on luma: a colorizer is given the luma, so that a luma SSIM would not see its
+    work. Gaussian window 11×11, σ 1.5; weighted (not sample) covariances; K₁ = 0.01, K₂ = 0.03, L = 255; only pixels
+    whose window lies within the frame.
 
     Args:
         result, truth: uint8 (T, H, W, 3), H and W at least 11.
@@ -66,7 +66,9 @@ def ssim(result: Array, truth: Array) -> Array:
     """
     check_pair(result, truth)
     if min(truth.shape[1:3]) < SSIM_WINDOW:
-        raise ValueError(f"truth: SSIM needs {SSIM_WINDOW} pixels each way, got {truth.shape[2]}x{truth.shape[1]}")
+        raise ValueError(
+            f"truth: SSIM needs sides of at least {SSIM_WINDOW} pixels, got {truth.shape[2]}x{truth.shape[1]}"
+        )
     return np.asarray([_ssim_of_frames(a, b) for a, b in zip(result, truth, strict=True)])
 
 
@@ -75,7 +77,7 @@ def _ssim_of_frames(a: Array, b: Array) -> float:
     mean_x, mean_y = _windowed(x), _windowed(y)
     product, squares = mean_x * mean_y, np.square(mean_x) + np.square(mean_y)
     covariance = _windowed(x * y) - product
-    variances = _windowed(np.square(x) + np.square(y)) - squares  # the window is linear: both at once
+    variances = _windowed(np.square(x) + np.square(y)) - squares  # the window is linear: both variances in one pass
     low, high = _SSIM_FLOORS
     return float(np.mean((2 * product + low) * (2 * covariance + high) / ((squares + low) * (variances + high))))
 
@@ -87,10 +89,10 @@ def _windowed(image: Array) -> Array:
 
 
 def delta_e(result: Array, truth: Array) -> Array:
-    """Mean CIEDE2000 color difference of each frame, of a* and b* alone: the truth's L* stands for both.
+    """Mean CIEDE2000 color difference of each frame in a* and b* alone: both get the truth's L*.
 
-    Luma is given to a colorizer, so only its hue and chroma are judged; with one L* the lightness term of CIEDE2000
-    (CIE 142-2001; Sharma et al. 2005) is zero and L* drops out. k_C = k_H = 1.
+    A colorizer is given the luma, so only hue and chroma are judged. With equal L* the lightness term of CIEDE2000
+    (CIE 142-2001; Sharma et al. 2005) is zero and L* cancels out. k_C = k_H = 1.
 
     Args:
         result, truth: uint8 (T, H, W, 3).
@@ -105,7 +107,7 @@ def delta_e(result: Array, truth: Array) -> Array:
 def _difference(a: Array, b: Array) -> float:
     pixels = [frame.reshape(1, -1, 3) for frame in (a, b)]
     count = pixels[0].shape[1]
-    tiles = (slice(start, start + _TILE) for start in range(0, count, _TILE))  # tiles stay in the processor's cache
+    tiles = (slice(start, start + _TILE) for start in range(0, count, _TILE))  # tiles fit into the processor's cache
     return sum(float(_ciede2000(*_ab(pixels[0][:, part]), *_ab(pixels[1][:, part])).sum()) for part in tiles) / count
 
 
@@ -130,8 +132,9 @@ def _ab(frame: Array) -> tuple[Array, Array]:
 def _ciede2000(a1: Array, b1: Array, a2: Array, b2: Array) -> Array:
     """CIEDE2000 of two colors of one lightness (Sharma et al. 2005, equations 2 to 22), float64.
 
-    The mean hue is the direction of the sum of the hues' unit vectors: one arc tangent in place of two, and the cosines
-    of its multiples are polynomials. Where the hues are exactly opposite, the standard's (h₁ + h₂)/2.
+    The mean hue is the direction of the sum of the hues' unit vectors: this takes one arc tangent instead of two, and
+    the cosines of its multiples are polynomials. Where the hues are exactly opposite, it is (h₁ + h₂)/2, as in the
+    standard.
     """
     gain = 1.5 - 0.5 * _seventh((np.sqrt(a1 * a1 + b1 * b1) + np.sqrt(a2 * a2 + b2 * b2)) / 2)
     a1, a2 = a1 * gain, a2 * gain
@@ -139,7 +142,7 @@ def _ciede2000(a1: Array, b1: Array, a2: Array, b2: Array) -> Array:
     n1, n2 = np.maximum(c1, 1e-300), np.maximum(c2, 1e-300)
     x, y = a1 / n1 + a2 / n2, b1 / n1 + b2 / n2
     opposite = (x * x + y * y < 1e-24) & (c1 > 0) & (c2 > 0)
-    if opposite.any():  # a quarter turn on from whichever hue lies in [0°, 180°)
+    if opposite.any():  # a quarter turn from the hue that lies in [0°, 180°)
         sign = np.where((b1 > 0) | ((b1 == 0) & (a1 > 0)), 1.0, -1.0)
         x, y = np.where(opposite, -sign * b1, x), np.where(opposite, sign * a1, y)
     size = np.maximum(np.sqrt(x * x + y * y), 1e-300)
@@ -196,14 +199,14 @@ _OPPONENTS = np.array([[1, -1, 0], [0.5, 0.5, -1]])
 
 
 def cdc(film: Array, steps: Sequence[int] = (1, 2, 4)) -> float:
-    """Color distribution consistency (Liu et al. 2021; NTIRE 2023): lower is steadier.
+    """Color distribution consistency (Liu et al. 2021; NTIRE 2023): lower is more stable.
 
     The Jensen-Shannon divergence (natural logarithm) between the 256-bin histograms of frames t and t + k, mean over
     R, G, B and t, then over k.
 
     Args:
         film: uint8 (T, H, W, 3).
-        steps: the k; those of at least T frames cannot be taken and are refused.
+        steps: the values of k, each less than T.
 
     Raises:
         ValueError: the film is not longer than the largest step.
@@ -227,19 +230,19 @@ def _divergence(p: Array, q: Array) -> Array:
 def warping_errors(films: Sequence[Array], flow: Array, visible: BoolArray) -> Array:
     """Warping error (Lai et al., ECCV 2018, equation 8) of each pair of frames of each film: Σ m d² / Σ m.
 
-    d is the current frame minus the previous one brought to it by the flow (bilinear, borders repeated), in R'G'B' of
-    [0, 1], and the sums go over pixels and R, G, B. The flow is that of the *input*, one for all films. Lai et al. warp
-    the later frame back to the earlier, with the forward flow; here, as in the paper's temporal loss, the earlier is
-    brought to the later.
+    d is the current frame minus the previous one, warped by the flow (bilinear, borders repeated), in R'G'B' of [0, 1];
+    the sums are over pixels and R, G, B. The flow is that of the *input*, the same for all films. Lai et al. warp the
+    later frame to the earlier with the forward flow; here, as in the paper's temporal loss, the earlier frame is warped
+    to the later.
 
     Args:
         films: each uint8 (T, H, W, 3).
         flow: (T − 1, H, W, 2), (x, y) pixels: the current frame at p looks like the previous one at p + flow(p).
-        visible: (T − 1, H, W) bool; False where the previous frame does not show what the current one does.
+        visible: (T − 1, H, W) bool; False for pixels of the current frame that the previous one does not show.
 
     Returns:
-        (len(films), T − 1) float64 (not × 10³). A pair of which nothing is visible counts 0, as in Lai et
-        al.'s program.
+        (len(films), T − 1) float64 (not × 10³). A pair without visible pixels counts as 0, as in Lai et al.'s
+        program.
     """
     for film in films:
         _check(film, "film")
@@ -271,10 +274,10 @@ def _pair_errors(previous: list[Array], current: list[Array], flow: Array, visib
     totals = []
     for before, now in zip(previous, current, strict=True):
         total = 0.0
-        for plane, goal in zip(cv2.split(before), cv2.split(now), strict=True):  # planes stay in the processor's cache
+        for plane, goal in zip(cv2.split(before), cv2.split(now), strict=True):  # planes fit into the processor's cache
             difference = goal.ravel()[index].astype(np.float64)
-            for place, weight in corners:
-                difference -= plane.ravel()[place] * weight
+            for corner, weight in corners:
+                difference -= plane.ravel()[corner] * weight
             total += float(difference @ difference)
         totals.append(total / (index.size * 3 * 255**2))
     return totals

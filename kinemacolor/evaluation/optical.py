@@ -1,4 +1,4 @@
-"""Optical flow of a whole clip, on its luma: backward flow, what is visible in both frames, and a cache on disk."""
+"""Optical flow of a clip on its luma: backward flow, pixels that are visible in both frames, and a cache on disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import importlib
 import importlib.util
 import os
 import pickle
-import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,16 +17,17 @@ from typing import Any, Literal
 
 import numpy as np
 
+from kinemacolor.core.atomic_write import atomic_write
 from kinemacolor.core.color import rgb_to_lab
 from kinemacolor.core.errors import InputError, OutputError
 from kinemacolor.core.types import Array, BoolArray, FloatArray
 from kinemacolor.propagation.dis_flow import DisFlow, consistent, pixel_positions
 
-Method = Literal["auto", "raft", "dis"]
-"""``auto``: RAFT where its weights are found, else DIS."""
+FlowMethod = Literal["auto", "raft", "dis"]
+"""``auto``: RAFT if its weights are found, else DIS."""
 RAFT_FILE = "raft_large_C_T_SKHT_V2-ff5fadd5.pth"
-"""Name of torchvision's weights of RAFT-large, as it stores them when it downloads them."""
-_VERSION = 1  # of what a cache file holds; a change of the method's code must count it up
+"""Name of torchvision's weights of RAFT-large among torch's downloads."""
+_VERSION = 1  # of the content of a cache file; must be raised when the code of a method changes
 _RAFT_SIDE = 128
 
 
@@ -38,9 +38,9 @@ class ClipFlow:
     Attributes:
         flow: (T − 1, H, W, 2) float16, (x, y) pixels: frame t + 1 at p looks like frame t at p + flow[t](p). Half
             precision errs by at most 1/2048 of a displacement.
-        visible: (T − 1, H, W) bool, on the grid of frame t + 1; False where frame t does not show it (see
+        visible: (T − 1, H, W) bool, on the grid of frame t + 1; False for pixels that frame t does not show (see
             ``occlusion_mask``).
-        name: of the method, for reports: ``RAFT`` or ``DIS``.
+        name: of the flow method, for reports: ``RAFT`` or ``DIS``.
     """
 
     flow: Array
@@ -54,32 +54,32 @@ class ClipFlow:
         if self.visible.shape != shape[:3] or self.visible.dtype != np.bool_:
             raise ValueError(f"visible: expected bool {shape[:3]}, got {self.visible.dtype} {self.visible.shape}")
         if not np.isfinite(self.flow).all():
-            raise ValueError("flow: holds values that are no numbers")
+            raise ValueError("flow: expected finite values, got NaN or infinity")
 
 
 def film_lightness(film: Array) -> FloatArray:
-    """L* (T, H, W) in [0, 100] of an RGB film, uint8 (T, H, W, 3): what ``clip_flow`` takes."""
+    """L* (T, H, W) in [0, 100] of an RGB film, uint8 (T, H, W, 3), as input of ``clip_flow``."""
     frames = (rgb_to_lab(frame.astype(np.float32) / 255)[..., 0] for frame in film)
     return np.stack([np.clip(frame, 0, 100) for frame in frames])
 
 
 def occlusion_mask(forward: FloatArray, backward: FloatArray) -> BoolArray:
-    """Where the earlier of two frames shows what the later one does (Ruder et al. 2016, equations 4 and 5).
+    """Pixels of the later of two frames that the earlier one shows, too (Ruder et al. 2016, equations 4 and 5).
 
-    Hidden is what fails forward and backward, |w̃ + ŵ|² > 0.01 (|w̃|² + |ŵ|²) + 0.5, and what lies on a motion boundary,
-    |∇û|² + |∇v̂|² > 0.01 |ŵ|² + 0.002 (forward differences, zero beyond the last row and column), and what comes from
-    beyond the frame's border. ŵ = (û, v̂) is the backward flow, w̃ the forward flow where ŵ points.
+    A pixel is hidden if both flows are inconsistent, |w̃ + ŵ|² > 0.01 (|w̃|² + |ŵ|²) + 0.5, if it lies on a motion
+    boundary, |∇û|² + |∇v̂|² > 0.01 |ŵ|² + 0.002 (forward differences, zero beyond the last row and column), or if it
+    comes from outside of the frame. ŵ = (û, v̂) is the backward flow, w̃ the forward flow at the point that ŵ leads to.
 
     Args:
         forward: flow (H, W, 2) from the earlier frame to the later, pixels.
         backward: flow (H, W, 2) from the later frame to the earlier, pixels.
 
     Returns:
-        (H, W) bool on the grid of the *later* frame (that of ``backward``); True is visible.
+        (H, W) bool on the grid of the *later* frame (that of ``backward``); True for visible pixels.
     """
     height, width = backward.shape[:2]
-    place = pixel_positions(height, width) + backward
-    within = ((place >= -0.5) & (place <= np.array([width - 0.5, height - 0.5], np.float32))).all(axis=2)
+    origin = pixel_positions(height, width) + backward
+    within = ((origin >= -0.5) & (origin <= np.array([width - 0.5, height - 0.5], np.float32))).all(axis=2)
     down = np.diff(backward, axis=0, append=backward[-1:])
     across = np.diff(backward, axis=1, append=backward[:, -1:])
     change = np.square(down).sum(axis=2) + np.square(across).sum(axis=2)
@@ -88,43 +88,43 @@ def occlusion_mask(forward: FloatArray, backward: FloatArray) -> BoolArray:
 
 
 def clip_flow(
-    luma_frames: FloatArray, cache: Path | None, method: Method = "auto", *, weights: Path | None = None
+    luma_frames: FloatArray, cache: Path | None, method: FlowMethod = "auto", *, weights: Path | None = None
 ) -> ClipFlow:
-    """The flow of a clip and its occlusions, computed once and kept on disk.
+    """The flow of a clip and its occlusions, computed once and cached on disk.
 
     Args:
         luma_frames: (T, H, W) float32, T ≥ 2, L* in [0, 100] of the *input* frames (see ``film_lightness``).
-        cache: folder for the result, named by a hash of the frames and the method; None keeps nothing.
-        method: ``raft`` (torchvision's RAFT-large), ``dis`` (OpenCV), or ``auto``: RAFT where its weights are found.
-        weights: RAFT's weights, or a folder that holds them as ``RAFT_FILE`` (see ``find_weights``). Nothing is ever
-            downloaded.
+        cache: folder for the result, whose file is named by a hash of the frames and the method; None for no cache.
+        method: ``raft`` (torchvision's RAFT-large), ``dis`` (OpenCV), or ``auto``: RAFT if its weights are found.
+        weights: RAFT's weights, or a folder that contains them as ``RAFT_FILE`` (see ``find_weights``). Nothing is
+            ever downloaded.
 
     Raises:
-        InputError: ``raft`` was asked for and its weights (or torchvision) are not there.
+        InputError: ``method`` is ``raft``, but its weights or torchvision are missing.
         OutputError: the cache cannot be written.
     """
     if luma_frames.ndim != 3 or len(luma_frames) < 2:
         raise ValueError(f"luma_frames: expected (T, H, W), T ≥ 2, got {luma_frames.shape}")
     if not np.isfinite(luma_frames).all():
-        raise ValueError("luma_frames: hold values that are no numbers")
-    found = flow_weights(method, weights)
-    file = cache and cache / f"{_key(luma_frames, found)}.npz"
-    known = _load(file) if file else None
-    if known is not None:
-        return known
-    engine: Callable[[FloatArray, FloatArray], FloatArray] = _raft(found) if found else DisFlow()
-    result = _compute(luma_frames, engine, "RAFT" if found else DisFlow.name)
+        raise ValueError("luma_frames: expected finite values, got NaN or infinity")
+    raft_weights = flow_weights(method, weights)
+    file = cache and cache / f"{_key(luma_frames, raft_weights)}.npz"
+    cached = _load(file) if file else None
+    if cached is not None:
+        return cached
+    flow: Callable[[FloatArray, FloatArray], FloatArray] = _raft(raft_weights) if raft_weights else DisFlow()
+    result = _compute(luma_frames, flow, "RAFT" if raft_weights else DisFlow.name)
     if file:
         _save(file, result)
     return result
 
 
-def _compute(frames: FloatArray, engine: Callable[[FloatArray, FloatArray], FloatArray], name: str) -> ClipFlow:
+def _compute(frames: FloatArray, flow: Callable[[FloatArray, FloatArray], FloatArray], name: str) -> ClipFlow:
     flows = np.empty((len(frames) - 1, *frames.shape[1:], 2), np.float16)
     visible = np.empty(flows.shape[:3], np.bool_)
     for t, (earlier, later) in enumerate(pairwise(frames)):
-        backward = engine(later, earlier)
-        visible[t] = occlusion_mask(engine(earlier, later), backward)
+        backward = flow(later, earlier)
+        visible[t] = occlusion_mask(flow(earlier, later), backward)
         flows[t] = backward
     return ClipFlow(flows, visible, name)
 
@@ -138,61 +138,54 @@ def _key(frames: FloatArray, weights: Path | None) -> str:
 
 @lru_cache(maxsize=2)
 def _fingerprint(weights: Path, changed: int) -> str:
-    """The hash of a file last ``changed`` then (ns): training asks once a pair of frames."""
+    """The hash of a file that was last changed at ``changed`` (ns), cached because training needs it for each pair."""
     return hashlib.sha256(weights.read_bytes()).hexdigest()
 
 
 def _load(file: Path) -> ClipFlow | None:
-    """What a cache file holds; None where there is none, or it cannot be read."""
+    """The flow in a cache file; None if the file is missing or cannot be read."""
     try:
-        with np.load(file, allow_pickle=False) as kept:
-            return ClipFlow(kept["flow"], kept["visible"], str(kept["name"]))
+        with np.load(file, allow_pickle=False) as arrays:
+            return ClipFlow(arrays["flow"], arrays["visible"], str(arrays["name"]))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 
 
 def _save(file: Path, flow: ClipFlow) -> None:
-    """Written aside, then renamed: a reader never sees half a file, and two writers do no harm."""
+    """Writes a cache file atomically."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(dir=file.parent, prefix=".flow-", suffix=".npz")
-        try:
-            with os.fdopen(handle, "wb") as target:
-                np.savez(target, flow=flow.flow, visible=flow.visible, name=np.array(flow.name))
-            os.replace(aside, file)
-        except BaseException:
-            os.unlink(aside)
-            raise
+        with atomic_write(file) as part, part.open("wb") as target:
+            np.savez(target, flow=flow.flow, visible=flow.visible, name=np.array(flow.name))
     except OSError as error:
-        raise OutputError(
-            file.parent, f"the flow cannot be kept there ({error.strerror})", "choose another cache"
-        ) from error
+        problem = f"the flow cannot be saved there ({error.strerror})"
+        raise OutputError(file.parent, problem, "choose another cache") from error
 
 
-def find_weights(name: str, given: Path | None) -> Path | None:
-    """The file of some released weights, or None where they are not on this machine. Nothing is downloaded.
+def find_weights(name: str, path: Path | None) -> Path | None:
+    """The file of some released weights, or None if they are not on this machine. Nothing is downloaded.
 
     Args:
-        name: the file's name, as torch saves it when it downloads it.
-        given: the file, or a folder that may hold it; where None, torch's own folder (``torch_downloads``).
+        name: the file's name among torch's downloads.
+        path: the file, or a folder that may contain it; None for the folder of torch's downloads.
 
     Raises:
-        InputError: there is no ``given``.
+        InputError: ``path`` does not exist.
     """
-    if given is not None and not given.exists():
-        raise InputError(given, "there is no such file or folder", "check the name of the weights")
-    file = given if given is not None and given.is_file() else (given or torch_downloads()) / name
+    if path is not None and not path.exists():
+        raise InputError(path, "there is no such file or folder", "check the name of the weights")
+    file = path if path is not None and path.is_file() else (path or torch_downloads()) / name
     return file if file.is_file() else None
 
 
 def torch_downloads() -> Path:
-    """The folder to which torch saves weights, found without importing torch."""
+    """The folder of the weights that torch downloads, determined without importing torch."""
     home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "torch")
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
-def flow_weights(method: Method, given: Path | None = None) -> Path | None:
-    """RAFT's weights where ``clip_flow`` would use them, else None: it will be DIS.
+def flow_weights(method: FlowMethod, path: Path | None = None) -> Path | None:
+    """The file of RAFT's weights if ``clip_flow`` uses RAFT; None if it uses DIS.
 
     Raises:
         InputError: as ``clip_flow``.
@@ -200,15 +193,15 @@ def flow_weights(method: Method, given: Path | None = None) -> Path | None:
     if method == "dis":
         return None
     installed = importlib.util.find_spec("torchvision") is not None
-    file = find_weights(RAFT_FILE, given) if installed else None
+    file = find_weights(RAFT_FILE, path) if installed else None
     if method == "raft" and file is None:
-        place = f"put {RAFT_FILE} into {given or torch_downloads()}" if installed else "install kinemacolor[train]"
-        raise InputError(RAFT_FILE, "RAFT cannot be had without its weights", f"{place}, or choose the flow dis")
+        remedy = f"put {RAFT_FILE} into {path or torch_downloads()}" if installed else "install kinemacolor[train]"
+        raise InputError(RAFT_FILE, "RAFT needs its weights", f"{remedy}, or choose the flow dis")
     return file
 
 
 def _raft(weights: Path) -> _Raft:
-    """The network of a file; the last one is kept, for training asks once a pair of frames."""
+    """RAFT with the weights of a file; the last network is cached because training needs it for each pair of frames."""
     return _loaded_raft(weights, weights.stat().st_mtime_ns)
 
 
@@ -230,11 +223,11 @@ class _Raft:
         try:
             self._network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
         except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
-            raise InputError(weights, "does not hold weights of RAFT-large", f"give {RAFT_FILE}") from error
+            raise InputError(weights, "does not contain weights of RAFT-large", f"give {RAFT_FILE}") from error
         self._network.eval()
 
     def __call__(self, source: FloatArray, target: FloatArray) -> FloatArray:
-        """As ``DisFlow``: L* (H, W) twice to flow (H, W, 2)."""
+        """Flow (H, W, 2) from L* (H, W) to L* (H, W), as ``DisFlow`` computes it."""
         height, width = source.shape
         with self._torch.inference_mode():
             flow = self._network(self._input(source), self._input(target))[-1]
@@ -242,6 +235,6 @@ class _Raft:
 
     def _input(self, lightness: FloatArray) -> Any:
         """(1, 3, H', W') in [-1, 1]; H', W' at least 128 and multiples of 8, the last row and column repeated."""
-        extra = [(0, max(_RAFT_SIDE, -(-side // 8) * 8) - side) for side in lightness.shape]
-        gray = np.pad(np.asarray(lightness, np.float32) / 50 - 1, extra, mode="edge")
+        padding = [(0, max(_RAFT_SIDE, -(-side // 8) * 8) - side) for side in lightness.shape]
+        gray = np.pad(np.asarray(lightness, np.float32) / 50 - 1, padding, mode="edge")
         return self._torch.from_numpy(gray).expand(1, 3, -1, -1)

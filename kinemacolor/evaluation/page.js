@@ -22,7 +22,7 @@ for (const plot of document.querySelectorAll(".plot")) {
 }
 const compare = document.getElementById("compare");
 if (compare) {
-  const [clip, frame, one, other] = compare.querySelectorAll("select"), slider = compare.querySelector(".slider");
+  const [clip, frame, left, right] = compare.querySelectorAll("select"), slider = compare.querySelector(".slider");
   const [under, over] = slider.querySelectorAll("img"), [nameOver, nameUnder] = slider.querySelectorAll("b");
   const bar = slider.querySelector("i"), pictures = [...document.querySelectorAll("img[data-clip]")];
   const find = (method) => pictures.find(
@@ -32,16 +32,16 @@ if (compare) {
     bar.style.left = "calc(" + 100 * share + "% - 1px)";
   };
   const show = () => {
-    over.src = find(one.value).src;
-    under.src = find(other.value).src;
-    nameOver.textContent = one.value;
-    nameUnder.textContent = other.value;
+    over.src = find(left.value).src;
+    under.src = find(right.value).src;
+    nameOver.textContent = left.value;
+    nameUnder.textContent = right.value;
   };
   const frames = () => {
-    const kept = frame.selectedIndex, numbers = new Set();
+    const selected = frame.selectedIndex, numbers = new Set();
     for (const p of pictures) if (p.dataset.clip === clip.value) numbers.add(p.dataset.frame);
     frame.replaceChildren(...[...numbers].map((n) => new Option(n, n)));
-    frame.selectedIndex = Math.max(0, Math.min(kept, numbers.size - 1));
+    frame.selectedIndex = Math.max(0, Math.min(selected, numbers.size - 1));
     show();
   };
   slider.addEventListener("pointermove", (event) => {

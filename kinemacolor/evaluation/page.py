@@ -1,4 +1,4 @@
-"""The report as one HTML page that stands alone: style, script and pictures are inside, nothing is fetched."""
+"""The report as one self-contained HTML page: style, script and pictures are embedded, and nothing is fetched."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from kinemacolor.evaluation.pictures import shown_frames
 from kinemacolor.evaluation.plots import Line, interval_plot, line_plot, stroke
 from kinemacolor.evaluation.results import Column, Results, column_of, interval_text, number, table
 
-FOLDER = Path(__file__).parent
-INPUT = "input"
-"""What the black-and-white frame is called among the pictures."""
+INPUT_PICTURE = "input"
+"""Name of the black-and-white frame among the pictures."""
 PSNR_SHOWN = 50.0
-"""dB; the reference's own frame lies beyond, and would flatten everything else."""
+"""Upper end of PSNR plots in dB: the reference's own frame is far above, and would flatten all other values."""
+_FOLDER = Path(__file__).parent
 
 
 def page(results: Results) -> str:
-    """The whole page."""
+    """The HTML text."""
     protocol = results.run.protocol
     frames = f"first {protocol.frames} frames" if protocol.frames else "all frames"
     head = (
@@ -31,7 +31,7 @@ def page(results: Results) -> str:
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
         "<title>Benchmark</title>",
-        f"<style>{(FOLDER / 'page.css').read_text(encoding='utf-8')}</style>",
+        f"<style>{(_FOLDER / 'page.css').read_text(encoding='utf-8')}</style>",
         f"<h1>Benchmark</h1><p>{escape(head)}</p>",
         f"<pre>{escape(shlex.join(results.provenance.get('command', [])))}</pre>",
         "<h2>Methods</h2>",
@@ -44,13 +44,13 @@ def page(results: Results) -> str:
         "<h2>Clips</h2>",
         _legend(results),
         *(_clip(results, clip, opened=not position) for position, clip in enumerate(results.clips)),
-        f"<script>{(FOLDER / 'page.js').read_text(encoding='utf-8')}</script></html>",
+        f"<script>{(_FOLDER / 'page.js').read_text(encoding='utf-8')}</script></html>",
     ]
     return "\n".join(parts)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], best: Sequence[str | None]) -> str:
-    """``best`` names, for each column but the first, the row that is set in bold."""
+    """An HTML table; ``best`` names the row that is bold for each column but the first."""
     lines = ["<div class=scroll><table><tr>" + "".join(f"<th>{escape(cell)}</th>" for cell in head) + "</tr>"]
     for row in rows:
         kind = " class=truth" if row[0] == TRUTH else ""
@@ -68,10 +68,10 @@ def _means(results: Results) -> str:
 
 
 def _legend_of_columns(results: Results) -> str:
-    lines = [f"<li>{escape(column.heading)}: {escape(column.about)}" for column in results.columns()]
+    lines = [f"<li>{escape(column.heading)}: {escape(column.summary)}" for column in results.columns()]
     lines += [f"<li>{escape(note)}" for note in results.notes()]
-    lines += [f"<li>{escape(method.name)}: {escape(method.about)}" for method in results.run.methods]
-    return "<details><summary>What the columns and methods are</summary><ul>" + "\n".join(lines) + "</ul></details>"
+    lines += [f"<li>{escape(method.name)}: {escape(method.summary)}" for method in results.run.methods]
+    return "<details><summary>Columns and methods</summary><ul>" + "\n".join(lines) + "</ul></details>"
 
 
 def _options(names: Sequence[str], chosen: str = "") -> str:
@@ -80,7 +80,7 @@ def _options(names: Sequence[str], chosen: str = "") -> str:
 
 def _compare(results: Results) -> str:
     ranked = results.ranking()
-    names = [*ranked, TRUTH, INPUT]
+    names = [*ranked, TRUTH, INPUT_PICTURE]
     second = ranked[1] if len(ranked) > 1 else TRUTH
     return (
         "<div id=compare><div class=controls>"
@@ -93,14 +93,14 @@ def _compare(results: Results) -> str:
 
 def _differences(results: Results) -> str:
     if not results.differences:
-        return "<p>One method: nothing to compare.</p>"
+        return "<p>There is one method, and nothing to compare.</p>"
     parts = [
         "<p>Each method against the next in rank, the best against the last: mean over clips with its 95 % interval "
         "(paired bootstrap over clips, 10,000 resamples).</p>"
     ]
     for key, rows in results.differences.items():
         column = column_of(key)
-        texts = [f"{interval_text(one, column.digits)}, {one.wins} of {one.clips}" for one in rows]
+        texts = [f"{interval_text(row, column.digits)}, {row.wins} of {row.clips}" for row in rows]
         plot = interval_plot(column.heading, rows, texts)
         parts.append(plot if key == "psnr" else f"<details><summary>{escape(column.heading)}</summary>{plot}</details>")
     return "\n".join(parts)
@@ -116,7 +116,7 @@ def _legend(results: Results) -> str:
 
 
 def _clip(results: Results, clip: str, *, opened: bool) -> str:
-    truth = results.unit(clip, TRUTH)
+    truth = results.result(clip, TRUTH)
     facts = truth.facts
     columns = [column for column in results.columns() if column.key != "fid"]
     rows = [
@@ -149,19 +149,19 @@ def _clip(results: Results, clip: str, *, opened: bool) -> str:
 
 
 def _best_of(rows: Sequence[Sequence[str]], position: int, column: Column) -> str | None:
-    known = {row[0]: float(row[position]) for row in rows if row[0] != TRUTH and row[position] not in ("n/a", "–")}
-    if column.better is None or column.key == "seconds" or len(known) < 2:
+    values = {row[0]: float(row[position]) for row in rows if row[0] != TRUTH and row[position] not in ("n/a", "–")}
+    if column.better is None or column.key == "seconds" or len(values) < 2:
         return None
-    return (max if column.better == "higher" else min)(known, key=lambda name: known[name])
+    return (max if column.better == "higher" else min)(values, key=lambda name: values[name])
 
 
 def _plots(results: Results, clip: str) -> str:
     lines, support = [], []
     for position, name in enumerate(results.names):
-        unit = results.unit(clip, name)
-        lines.append(Line(name, position, unit.measurement.per_frame["psnr"]))
-        if unit.confidence and any(unit.confidence):
-            support.append(Line(name, position, unit.confidence))
+        result = results.result(clip, name)
+        lines.append(Line(name, position, result.measurement.per_frame["psnr"]))
+        if result.confidence and any(result.confidence):
+            support.append(Line(name, position, result.confidence))
     plots = [line_plot("PSNR over frames, dB", lines, ceiling=PSNR_SHOWN)]
     if support:
         plots.append(line_plot("Confidence over frames: mean similarity to the reference", support))
@@ -169,22 +169,22 @@ def _plots(results: Results, clip: str) -> str:
 
 
 def _sheet(results: Results, clip: str) -> str:
-    """The contact sheet; its pictures are the slider's, too."""
-    truth = results.unit(clip, TRUTH)
+    """The contact sheet; the slider uses its pictures, too."""
+    truth = results.result(clip, TRUTH)
     ranked = results.ranking()
     titles = ["", "input", "reference", *ranked, TRUTH]
     cells = [f"<div>{escape(title)}</div>" for title in titles]
     for index in shown_frames(truth.facts["frames"]):
         cells.append(f"<div>{index}</div>")
-        cells.append(_picture(truth.pictures[f"gray {index}"], clip, INPUT, index))
+        cells.append(_picture(truth.pictures[f"gray {index}"], clip, INPUT_PICTURE, index))
         cells.append(_picture(truth.pictures["reference"], "", "reference", index))
-        cells += [_picture(results.unit(clip, name).pictures[str(index)], clip, name, index) for name in ranked]
+        cells += [_picture(results.result(clip, name).pictures[str(index)], clip, name, index) for name in ranked]
         cells.append(_picture(truth.pictures[str(index)], clip, TRUTH, index))
     layout = f"grid-template-columns: 40px repeat({len(titles) - 1}, minmax(110px, 1fr))"
     return f'<div class=sheet style="{layout}">{"".join(cells)}</div>'
 
 
 def _picture(jpeg: bytes, clip: str, method: str, index: int) -> str:
-    known = f'data-clip="{escape(clip)}" data-method="{escape(method)}" data-frame="{index}"' if clip else ""
+    attributes = f'data-clip="{escape(clip)}" data-method="{escape(method)}" data-frame="{index}"' if clip else ""
     data = base64.b64encode(jpeg).decode()
-    return f'<img {known} alt="{escape(method)}, frame {index}" src="data:image/jpeg;base64,{data}">'
+    return f'<img {attributes} alt="{escape(method)}, frame {index}" src="data:image/jpeg;base64,{data}">'

@@ -1,4 +1,4 @@
-"""LPIPS and FID through torchmetrics, from weights that lie on this machine: nothing is ever downloaded."""
+"""LPIPS and FID through torchmetrics, with weights that are on this machine: nothing is ever downloaded."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ from kinemacolor.core.types import Array
 from kinemacolor.evaluation.optical import find_weights
 
 LPIPS_FILE = "alexnet-owt-7be5be79.pth"
-"""Name of torchvision's AlexNet weights; torchmetrics itself brings LPIPS' own layers."""
+"""Name of torchvision's AlexNet weights; torchmetrics includes the layers that LPIPS adds to it."""
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
-"""Name of the weights of FID's Inception network, as torch-fidelity downloads them."""
+"""Name of the weights of FID's Inception network, as in torch-fidelity's downloads."""
 LPIPS_SIDE = 64
-"""Smallest side of a frame, pixels, of which AlexNet leaves something to compare."""
-HELP = "docs/evaluation.md"
+"""Smallest side in pixels of a frame for which AlexNet has an output to compare."""
+_HELP = "docs/evaluation.md"
 _BATCH = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SetFeatures:
-    """Inception features of colorized frames and of the true ones: (n, d) and (m, d) float32."""
+class FeatureSets:
+    """Inception features of colored frames and of true frames: (n, d) and (m, d) float32."""
 
     result: Array
     truth: Array
 
     @classmethod
-    def joined(cls, parts: Sequence[SetFeatures]) -> Self:
-        """The features of all clips' frames together."""
-        return cls(np.concatenate([one.result for one in parts]), np.concatenate([one.truth for one in parts]))
+    def joined(cls, parts: Sequence[FeatureSets]) -> Self:
+        """The features of the frames of all clips together."""
+        return cls(np.concatenate([part.result for part in parts]), np.concatenate([part.truth for part in parts]))
 
 
-def frechet_distance(features: SetFeatures) -> float:
+def frechet_distance(features: FeatureSets) -> float:
     """The Fréchet distance between the normal distributions of two sets of features (Heusel et al. 2017): FID.
 
     |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½) with covariances over n − 1, in float64. The trace of the root is the sum of
     the singular values of A Bᵀ, where Σ₁ = Aᵀ A and Σ₂ = Bᵀ B: few frames make small matrices.
-    Over few frames (below some thousands) FID is biased upwards: compare only sets of equal size.
+    With few frames (less than some thousands) FID is biased upward: only sets of equal size can be compared.
     """
     means: list[Array] = []
     roots: list[Array] = []
     for values in (features.result, features.truth):
         if len(values) < 2:
-            raise ValueError(f"features: expected at least 2 frames a set, got {len(values)}")
+            raise ValueError(f"features: expected at least 2 frames in each set, got {len(values)}")
         exact = values.astype(np.float64)
         means.append(exact.mean(axis=0))
         root = (exact - means[-1]) / np.sqrt(len(exact) - 1)
@@ -61,22 +61,22 @@ def frechet_distance(features: SetFeatures) -> float:
     return max(0.0, float(np.square(means[0] - means[1]).sum()) + spread - 2 * shared)
 
 
-class Perceptual:
-    """LPIPS and Inception features of 8-bit RGB films, each where its weights are found.
+class PerceptualMetrics:
+    """LPIPS and Inception features of 8-bit RGB films, each if its weights are found.
 
     Args:
-        lpips_weights: file of torchvision's AlexNet, or a folder that holds it as ``LPIPS_FILE``.
-        fid_weights: file of FID's Inception network, or a folder that holds it as ``INCEPTION_FILE``.
-        features: in place of Inception, a torch module from uint8 (n, 3, H, W) to (n, d): another distance than FID,
-            for tests and for research on them.
+        lpips_weights: file of torchvision's AlexNet, or a folder that contains it as ``LPIPS_FILE``.
+        fid_weights: file of FID's Inception network, or a folder that contains it as ``INCEPTION_FILE``.
+        features: a torch module from uint8 (n, 3, H, W) to (n, d) in place of Inception: this gives another distance
+            than FID, for tests and for research.
 
-    Where no path is given, the folder to which torch saves its downloads is looked into (see ``find_weights``).
+    Without a path, weights are searched in the folder of torch's downloads (see ``find_weights``).
 
     Attributes:
-        notes: by ``lpips`` and ``fid``: which network is used, or why there is no figure.
+        notes: for ``lpips`` and ``fid``, which network is used, or why there is no figure.
 
     Raises:
-        InputError: a path was given and is not there, or does not hold these weights.
+        InputError: a path does not exist, or does not contain these weights.
     """
 
     def __init__(
@@ -93,23 +93,23 @@ class Perceptual:
             libraries = ("torchmetrics", "torch_fidelity")
             self._features = self._open("fid", INCEPTION_FILE, fid_weights, libraries, _open_inception)
 
-    def _open(self, figure: str, name: str, given: Path | None, libraries: Sequence[str], opener: Any) -> Any:
-        file = find_weights(name, given)
+    def _open(self, figure: str, name: str, path: Path | None, libraries: Sequence[str], opener: Any) -> Any:
+        file = find_weights(name, path)
         absent = [library for library in libraries if importlib.util.find_spec(library) is None]
         if absent:
-            self.notes[figure] = f"n/a: {absent[0].replace('_', '-')} is not installed, see {HELP}"
+            self.notes[figure] = f"n/a: {absent[0].replace('_', '-')} is not installed, see {_HELP}"
             return None
         if file is None:
-            self.notes[figure] = f"n/a: weights not found ({name}), see {HELP}"
+            self.notes[figure] = f"n/a: weights not found ({name}), see {_HELP}"
             return None
         try:
             network, self.notes[figure] = opener(file)
         except (RuntimeError, ValueError, KeyError, EOFError, AttributeError, pickle.UnpicklingError) as error:
-            raise InputError(file, "does not hold the weights it should", f"give {name}, see {HELP}") from error
+            raise InputError(file, f"does not contain the weights {name}", f"give that file, see {_HELP}") from error
         return network
 
     def lpips(self, result: Array, truth: Array) -> Array | None:
-        """LPIPS 0.1 (Zhang et al. 2018) with AlexNet of each frame; lower is more alike, 0 for identical frames.
+        """LPIPS 0.1 (Zhang et al. 2018) with AlexNet of each frame; lower is more similar, 0 for identical frames.
 
         Args:
             result, truth: uint8 (T, H, W, 3), H and W at least 64.
@@ -120,25 +120,27 @@ class Perceptual:
         if self._lpips is None:
             return None
         if min(truth.shape[1:3]) < LPIPS_SIDE:
-            raise ValueError(f"truth: LPIPS needs {LPIPS_SIDE} pixels each way, got {truth.shape[2]}x{truth.shape[1]}")
+            raise ValueError(
+                f"truth: LPIPS needs sides of at least {LPIPS_SIDE} pixels, got {truth.shape[2]}x{truth.shape[1]}"
+            )
         import torch
 
         with torch.inference_mode():
-            for one, other in zip(_batches(result), _batches(truth), strict=True):
-                self._lpips.update(one.float() / 255, other.float() / 255)
+            for colored, true in zip(_batches(result), _batches(truth), strict=True):
+                self._lpips.update(colored.float() / 255, true.float() / 255)
             values = np.atleast_1d(self._lpips.compute().double().numpy())
         self._lpips.reset()
         return values
 
-    def features(self, result: Array, truth: Array) -> SetFeatures | None:
-        """What ``frechet_distance`` takes, of films uint8 (T, H, W, 3), or None without weights."""
+    def features(self, result: Array, truth: Array) -> FeatureSets | None:
+        """Inception features of films uint8 (T, H, W, 3), for ``frechet_distance``; None without weights."""
         if self._features is None:
             return None
         import torch
 
         with torch.inference_mode():
             sets = [torch.cat([self._features(batch) for batch in _batches(film)]) for film in (result, truth)]
-        return SetFeatures(*(one.float().numpy() for one in sets))
+        return FeatureSets(*(features.float().numpy() for features in sets))
 
 
 def _batches(film: Array) -> Iterator[Any]:
@@ -153,7 +155,9 @@ def _open_lpips(file: Path) -> tuple[Any, str]:
     import torch
     from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
-    torch.load(file, map_location="cpu", weights_only=True)  # refuses what is no weights before anything runs it
+    torch.load(
+        file, map_location="cpu", weights_only=True
+    )  # refuses any file that is not weights before it could run code
     with _torch_downloads_at(file, LPIPS_FILE):
         metric = LearnedPerceptualImagePatchSimilarity("alex", reduction="none", normalize=True)
     return metric, "AlexNet, LPIPS 0.1"
@@ -161,10 +165,10 @@ def _open_lpips(file: Path) -> tuple[Any, str]:
 
 @contextmanager
 def _torch_downloads_at(file: Path, name: str) -> Iterator[None]:
-    """Within it, torch believes that it has downloaded a file: torchmetrics takes no path for LPIPS' network."""
+    """Makes torch find ``file`` among its downloads as ``name``, as torchmetrics takes no path for LPIPS' network."""
     import torch
 
-    before = torch.hub.get_dir()
+    previous = torch.hub.get_dir()
     with tempfile.TemporaryDirectory() as folder:
         checkpoints = Path(folder) / "checkpoints"
         checkpoints.mkdir()
@@ -173,13 +177,13 @@ def _torch_downloads_at(file: Path, name: str) -> Iterator[None]:
         try:
             yield
         finally:
-            torch.hub.set_dir(before)
+            torch.hub.set_dir(previous)
 
 
 def _open_inception(file: Path) -> tuple[Any, str]:
     import torch
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-    torch.load(file, map_location="cpu", weights_only=True)  # torch-fidelity would run whatever a pickle says
+    torch.load(file, map_location="cpu", weights_only=True)  # torch-fidelity would run any code in a pickle
     metric = FrechetInceptionDistance(2048, feature_extractor_weights_path=str(file))
-    return metric.inception, "Inception 2015-12-05, 2048 features; over few frames it is biased upwards"
+    return metric.inception, "Inception 2015-12-05, 2048 features; with few frames it is biased upward"

@@ -9,17 +9,17 @@ from pathlib import Path
 from kinemacolor.evaluation.methods import TRUTH
 from kinemacolor.evaluation.page import page
 from kinemacolor.evaluation.pictures import contact_sheet, shown_frames
-from kinemacolor.evaluation.records import file_name, write_aside
-from kinemacolor.evaluation.results import Results, column_of, interval_text, number, table
+from kinemacolor.evaluation.records import file_name, write_file
+from kinemacolor.evaluation.results import LAST_FRAMES, Results, column_of, interval_text, number, table
 
-SHEETS = "sheets"
+SHEET_FOLDER = "sheets"
 
 
 def write_report(results: Results, output: str | Path) -> list[Path]:
-    """Writes all files of a report, each aside and renamed when it is complete; returns their paths.
+    """Writes all files of a report atomically, and returns their paths.
 
     Raises:
-        OutputError: the folder cannot be written to.
+        OutputError: a file cannot be written.
     """
     output = Path(output)
     files = {
@@ -28,26 +28,26 @@ def write_report(results: Results, output: str | Path) -> list[Path]:
         output / "report.html": page(results).encode(),
     }
     for clip in results.clips:
-        files[output / SHEETS / f"{file_name(clip)}.jpg"] = sheet(results, clip)
+        files[output / SHEET_FOLDER / f"{file_name(clip)}.jpg"] = sheet(results, clip)
     for path, content in files.items():
-        write_aside(path, content)
+        write_file(path, content)
     return list(files)
 
 
 def sheet(results: Results, clip: str) -> bytes:
-    """A JPEG: frame, reference, every method in order of rank, truth; at four times of the clip."""
-    truth = results.unit(clip, TRUTH)
+    """A JPEG of four frames of a clip: input, reference, every method in order of rank, truth."""
+    truth = results.result(clip, TRUTH)
     names = results.ranking()
     rows = []
     for index in shown_frames(truth.facts["frames"]):
         pictures = [truth.pictures[f"gray {index}"], truth.pictures["reference"]]
-        pictures += [results.unit(clip, name).pictures[str(index)] for name in names]
+        pictures += [results.result(clip, name).pictures[str(index)] for name in names]
         rows.append((f"{clip} {index}", [*pictures, truth.pictures[str(index)]]))
     return contact_sheet(["input", "reference", *names, TRUTH], rows)
 
 
 def markdown(results: Results) -> str:
-    """The report for people who read plain text."""
+    """The report as Markdown."""
     protocol = results.run.protocol
     frames = f"first {protocol.frames} frames" if protocol.frames else "all frames"
     lines = [
@@ -64,12 +64,12 @@ def markdown(results: Results) -> str:
         "",
         *_methods(results),
         "",
-        *(f"- {column.heading}: {column.about}." for column in results.columns()),
+        *(f"- {column.heading}: {column.summary}." for column in results.columns()),
         *(f"- {note}." for note in results.notes()),
         "",
         "## Clips",
         "",
-        "PSNR in dB, the last 20 frames in brackets.",
+        f"PSNR in dB; that of the last {LAST_FRAMES} frames in brackets.",
         "",
         *_clips(results),
         "",
@@ -88,7 +88,7 @@ def _row(cells: list[str]) -> str:
 
 
 def _methods(results: Results) -> list[str]:
-    """Laid out as Table 1: methods down, figures across; the truth last."""
+    """A table laid out like Table 1: a row for each method, a column for each figure; the truth is the last row."""
     columns = results.columns()
     rows = table(results, [(name, results.means[name]) for name in (*results.names, TRUTH)])
     for position, column in enumerate(columns, 1):
@@ -110,9 +110,9 @@ def _clips(results: Results) -> list[str]:
             text = number(results.figure(clip, name, "psnr"), 2)
             last = number(results.figure(clip, name, "psnr_last"), 2)
             cells.append(f"{f'**{text}**' if name == best and len(names) > 1 else text} ({last})")
-        lines.append(_row([clip, str(results.unit(clip, TRUTH).facts["frames"]), *cells]))
+        lines.append(_row([clip, str(results.result(clip, TRUTH).facts["frames"]), *cells]))
     means = [(results.means[name]["psnr"], results.means[name]["psnr_last"]) for name in names]
-    lines.append(_row(["**mean**", "", *(f"{number(all_, 2)} ({number(last, 2)})" for all_, last in means)]))
+    lines.append(_row(["**mean**", "", *(f"{number(mean, 2)} ({number(last, 2)})" for mean, last in means)]))
     return lines
 
 
@@ -120,8 +120,8 @@ def _differences(results: Results) -> list[str]:
     lines = [_row(["figure", "methods", "difference", "better on"]), "|---|---|--:|--:|"]
     for key, rows in results.differences.items():
         column = column_of(key)
-        for one in rows:
-            text = interval_text(one, column.digits)
-            sure = f"**{text}**" if one.certain else text
-            lines.append(_row([column.heading, f"{one.a} − {one.b}", sure, f"{one.wins} of {one.clips}"]))
-    return lines if len(lines) > 2 else ["One method: nothing to compare."]
+        for row in rows:
+            text = interval_text(row, column.digits)
+            difference = f"**{text}**" if row.certain else text
+            lines.append(_row([column.heading, f"{row.a} − {row.b}", difference, f"{row.wins} of {row.clips}"]))
+    return lines if len(lines) > 2 else ["There is one method, and nothing to compare."]

@@ -1,4 +1,4 @@
-"""A finished benchmark as figures: means, tables' columns, differences, and the JSON record of all of it."""
+"""The figures of a finished benchmark: means, columns of tables, differences, and their JSON record."""
 
 from __future__ import annotations
 
@@ -10,14 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from kinemacolor.evaluation.benchmark import Run
+from kinemacolor.evaluation.benchmark import BenchmarkRun
 from kinemacolor.evaluation.measure import mean_of
 from kinemacolor.evaluation.methods import TRUTH
-from kinemacolor.evaluation.records import SCHEMA, Unit
-from kinemacolor.evaluation.statistics import LEVEL, RESAMPLES, SEED, Difference, ranked_differences, ranking
+from kinemacolor.evaluation.records import RESULTS_SCHEMA, ClipResult
+from kinemacolor.evaluation.statistics import (
+    BOOTSTRAP_SEED,
+    CONFIDENCE_LEVEL,
+    RESAMPLES,
+    Difference,
+    ranked_differences,
+    ranking,
+)
 
-LAST = 20
-"""Frames at the end of a clip, where drift shows."""
+LAST_FRAMES = 20
+"""Number of frames at the end of a clip that show drift."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +33,11 @@ class Column:
 
     Attributes:
         key: name of the figure.
-        title: heading.
-        digits: after the point.
-        better: ``higher``, ``lower``, or None where neither is.
+        title: heading, without an arrow.
+        digits: after the decimal point.
+        better: ``higher``, ``lower``, or None if neither is better.
         of_truth: whether the truth has the figure, too.
-        about: one line on what it is.
+        summary: one line.
     """
 
     key: str
@@ -38,98 +45,99 @@ class Column:
     digits: int
     better: str | None
     of_truth: bool
-    about: str
+    summary: str
 
     @property
     def heading(self) -> str:
-        """With the arrow that says which way is better."""
+        """The heading, with an arrow in the direction that is better."""
         return self.title + {"higher": "↑", "lower": "↓", None: ""}[self.better]
 
 
-COLUMNS = (
+FIGURE_COLUMNS = (
     Column("fid", "FID", 2, "lower", False, "Fréchet distance of Inception features of all frames"),
     Column("lpips", "LPIPS", 4, "lower", False, "perceptual distance, AlexNet"),
-    Column("psnr", "PSNR", 2, "higher", False, "dB over R, G, B; a frame counts for at most 58.9 dB"),
+    Column("psnr", "PSNR", 2, "higher", False, "dB over R, G, B; a frame counts as at most 58.9 dB"),
     Column("colorfulness", "COLOR", 2, "higher", True, "Hasler and Süsstrunk's colorfulness"),
     Column("we", "WE", 3, "lower", True, "warping error × 10³; the truth's own is the floor, gray lies below it"),
-    Column("psnr_last", f"PSNR, last {LAST}", 2, "higher", False, f"mean of the last {LAST} frames"),
-    Column("colorfulness_ratio", "COLOR / truth", 2, None, True, "1 is as colorful as the truth"),
+    Column("psnr_last", f"PSNR, last {LAST_FRAMES}", 2, "higher", False, f"mean of the last {LAST_FRAMES} frames"),
+    Column("colorfulness_ratio", "COLOR / truth", 2, None, True, "1 means as colorful as the truth"),
     Column("cdc", "CDC", 5, "lower", True, "drift of color histograms; the truth's own is the floor"),
     Column("ssim", "SSIM", 4, "higher", False, "structural similarity"),
     Column("delta_e", "ΔE2000", 2, "lower", False, "color difference with the truth's L*"),
-    Column("seconds", "s a frame", 3, "lower", False, "time of the engine alone, one thread"),
+    Column("seconds", "s a frame", 3, "lower", False, "time of the engine alone, with one thread"),
 )
-"""Table 1 of the paper (the first five), and what it does not show."""
-RANKED = ("psnr", "delta_e", "ssim", "lpips", "cdc", "we")
-"""Figures by which methods are compared with confidence intervals."""
+"""The five columns of the paper's Table 1, then the others."""
+TABLE_1_COLUMNS = 5
+RANKED_FIGURES = ("psnr", "delta_e", "ssim", "lpips", "cdc", "we")
+"""Figures by which methods are ranked, with confidence intervals."""
 
 
 @dataclass
 class Results:
-    """What reports are made of.
+    """The results that reports show.
 
     Attributes:
         run: the benchmark.
-        provenance: versions, hardware, command line; JSON-ready.
+        provenance: versions, hardware and command line as JSON-ready values.
     """
 
-    run: Run
+    run: BenchmarkRun
     provenance: dict[str, Any]
 
     @property
     def clips(self) -> list[str]:
-        """Names, in order."""
+        """Names of the clips, in order."""
         return [clip.name for clip in self.run.clips]
 
     @property
     def names(self) -> list[str]:
-        """Names of the methods, in the order given."""
+        """Names of the methods, in order."""
         return [method.name for method in self.run.methods]
 
-    def unit(self, clip: str, method: str) -> Unit:
-        """What a method got on a clip."""
-        return self.run.units[clip, method]
+    def result(self, clip: str, method: str) -> ClipResult:
+        """The result of a method on a clip."""
+        return self.run.results[clip, method]
 
     def figure(self, clip: str, method: str, key: str) -> float | None:
-        """A figure by its column's key."""
-        unit = self.unit(clip, method)
+        """A figure of a method on a clip, by the key of its column."""
+        result = self.result(clip, method)
         if key == "seconds":
-            return unit.seconds
+            return result.seconds
         if key == "psnr_last":
-            return float(np.mean(unit.measurement.per_frame["psnr"][-LAST:]))
-        return unit.measurement.figures[key]
+            return float(np.mean(result.measurement.per_frame["psnr"][-LAST_FRAMES:]))
+        return result.measurement.figures[key]
 
     @cached_property
     def means(self) -> dict[str, dict[str, float | None]]:
-        """By method (``truth`` included) and column: the mean over clips; None where one clip lacks the figure."""
+        """Means over clips by method (including ``truth``) and column; None if the figure is missing for one clip."""
         return {name: self._mean(name) for name in (TRUTH, *self.names)}
 
     def _mean(self, method: str) -> dict[str, float | None]:
-        means = mean_of([self.unit(clip, method).measurement for clip in self.clips])
+        means = mean_of([self.result(clip, method).measurement for clip in self.clips])
         for key in ("psnr_last", "seconds"):
             values = [self.figure(clip, method, key) for clip in self.clips]
-            known = [value for value in values if value is not None]
-            means[key] = float(np.mean(known)) if len(known) == len(values) else None
+            present = [value for value in values if value is not None]
+            means[key] = float(np.mean(present)) if len(present) == len(values) else None
         return means
 
     def columns(self) -> list[Column]:
-        """All of Table 1's, and those of the others that any method has."""
+        """The columns of Table 1, and those of the others that any method has."""
         return [
             column
-            for number, column in enumerate(COLUMNS)
-            if number < 5 or any(self.means[name][column.key] is not None for name in self.names)
+            for number, column in enumerate(FIGURE_COLUMNS)
+            if number < TABLE_1_COLUMNS or any(self.means[name][column.key] is not None for name in self.names)
         ]
 
     def best(self, column: Column) -> str | None:
-        """The method whose mean is best, or None where that is no question."""
+        """The method with the best mean; None if there is nothing to compare."""
         values = {name: self.means[name][column.key] for name in self.names}
-        known = {name: value for name, value in values.items() if value is not None}
-        if column.better is None or column.key == "seconds" or len(known) < 2:
+        present = {name: value for name, value in values.items() if value is not None}
+        if column.better is None or column.key == "seconds" or len(present) < 2:
             return None
-        return (max if column.better == "higher" else min)(known, key=lambda name: known[name])
+        return (max if column.better == "higher" else min)(present, key=lambda name: present[name])
 
     def values(self, key: str) -> dict[str, list[float]]:
-        """By method, a figure of every clip; methods that lack one are left out."""
+        """A figure of every clip by method; methods for which one is missing are left out."""
         rows = {name: [self.figure(clip, name, key) for clip in self.clips] for name in self.names}
         return {name: [v for v in row if v is not None] for name, row in rows.items() if None not in row}
 
@@ -139,84 +147,86 @@ class Results:
 
     @cached_property
     def differences(self) -> dict[str, list[Difference]]:
-        """By figure: each method against the next in rank, and the best against the last."""
-        found = {}
-        for column in COLUMNS:
-            values = self.values(column.key) if column.key in RANKED else {}
+        """Differences by figure: each method against the next in rank, and the best against the last."""
+        differences = {}
+        for column in FIGURE_COLUMNS:
+            values = self.values(column.key) if column.key in RANKED_FIGURES else {}
             if len(values) > 1:
-                found[column.key] = ranked_differences(values, higher_is_better=column.better == "higher")
-        return found
+                differences[column.key] = ranked_differences(values, higher_is_better=column.better == "higher")
+        return differences
 
     def notes(self) -> list[str]:
-        """Why figures are missing, and which networks made the others; each once."""
-        found: dict[str, None] = {}
-        for unit in self.run.units.values():
-            for key, text in unit.measurement.notes.items():
-                title = next((column.title for column in COLUMNS if column.key == key), None)
+        """Why figures are missing, and which networks computed the others; each remark once."""
+        notes: dict[str, None] = {}
+        for result in self.run.results.values():
+            for key, text in result.measurement.notes.items():
+                title = next((column.title for column in FIGURE_COLUMNS if column.key == key), None)
                 if title and key != "psnr":
-                    found[f"{title}: {text}"] = None
-        return list(found)
+                    notes[f"{title}: {text}"] = None
+        return list(notes)
 
     def record(self) -> dict[str, Any]:
-        """Everything as JSON-ready values."""
+        """The benchmark as JSON-ready values."""
         run = self.run
         return {
-            "schema": SCHEMA,
+            "schema": RESULTS_SCHEMA,
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             **self.provenance,
             "protocol": run.protocol.model_dump(),
-            "measuring": run.tools,
+            "measuring": run.measuring,
             "clips": [
-                {"name": clip.name, "path": str(clip.path), "sha256": sha, **self.unit(clip.name, TRUTH).facts}
+                {"name": clip.name, "path": str(clip.path), "sha256": sha, **self.result(clip.name, TRUTH).facts}
                 for clip, sha in run.clips.items()
             ],
             "methods": [
-                {"name": method.name, "about": method.about, "weights": method.weights()} for method in run.methods
+                {"name": method.name, "about": method.summary, "weights": method.weights()} for method in run.methods
             ],
             "means": self.means,
-            "results": [_unit_record(self.unit(clip, name)) for clip in self.clips for name in (TRUTH, *self.names)],
+            "results": [
+                _result_record(self.result(clip, name)) for clip in self.clips for name in (TRUTH, *self.names)
+            ],
             "differences": {
                 "resamples": RESAMPLES,
-                "seed": SEED,
-                "level": LEVEL,
-                "by_figure": {key: [asdict(one) for one in rows] for key, rows in self.differences.items()},
+                "seed": BOOTSTRAP_SEED,
+                "level": CONFIDENCE_LEVEL,
+                "by_figure": {key: [asdict(row) for row in rows] for key, rows in self.differences.items()},
             },
         }
 
 
-def _unit_record(unit: Unit) -> dict[str, Any]:
-    one = unit.measurement
+def _result_record(result: ClipResult) -> dict[str, Any]:
+    measurement = result.measurement
     return {
-        "clip": unit.clip,
-        "method": unit.method,
-        "figures": one.figures,
-        "notes": one.notes,
-        "seconds_a_frame": unit.seconds,
-        "per_frame": one.per_frame,
-        "confidence": unit.confidence,
+        "clip": result.clip,
+        "method": result.method,
+        "figures": measurement.figures,
+        "notes": measurement.notes,
+        "seconds_a_frame": result.seconds,
+        "per_frame": measurement.per_frame,
+        "confidence": result.confidence,
     }
 
 
 def number(value: float | None, digits: int) -> str:
-    """A figure in a table; one that cannot be had is "n/a"."""
+    """The text of a figure in a table; "n/a" if it is missing."""
     return "n/a" if value is None else f"{value:.{digits}f}"
 
 
-def interval_text(one: Difference, digits: int) -> str:
-    """``+1.23 [0.45, 2.01]``."""
-    mean = f"{one.mean:+.{digits}f}"
-    if one.low is None or one.high is None:
+def interval_text(difference: Difference, digits: int) -> str:
+    """A difference with its interval: ``+1.23 [+0.45, +2.01]``."""
+    mean = f"{difference.mean:+.{digits}f}"
+    if difference.low is None or difference.high is None:
         return mean
-    return f"{mean} [{one.low:+.{digits}f}, {one.high:+.{digits}f}]"
+    return f"{mean} [{difference.low:+.{digits}f}, {difference.high:+.{digits}f}]"
 
 
 def column_of(key: str) -> Column:
     """The column of a figure."""
-    return next(column for column in COLUMNS if column.key == key)
+    return next(column for column in FIGURE_COLUMNS if column.key == key)
 
 
 def table(results: Results, rows: Sequence[tuple[str, dict[str, float | None]]]) -> list[list[str]]:
-    """Cells of a table of methods: a row a method (its name first), a column a figure; the truth has few."""
+    """Cells of a table: a row for each method (its name first), a column for each figure; the truth has few figures."""
     return [
         [name]
         + [

@@ -1,7 +1,7 @@
 """The lists of videos that papers on video colorization train and test on, and where a folder holds them.
 
-Only lists that their makers published are here. FVI (1940 training and 100 test videos of YouTube-VOS) has none but the
-folders of its own download; the paper counts 90 training videos of Videvo, the public list has 80.
+Only lists that their makers published are included. FVI (1940 training and 100 test videos of YouTube-VOS) has no list
+but the folders of its download; the paper counts 90 training videos of Videvo, the public list has 80.
 """
 
 from __future__ import annotations
@@ -9,43 +9,43 @@ from __future__ import annotations
 from pathlib import Path
 
 from kinemacolor.core.errors import InputError, UsageError
+from kinemacolor.video.decode import FILM_SUFFIXES
+from kinemacolor.video.image_sequence import COMMON_IMAGE_SUFFIXES
 
-FOLDER = Path(__file__).parent / "splits"
-UNLISTED = {
+SPLIT_FOLDER = Path(__file__).parent / "splits"
+UNLISTED_SPLITS = {
     "fvi-train": "its makers publish no list of its 1940 videos",
     "fvi-test": "its makers publish no list of its 100 videos",
 }
-"""Sets that the paper names and of which there is no public list, and why."""
-LAYOUT = ("JPEGImages/480p", "JPEGImages/Full-Resolution", "JPEGImages", "")
-"""Folders below a set's root in which its videos may lie."""
-_FILMS = (".mp4", ".mkv", ".mov", ".avi", ".webm")
-_IMAGES = frozenset({".jpg", ".jpeg", ".png"})
+"""Sets that the paper names but that have no public list, and why."""
+VIDEO_FOLDERS = ("JPEGImages/480p", "JPEGImages/Full-Resolution", "JPEGImages", "")
+"""Folders in a data set that may hold its videos."""
 
 
 def splits() -> list[str]:
-    """Names of the lists that there are: ``davis2017-train``, ``davis2017-val``, ``videvo-train``, ``videvo-test``."""
-    return sorted(path.stem for path in FOLDER.glob("*.txt"))
+    """Names of the lists: ``davis2017-train``, ``davis2017-val``, ``videvo-train``, ``videvo-test``."""
+    return sorted(path.stem for path in SPLIT_FOLDER.glob("*.txt"))
 
 
 def load_split(name: str) -> tuple[str, ...]:
     """The names of a list's videos, in its own order.
 
     Raises:
-        UsageError: there is no such list, or none that could be verified.
+        UsageError: there is no such list, or its makers publish none.
     """
-    if name in UNLISTED:
-        raise UsageError(name, f"is not listed here: {UNLISTED[name]}", "list the folders of its download instead")
+    if name in UNLISTED_SPLITS:
+        raise UsageError(name, f"is not included: {UNLISTED_SPLITS[name]}", "list the folders of its download instead")
     if name not in splits():
-        raise UsageError(name, "there is no split of this name", f"choose among {', '.join(splits())}")
-    lines = (FOLDER / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+        raise UsageError(name, "there is no list of this name", f"choose among {', '.join(splits())}")
+    lines = (SPLIT_FOLDER / f"{name}.txt").read_text(encoding="utf-8").splitlines()
     return tuple(line for line in lines if line and not line.startswith("#"))
 
 
 def locate(split: str, folder: str | Path) -> dict[str, Path]:
-    """Where a folder holds the videos of a list, by name; those it lacks are left out.
+    """Paths of the videos of a list in a folder, by name; missing videos are left out.
 
-    A video is a folder of JPEG or PNG frames (right there, or as in DAVIS under ``JPEGImages/480p``) or a film file,
-    whose name may begin with the set's: ``goat``, ``goat.mp4`` or ``davis_goat.mp4``.
+    A video is a folder of frames (in the folder itself, or as in DAVIS in ``JPEGImages/480p``) or a film file. Its name
+    may begin with that of the set: ``goat``, ``goat.mp4`` or ``davis_goat.mp4``.
 
     Raises:
         InputError: there is no such folder.
@@ -54,26 +54,26 @@ def locate(split: str, folder: str | Path) -> dict[str, Path]:
     names = load_split(split)
     root = Path(folder)
     if not root.is_dir():
-        raise InputError(root, "is no folder", f"give the folder that holds the videos of {split}")
+        raise InputError(root, "is not a folder", f"give the folder that holds the videos of {split}")
     prefix = split.split("-")[0].rstrip("0123456789")  # davis, videvo
-    found = {}
+    paths = {}
     for name in names:
-        candidates = (_video(root / part, stem) for part in LAYOUT for stem in (name, f"{prefix}_{name}"))
+        candidates = (_video(root / part, stem) for part in VIDEO_FOLDERS for stem in (name, f"{prefix}_{name}"))
         path = next((candidate for candidate in candidates if candidate), None)
         if path:
-            found[name] = path
-    return found
+            paths[name] = path
+    return paths
 
 
 def missing(split: str, folder: str | Path) -> list[str]:
-    """The videos of a list that a folder lacks, in the list's order (see ``locate``)."""
-    found = locate(split, folder)
-    return [name for name in load_split(split) if name not in found]
+    """Names of a list's videos that a folder does not contain, in the list's order (see ``locate``)."""
+    paths = locate(split, folder)
+    return [name for name in load_split(split) if name not in paths]
 
 
 def _video(folder: Path, stem: str) -> Path | None:
     frames = folder / stem
-    if frames.is_dir() and any(file.suffix.lower() in _IMAGES for file in frames.iterdir()):
+    if frames.is_dir() and any(file.suffix.lower() in COMMON_IMAGE_SUFFIXES for file in frames.iterdir()):
         return frames
-    films = (folder / f"{stem}{suffix}" for suffix in _FILMS)
+    films = (folder / f"{stem}{suffix}" for suffix in FILM_SUFFIXES)
     return next((film for film in films if film.is_file()), None)

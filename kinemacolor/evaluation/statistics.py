@@ -1,4 +1,4 @@
-"""How sure a difference between two methods is: the paired bootstrap over clips."""
+"""Confidence of differences between methods: the paired bootstrap over clips."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from itertools import pairwise
 import numpy as np
 
 RESAMPLES = 10_000
-SEED = 0
-LEVEL = 0.95
-FEWEST = 2
-"""Clips below which there is nothing to resample."""
+BOOTSTRAP_SEED = 0
+CONFIDENCE_LEVEL = 0.95
+FEWEST_CLIPS = 2
+"""Resampling fewer clips than this makes no sense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +20,11 @@ class Difference:
     """Method *a* minus method *b*, over the same clips.
 
     Attributes:
-        a, b: names.
-        mean: of the clips' differences.
-        low, high: of the confidence interval of that mean, or None with fewer than two clips.
-        wins: clips on which a is better.
-        clips: compared.
+        a, b: names of the methods.
+        mean: of the differences of all clips.
+        low, high: bounds of the confidence interval of that mean; None with fewer than two clips.
+        wins: number of clips on which *a* is better.
+        clips: number of clips.
     """
 
     a: str
@@ -37,30 +37,31 @@ class Difference:
 
     @property
     def certain(self) -> bool:
-        """Whether the interval leaves out zero."""
+        """Whether the interval excludes zero."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
 def interval(values: Sequence[float]) -> tuple[float, float] | None:
     """The 95 % percentile bootstrap interval of the mean (Efron 1979): 10,000 resamples of clips, seed 0.
 
-    Differences of pairs go in, so that what makes a clip hard for both does not widen the interval. It tells how much
-    the answer hangs on the choice of these clips, not how it would be on clips of another kind. None below two clips.
+    ``values`` are differences of pairs, so that a clip that is hard for both methods does not widen the interval. It
+    tells how much the result depends on the choice of these clips, not how it would be on clips of another kind. None
+    with fewer than two clips.
     """
     sample = np.asarray(values, dtype=np.float64)
-    if len(sample) < FEWEST:
+    if len(sample) < FEWEST_CLIPS:
         return None
-    drawn = np.random.default_rng(SEED).integers(0, len(sample), (RESAMPLES, len(sample)))
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(sample[drawn].mean(axis=1), [tail, 1 - tail])
+    resamples = np.random.default_rng(BOOTSTRAP_SEED).integers(0, len(sample), (RESAMPLES, len(sample)))
+    tail = (1 - CONFIDENCE_LEVEL) / 2
+    low, high = np.quantile(sample[resamples].mean(axis=1), [tail, 1 - tail])
     return float(low), float(high)
 
 
 def difference(names: tuple[str, str], a: Sequence[float], b: Sequence[float], *, higher_is_better: bool) -> Difference:
-    """Compares two methods by a figure a clip each.
+    """Compares two methods by one figure for each clip.
 
     Raises:
-        ValueError: not one value a clip, or none.
+        ValueError: the methods have different numbers of values, or none.
     """
     if len(a) != len(b) or not a:
         raise ValueError(f"a, b: expected a value for each of the same clips, got {len(a)} and {len(b)}")
@@ -71,7 +72,7 @@ def difference(names: tuple[str, str], a: Sequence[float], b: Sequence[float], *
 
 
 def ranking(values: Mapping[str, Sequence[float]], *, higher_is_better: bool) -> list[str]:
-    """Names of methods, best mean first; equals keep their order."""
+    """Names of methods, the best mean first; equal methods keep their order."""
     sign = -1 if higher_is_better else 1
     return sorted(values, key=lambda name: sign * float(np.mean(values[name])))
 

@@ -1,1 +1,1 @@
-"""Networks as ONNX graphs, and the files that ship."""
+"""Export of networks to ONNX graphs, and the files that ship with the package."""

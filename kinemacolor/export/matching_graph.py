@@ -1,9 +1,11 @@
-"""torch → ONNX (extra ``train``); the engine ``matching``. Parity is asserted before a file takes its final name."""
+"""Export of the engine ``matching`` to ONNX (``python -m kinemacolor.export.matching_graph``; needs the extra ``train``).
+
+The graph is compared with PyTorch before the file gets its name.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,17 +16,16 @@ import onnx
 import onnxruntime
 import torch
 
+from kinemacolor.core.atomic_write import atomic_write
 from kinemacolor.engine.weights import MATCHING
 from kinemacolor.model.features import Lite0Features, lite0_weights, load_lite0
 from kinemacolor.model.zero_shot import ZeroShotMatching
 
-TOLERANCE = 1e-3
-"""Largest difference allowed between torch and ONNX Runtime, in units of each output (ab: Lab units)."""
-
+MATCHING_TOLERANCE = 1e-3
+"""Largest difference allowed between PyTorch and ONNX Runtime, in units of each output (ab: Lab units)."""
 OPSET = 18
-
-INPUTS = ("luminance", "weight", "bank_keys", "bank_ab", "bank_valid")
-OUTPUTS = ("keys", "ab", "similarity")
+MATCHING_INPUTS = ("luminance", "weight", "bank_keys", "bank_ab", "bank_valid")
+MATCHING_OUTPUTS = ("keys", "ab", "similarity")
 
 
 def zero_shot_network() -> ZeroShotMatching:
@@ -47,10 +48,10 @@ def example_inputs(height: int, width: int, batch: int, entries: int, seed: int 
 
 
 def export_zero_shot(destination: Path) -> str:
-    """Writes the engine ``matching`` as one ONNX file and returns its sha256.
+    """Writes the engine ``matching`` as one ONNX file, and returns its sha256.
 
     Raises:
-        AssertionError: torch and ONNX Runtime differ by more than ``TOLERANCE``; nothing is written then.
+        AssertionError: PyTorch and ONNX Runtime differ by more than ``MATCHING_TOLERANCE``; nothing is written.
     """
     network = zero_shot_network()
     batch, entries = torch.export.Dim("batch", min=1), torch.export.Dim("entries", min=1)
@@ -62,14 +63,10 @@ def export_zero_shot(destination: Path) -> str:
         {0: entries},
         {0: entries},
     )
-    model = to_onnx(network, example_inputs(96, 160, 2, 31), shapes, INPUTS, OUTPUTS)
-    part = destination.with_name(destination.name + ".part")
-    try:
+    model = to_onnx(network, example_inputs(96, 160, 2, 31), shapes, MATCHING_INPUTS, MATCHING_OUTPUTS)
+    with atomic_write(destination) as part:
         onnx.save_model(model, str(part))
         assert_parity(network, part)
-        os.replace(part, destination)
-    finally:
-        part.unlink(missing_ok=True)
     return hashlib.sha256(destination.read_bytes()).hexdigest()
 
 
@@ -80,7 +77,7 @@ def to_onnx(
     input_names: Sequence[str],
     output_names: Sequence[str],
 ) -> onnx.ModelProto:
-    """One graph, for the sizes that ``shapes`` leaves open (see ``torch.export.export``)."""
+    """A module as one graph, for any of the sizes that ``shapes`` leaves open (see ``torch.export.export``)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -94,11 +91,11 @@ def to_onnx(
             verbose=False,
         )
     assert program is not None
-    return without_origin(program.model_proto)
+    return without_source_lines(program.model_proto)
 
 
-def without_origin(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model without the exporter's notes on source lines, which differ from machine to machine."""
+def without_source_lines(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without the exporter's notes on source lines, which differ between machines."""
     graph = model.graph
     del model.metadata_props[:], graph.metadata_props[:]
     for part in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
@@ -108,20 +105,21 @@ def without_origin(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def assert_parity(network: ZeroShotMatching, path: Path) -> None:
-    """Compares torch with ONNX Runtime at several sizes, block lengths and bank sizes.
+    """Compares PyTorch with ONNX Runtime at several sizes, block lengths and bank sizes.
 
     Raises:
-        AssertionError: naming the output and the error.
+        AssertionError: they differ by more than ``MATCHING_TOLERANCE``; names the output and the difference.
     """
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for height, width, batch, entries in ((64, 96, 1, 1), (208, 368, 1, 4784), (144, 80, 3, 2000), (32, 32, 2, 63)):
         inputs = example_inputs(height, width, batch, entries, seed=height)
         with torch.inference_mode():
             expected = network(*inputs)
-        got = session.run(list(OUTPUTS), {n: t.numpy() for n, t in zip(INPUTS, inputs, strict=True)})
-        for name, want, have in zip(OUTPUTS, expected, got, strict=True):
-            error = float(np.abs(want.numpy() - have).max())
-            assert error <= TOLERANCE, f"{name} at {height}x{width}: torch and ONNX differ by {error:.2e}"
+        feeds = {name: tensor.numpy() for name, tensor in zip(MATCHING_INPUTS, inputs, strict=True)}
+        outputs = session.run(list(MATCHING_OUTPUTS), feeds)
+        for name, torch_output, onnx_output in zip(MATCHING_OUTPUTS, expected, outputs, strict=True):
+            error = float(np.abs(torch_output.numpy() - onnx_output).max())
+            assert error <= MATCHING_TOLERANCE, f"{name} at {width}x{height}: PyTorch and ONNX differ by {error:.2e}"
 
 
 if __name__ == "__main__":

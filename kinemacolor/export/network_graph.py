@@ -1,4 +1,7 @@
-"""A trained network → the ONNX graphs of its stages (extra ``train``), parity asserted before they take their names."""
+"""Export of a trained network to the ONNX graphs of its stages (needs the extra ``train``).
+
+The graphs are compared with PyTorch before the files get their names.
+"""
 
 from __future__ import annotations
 
@@ -21,20 +24,20 @@ from kinemacolor.engine.onnx_runner import STAGES, OnnxRunner
 from kinemacolor.engine.torch_runner import TorchRunner
 from kinemacolor.export.matching_graph import to_onnx
 from kinemacolor.model.config import NetworkConfig
-from kinemacolor.model.folding import folded, rounded
+from kinemacolor.model.folding import fold_batch_norm, round_to_half
 from kinemacolor.model.network import Network
 from kinemacolor.model.stages import stages
 
 AB_TOLERANCE = 0.05
-"""Largest difference of a*, b* between torch and ONNX Runtime, Lab units."""
+"""Largest difference allowed of a*, b* between PyTorch and ONNX Runtime, in Lab units."""
 SIMILARITY_TOLERANCE = 1e-3
-LARGE = 256
-"""Tensors of fewer numbers stay in float32 in a file of half precision."""
+HALF_PRECISION_MIN_SIZE = 256
+"""Tensors with fewer numbers stay in float32 in a file of half precision."""
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """A film to compare on: padded size, frames of each block, references."""
+class ParityCase:
+    """A film of noise to compare on: padded size, number of frames of each block, number of references."""
 
     height: int
     width: int
@@ -42,13 +45,14 @@ class Case:
     references: int
 
 
-CASES = (
-    Case(96, 160, (2, 2, 2, 2), 1),
-    Case(96, 160, (1, 1, 1, 1, 1), 3),
-    Case(64, 128, (3, 1, 3, 2), 3),
-    Case(64, 128, (1, 2, 1, 1), 1),
+PARITY_CASES = (
+    ParityCase(96, 160, (2, 2, 2, 2), 1),
+    ParityCase(96, 160, (1, 1, 1, 1, 1), 3),
+    ParityCase(64, 128, (3, 1, 3, 2), 3),
+    ParityCase(64, 128, (1, 2, 1, 1), 1),
 )
-"""A first block and at least three later ones, two sizes, several block lengths, one and three references."""
+"""Each case has a first block and at least three later ones; together two sizes, several block lengths, and one and three
+references."""
 
 
 def export_network(network: Network, folder: str | Path, *, half: bool = True) -> dict[str, float]:
@@ -56,30 +60,30 @@ def export_network(network: Network, folder: str | Path, *, half: bool = True) -
 
     Args:
         network: trained.
-        folder: is made, or its graphs replaced once all new ones are there.
-        half: round tensors to float16, normalizations folded in before, and store them so. All arithmetic is in float32
-            either way.
+        folder: is made if it is missing; its graphs are replaced once all new ones are complete.
+        half: whether tensors are rounded to float16 and stored as such, after normalizations are folded into them. All
+            arithmetic is in float32 either way.
 
     Returns:
-        the largest difference between torch and ONNX Runtime of what is exported: ``ab`` (Lab units), ``similarity``.
+        the largest differences between PyTorch and ONNX Runtime: ``ab`` (Lab units) and ``similarity``.
 
     Raises:
-        AssertionError: they differ by more than the tolerances; nothing is written then.
+        AssertionError: the differences exceed the tolerances; nothing is written.
         OutputError: the folder cannot be written.
     """
-    network = folded(network.float().cpu())
+    network = fold_batch_norm(network.float().cpu())
     if half:
-        rounded(network, LARGE)
+        round_to_half(network, HALF_PRECISION_MIN_SIZE)
     folder = Path(folder)
     part = folder.with_name(folder.name + ".part")
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         for name, model in graphs(network).items():
-            onnx.save_model(halved(model) if half else model, str(part / f"{name}.onnx"))
-        errors = parity(TorchRunner(network, device="cpu", bfloat16=False), OnnxRunner(part))
-        assert errors["ab"] <= AB_TOLERANCE, f"ab: torch and ONNX differ by {errors['ab']:.4f}"
-        assert errors["similarity"] <= SIMILARITY_TOLERANCE, f"similarity: they differ by {errors['similarity']:.5f}"
+            onnx.save_model(stored_in_half(model) if half else model, str(part / f"{name}.onnx"))
+        errors = largest_differences(TorchRunner(network, device="cpu", bfloat16=False), OnnxRunner(part))
+        for name, tolerance in (("ab", AB_TOLERANCE), ("similarity", SIMILARITY_TOLERANCE)):
+            assert errors[name] <= tolerance, f"{name}: PyTorch and ONNX differ by {errors[name]:.5f}"
         folder.mkdir(exist_ok=True)
         for name in STAGES:
             os.replace(part / f"{name}.onnx", folder / f"{name}.onnx")
@@ -94,9 +98,9 @@ def export_network(network: Network, folder: str | Path, *, half: bool = True) -
 
 
 def graphs(network: Network) -> dict[str, onnx.ModelProto]:
-    """The stages as graphs, each telling the configuration and a digest of the weights they share."""
-    record = json.dumps({"config": network.config.model_dump(), "weights": digest(network)}, sort_keys=True)
-    shapes, feeds, models = open_shapes(network.config), example(network.config), {}
+    """The stages as graphs, each with the configuration and a digest of the weights, which they share."""
+    record = json.dumps({"config": network.config.model_dump(), "weights": digest_of_weights(network)}, sort_keys=True)
+    shapes, feeds, models = dynamic_axes(network.config), example_tensors(network.config), {}
     for name, stage in stages(network).items():
         tensors = tuple(feeds[x] for x in stage.inputs)
         axes = (tuple(shapes[x] for x in stage.inputs),)
@@ -106,7 +110,7 @@ def graphs(network: Network) -> dict[str, onnx.ModelProto]:
     return models
 
 
-def digest(network: Network) -> str:
+def digest_of_weights(network: Network) -> str:
     """sha256 over names and values of all tensors, in hexadecimal."""
     state = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
@@ -115,8 +119,8 @@ def digest(network: Network) -> str:
     return state.hexdigest()
 
 
-def open_shapes(config: NetworkConfig) -> dict[str, dict[int, Any]]:
-    """Of each tensor that a stage may take, the axes whose length the graph leaves open."""
+def dynamic_axes(config: NetworkConfig) -> dict[str, dict[int, Any]]:
+    """For each input that a stage may have, the axes whose length the graph leaves open."""
     dim = torch.export.Dim
     frames, memory, entries, references = (dim(x, min=1) for x in ("frames", "memory", "entries", "references"))
     rows, columns = dim("rows", min=1, max=512), dim("columns", min=1, max=512)
@@ -132,16 +136,16 @@ def open_shapes(config: NetworkConfig) -> dict[str, dict[int, Any]]:
     shapes |= {f"carried_{name}": maps(frames, 1) for name in ("ab", "similarity", "agreement")}
     shapes |= {name: {0: entries} for name in ("bank_keys", "bank_ab", "bank_valid")}
     shapes |= {"luminance": maps(frames, 1), "still_lab": maps(references, 1), "information": {0: memory}, "blocks": {}}
-    return shapes | {name: {0: dim.DYNAMIC} for name in ("seen", "hidden")}  # lengths that follow from the others
+    return shapes | {name: {0: dim.DYNAMIC} for name in ("seen", "hidden")}  # these lengths follow from the others
 
 
-def example(config: NetworkConfig) -> dict[str, torch.Tensor]:
-    """Tensors that a stage may take, of lengths that all differ: 2 frames, 3 references."""
+def example_tensors(config: NetworkConfig) -> dict[str, torch.Tensor]:
+    """Inputs that a stage may have, with lengths that all differ: 2 frames, 3 references."""
     frames, references, entries, memory = 2, 3, 37, 31
     height, width = 4 * config.stride, 5 * config.stride
     tokens = height * width // config.token_stride**2
-    wide = config.heads * config.key_channels
-    features = {"high": (config.feature_channels, 8), "low": (config.key_channels, 4), "direct": (wide, 4)}
+    key_channels = config.heads * config.key_channels
+    features = {"high": (config.feature_channels, 8), "low": (config.key_channels, 4), "direct": (key_channels, 4)}
     sizes: dict[str, tuple[int, ...]] = {
         "luminance": (frames, 1, height, width),
         "information": (memory, config.token_channels),
@@ -149,27 +153,27 @@ def example(config: NetworkConfig) -> dict[str, torch.Tensor]:
         "seen": (references * tokens,),
         "weight": (frames, 1, height // 4, width // 4),
         "still_lab": (references, 3, height, width),
-        "bank_keys": (entries, wide),
+        "bank_keys": (entries, key_channels),
         "bank_ab": (entries, 2),
         "bank_valid": (entries,),
     }
     for name, (channels, stride) in features.items():
         for prefix, count in (("", frames), ("still_", references)):
             sizes[prefix + name] = (count, channels, height // stride, width // stride)
-    for name, channels in (("valid", 1), ("keys", wide), ("ab", 2)):
+    for name, channels in (("valid", 1), ("keys", key_channels), ("ab", 2)):
         sizes[f"still_{name}"] = (references, channels, height // 4, width // 4)
-    sizes["keys"] = (frames, wide, height // 4, width // 4)
+    sizes["keys"] = (frames, key_channels, height // 4, width // 4)
     for name, channels in (("ab", 2), ("similarity", 1), ("agreement", 1)):
         sizes[f"carried_{name}"] = (frames, channels, height, width)
     noise = torch.Generator().manual_seed(0)
     return {name: torch.rand(size, generator=noise) for name, size in sizes.items()} | {"blocks": torch.tensor(2.0)}
 
 
-def halved(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with large float32 tensors stored as float16; a runtime turns them back as it loads."""
+def stored_in_half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with large float32 tensors stored as float16; a runtime converts them to float32 when it loads them."""
     graph, casts = model.graph, []
     for tensor in graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < LARGE:
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < HALF_PRECISION_MIN_SIZE:
             continue
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{name}_half"))
@@ -183,21 +187,24 @@ def halved(model: onnx.ModelProto) -> onnx.ModelProto:
 # --- parity --------------------
 
 
-def parity(one: Runner, other: Runner, cases: tuple[Case, ...] = CASES) -> dict[str, float]:
+def largest_differences(
+    runner: Runner, other: Runner, cases: tuple[ParityCase, ...] = PARITY_CASES
+) -> dict[str, float]:
     """The largest differences of ``ab`` and ``similarity`` between two runners of one network, over films of noise.
 
-    Each carries its own memory from block to block, so that differences may add up as they would in use.
+    Each runner passes its own memory from block to block, so that differences may add up as they would in a film.
     """
     errors = {"ab": 0.0, "similarity": 0.0}
     for number, case in enumerate(cases):
-        for made, expected in zip(_film(one, case, number), _film(other, case, number), strict=True):
+        films = _color_film(runner, case, number), _color_film(other, case, number)
+        for outputs, other_outputs in zip(*films, strict=True):
             for name in errors:
-                errors[name] = max(errors[name], float(np.abs(made[name] - expected[name]).max()))
+                errors[name] = max(errors[name], float(np.abs(outputs[name] - other_outputs[name]).max()))
     return errors
 
 
-def _film(runner: Runner, case: Case, seed: int) -> list[Tensors]:
-    """What the stages give for each block."""
+def _color_film(runner: Runner, case: ParityCase, seed: int) -> list[Tensors]:
+    """The outputs of ``colorize`` for each block of a film."""
     config, noise = runner.config, np.random.default_rng(seed)
     rows, columns = case.height // 4, case.width // 4
     cell = config.token_stride
@@ -207,36 +214,38 @@ def _film(runner: Runner, case: Case, seed: int) -> list[Tensors]:
         coarse = noise.standard_normal((count, channels, case.height // 8, case.width // 8)).astype(np.float32)
         return np.tanh(coarse).repeat(8, axis=2).repeat(8, axis=3)
 
-    def empty(count: int) -> Tensors:
+    def empty_memory(count: int) -> Tensors:
         information = np.zeros((count * tokens, config.token_channels), np.float32)
         return {"information": information, "blocks": np.zeros((), np.float32)}
 
-    stills = runner.run("encode", {"luminance": blobs(case.references, 1)})
+    features = runner.run("encode", {"luminance": blobs(case.references, 1)})
     weight = np.ones((case.references, 1, rows, columns), np.float32)
-    theirs = {f"still_{name}": part for name, part in stills.items()} | {
+    references = {f"still_{name}": part for name, part in features.items()} | {
         "seen": np.ones(case.references * tokens, np.float32),
         "still_valid": weight,
         "still_ab": 40 * blobs(case.references, 2)[:, :, ::4, ::4],
         "still_lab": blobs(case.references, 3) * np.array([1, 40, 40], np.float32)[:, None, None],
     }
-    made = runner.run("represent", {**stills, **theirs, "weight": weight, **empty(case.references)})
-    keys = np.moveaxis(made["keys"], 1, 3).reshape(-1, made["keys"].shape[1])
+    inputs = {**features, **references, "weight": weight, **empty_memory(case.references)}
+    key_maps = runner.run("represent", inputs)["keys"]
+    keys = np.moveaxis(key_maps, 1, 3).reshape(-1, key_maps.shape[1])
     bank = {
         "bank_keys": keys,
         "bank_ab": (40 * noise.standard_normal((len(keys), 2))).astype(np.float32),
         "bank_valid": (noise.random(len(keys)) > 0.1).astype(np.float32),
     }
-    memory, results = empty(case.blocks[0]), []
+    memory, outputs = empty_memory(case.blocks[0]), []
     for frames in case.blocks:
         luminance = blobs(frames, 1)
-        carried = {
+        propagated = {
             "carried_ab": 40 * blobs(frames, 2),
             "carried_similarity": blobs(frames, 1),
             "carried_agreement": abs(blobs(frames, 1)),
         }
         features = runner.run("encode", {"luminance": luminance})
         inside = np.ones((frames, 1, rows, columns), np.float32)
-        found = runner.run("represent", {**features, **theirs, "weight": inside, **memory})
-        memory = {name: found.get(f"next_{name}", before) for name, before in memory.items()}
-        results.append(runner.run("colorize", {"luminance": luminance, **found, **theirs, **bank, **carried}))
-    return results
+        block = runner.run("represent", {**features, **references, "weight": inside, **memory})
+        memory = {name: block.get(f"next_{name}", tensor) for name, tensor in memory.items()}
+        inputs = {"luminance": luminance, **block, **references, **bank, **propagated}
+        outputs.append(runner.run("colorize", inputs))
+    return outputs

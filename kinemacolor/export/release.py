@@ -1,6 +1,6 @@
-"""A trained network → the files that ship with the package, and their record (``python -m kinemacolor.export.release``).
+"""Makes the files of a trained network that ship, and their record (``python -m kinemacolor.export.release``).
 
-For developers; needs the extra ``train``. The graphs are compared with PyTorch before they are saved.
+This is for developers, and needs the extra ``train``. The graphs are compared with PyTorch before they are saved.
 """
 
 from __future__ import annotations
@@ -25,22 +25,25 @@ def release(weights: Path, name: str, *, origin: str, recipe: str, assets: Path 
     """Writes ``NAME/*.onnx`` and ``NAME.safetensors`` in half precision, and their record ``NAME.json``.
 
     Args:
-        weights: a .safetensors file of training.
+        weights: a .safetensors file that training wrote.
         name: of the engine.
-        origin: where the numbers come from: data, and what training began with.
-        recipe: the command that makes them.
-        assets: folder.
+        origin: where the weights come from: the data, and the weights that training started from.
+        recipe: the command that makes the weights.
+        assets: folder for the files.
 
     Returns:
         the record.
 
     Raises:
-        InputError, OutputError: the weights cannot be read, or the files not be written.
+        InputError: the weights cannot be read.
+        OutputError: the files cannot be written.
     """
     network = load_network(weights)
     errors = export_network(network, assets / name)
     save_network(network, assets / f"{name}.safetensors", torch.float16)
-    (assets / f"{name}.safetensors").chmod(0o644)  # an installed package is read by others than who built it
+    (assets / f"{name}.safetensors").chmod(
+        0o644
+    )  # an installed package is read by other users than the one who built it
     files = [*sorted((assets / name).glob("*.onnx")), assets / f"{name}.safetensors"]
     record = {
         "engine": name,
@@ -48,7 +51,7 @@ def release(weights: Path, name: str, *, origin: str, recipe: str, assets: Path 
         "origin": origin,
         "recipe": recipe,
         "largest_differences": errors,
-        "files": {str(x.relative_to(assets)): hashlib.sha256(x.read_bytes()).hexdigest() for x in files},
+        "files": {str(file.relative_to(assets)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files},
     }
     with atomic_write(assets / record_name(name)) as part:
         part.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
@@ -58,13 +61,15 @@ def release(weights: Path, name: str, *, origin: str, recipe: str, assets: Path 
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m kinemacolor.export.release", description=__doc__)
-    parser.add_argument("weights", type=Path, help="a .safetensors file of training")
-    parser.add_argument("--name", default="lite", help="of the engine")
-    parser.add_argument("--origin", required=True, help="data, and what training began with")
-    parser.add_argument("--recipe", required=True, help="the command that makes the numbers")
-    asked = parser.parse_args()
+    parser.add_argument("weights", type=Path, help="a .safetensors file that training wrote")
+    parser.add_argument("--name", default="lite", help="name of the engine")
+    parser.add_argument("--origin", required=True, help="the data, and the weights that training started from")
+    parser.add_argument("--recipe", required=True, help="the command that makes the weights")
+    options = parser.parse_args()
     try:
-        print(json.dumps(release(asked.weights, asked.name, origin=asked.origin, recipe=asked.recipe), indent=2))
+        print(
+            json.dumps(release(options.weights, options.name, origin=options.origin, recipe=options.recipe), indent=2)
+        )
     except KinemacolorError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -1,1 +1,1 @@
-"""Filters on lightness and chroma that stand around the network."""
+"""Filters before and after the network: denoising, temporal smoothing, chroma upsampling."""

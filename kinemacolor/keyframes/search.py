@@ -1,8 +1,8 @@
 """Which frames of a film to paint: the fewest that support every frame, or the best few.
 
-A facility location over what the network sees (``coverage``), solved greedily and then mended by exchanges. A frame is
-supported by a painted one as far as their features match; inside a shot also because colors are carried along the
-flow, both ways in time, which is worth the more the nearer the painted frame is and the less changes on the way.
+A facility location problem over the network's features (``SupportTable``), solved greedily and then improved by
+exchanges. A painted frame supports another as far as their features match; within a shot also because colors are
+propagated along the flow, both ways in time: the more so the nearer the frames are and the less changes between them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from itertools import pairwise
 import numpy as np
 
 from kinemacolor.core.types import FloatArray, Shot
-from kinemacolor.engine.features import FrameFeatures, SupportTable
+from kinemacolor.engine.features import FrameFeatures
+from kinemacolor.keyframes.support_table import SupportTable
 
 THRESHOLD = 0.55
 """Support that every frame shall have where neither a threshold nor a budget is given."""
@@ -54,7 +55,7 @@ class ShotSupport:
 
     Attributes:
         shot: the shot.
-        sampled: frames of it that were looked at.
+        sampled: number of its frames that were sampled.
         picks: frames of it that are to be painted; may be none where another shot lends its colors.
         support: mean support of its sampled frames, in [0, 1].
         weakest: the sampled frame with the least support.
@@ -218,7 +219,7 @@ class Search:
 
 
 def propose(
-    looks: Sequence[FrameFeatures],
+    features: Sequence[FrameFeatures],
     frames: Sequence[int],
     shots: Sequence[Shot],
     *,
@@ -231,10 +232,10 @@ def propose(
     With a threshold, the fewest that were found such that every sampled frame has at least that mean support; with a
     budget, at most so many, those with the best expected quality; with both, the first of the two to be reached.
 
-    A pair of frames costs one ``coverage.support``; a frame is compared with at most 80 others (``coverage.SupportTable``).
+    A pair of frames costs one ``match_support``; a frame is compared with at most 80 others (``SupportTable``).
 
     Args:
-        looks: of the sampled frames, all of one size.
+        features: of the sampled frames, all of one size.
         frames: their indices in the film, ascending.
         shots: of the film; every sampled frame lies in one.
         threshold: in [0, 1]; None for ``THRESHOLD`` where there is no budget.
@@ -244,14 +245,14 @@ def propose(
     Raises:
         ValueError: an argument is not as described.
     """
-    owners = _owners(looks, frames, shots)
+    owners = _owners(features, frames, shots)
     if not ((threshold is None or 0 <= threshold <= 1) and (budget is None or budget >= 1)):
         raise ValueError(f"propose: expected a threshold in [0, 1] and a budget ≥ 1, got {threshold} and {budget}")
     level = THRESHOLD if threshold is None else threshold
     ceiling = level if budget is None or threshold is not None else None
-    table = SupportTable(looks, frames, owners, progress)
+    table = SupportTable(features, frames, owners, progress)
     search = Search(table, ceiling)
-    search.fill(len(looks) if budget is None else min(budget, len(looks)))
+    search.fill(len(features) if budget is None else min(budget, len(features)))
     if ceiling is not None and search.met():
         search.thin()
     search.exchange()
@@ -259,18 +260,20 @@ def propose(
     return _proposal(table, search.picks, frames, shots, level)
 
 
-def _owners(looks: Sequence[FrameFeatures], frames: Sequence[int], shots: Sequence[Shot]) -> list[int]:
+def _owners(features: Sequence[FrameFeatures], frames: Sequence[int], shots: Sequence[Shot]) -> list[int]:
     """Index of each sampled frame's shot."""
-    if not looks or len(looks) != len(frames):
-        raise ValueError(f"propose: expected a look for each of at least one frame, got {len(looks)} of {len(frames)}")
+    if not features or len(features) != len(frames):
+        raise ValueError(
+            f"propose: expected features of each of at least one frame, got {len(features)} for {len(frames)}"
+        )
     if any(a >= b for a, b in pairwise(frames)):
         raise ValueError("frames: expected ascending indices, each once")
     owners = [next((i for i, shot in enumerate(shots) if frame in shot), -1) for frame in frames]
     if -1 in owners:
         raise ValueError(f"frames: expected each in a shot, got {frames[owners.index(-1)]}, which is in none")
-    sizes = {look.keys.shape for look in looks}
+    sizes = {frame_features.keys.shape for frame_features in features}
     if len(sizes) > 1:
-        raise ValueError(f"looks: expected one shape of keys, got {sorted(sizes)}")
+        raise ValueError(f"features: expected one shape of keys, got {sorted(sizes)}")
     return owners
 
 

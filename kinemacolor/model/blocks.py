@@ -1,4 +1,4 @@
-"""The blocks that the subnets are built of: convolutions, residual block, Transformer layer, CNN-Transformer block."""
+"""Building blocks of the subnets: convolutions, residual block, Transformer layer, CNN-Transformer block."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def convolution(
 ) -> nn.Sequential:
     """Convolution, normalization and (if ``active``) ReLU: (n, channels, h, w) → (n, out, h / stride, w / stride)."""
     padding = dilation * (size // 2)
-    bias = norm == "none"  # a normalization takes a bias away again, or brings its own
+    bias = norm == "none"  # a normalization removes a bias, or has its own
     layers = [nn.Conv2d(channels, out, size, stride, padding, dilation, bias=bias), normalization(norm, out)]
     return nn.Sequential(*layers, nn.ReLU()) if active else nn.Sequential(*layers)
 
@@ -63,11 +63,11 @@ class Attention(nn.Module):
         logits (very negative where a token must not be seen) → (B, T, d)."""
         channels = tokens.shape[2]
         weight, bias = self.in_proj.weight, self.in_proj.bias
-        placed = functional.linear(tokens + positions, weight[: 2 * channels], bias[: 2 * channels])
+        positioned = functional.linear(tokens + positions, weight[: 2 * channels], bias[: 2 * channels])
         values = functional.linear(tokens, weight[2 * channels :], bias[2 * channels :])
         # (B, T, d) → (B, heads, T, d / heads)
         query, key, value = (
-            unflatten(part, 2, (self.heads, -1)).transpose(1, 2) for part in (*placed.chunk(2, dim=2), values)
+            unflatten(part, 2, (self.heads, -1)).transpose(1, 2) for part in (*positioned.chunk(2, dim=2), values)
         )
         mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
@@ -110,14 +110,14 @@ def to_maps(tokens: Tensor, like: Tensor, factor: int) -> Tensor:
 
 
 class CNNTransformerBlock(nn.Module):
-    """Figure 3(b): a CNN branch and a Transformer branch side by side, each fed to the other.
+    """Figure 3(b): a CNN branch and a Transformer branch in parallel, each fed to the other.
 
     Args:
         channels: C of the CNN branch.
         dilations: of its 3×3 convolutions.
-        norm: of its convolutions.
-        transformer: d, hidden width and heads of the Transformer branch, or None for a CNN alone.
-        factor: cells of a side of a token.
+        norm: normalization after its convolutions.
+        transformer: d, hidden width and heads of the Transformer branch; None for a CNN branch only.
+        factor: side of a token in cells.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class CNNTransformerBlock(nn.Module):
         if transformer:
             width, hidden, heads = transformer
             couple = nn.Linear(width + channels, width)
-            nn.init.eye_(couple.weight[:, :width])  # tokens pass, the CNN's word is added
+            nn.init.eye_(couple.weight[:, :width])  # tokens pass unchanged, and the CNN's features are added
             # Normalized, as in Conformer: else ho_t contains i_{t−N} whole, and equation 7 doubles it in every block.
             self.to_transformer = nn.Sequential(couple, nn.LayerNorm(width))
             self.transformer = TransformerLayer(width, hidden, heads)
@@ -143,7 +143,7 @@ class CNNTransformerBlock(nn.Module):
     def forward(
         self, features: Tensor, tokens: Tensor | None, positions: Tensor | None, mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """One step of both branches.
+        """Runs both branches.
 
         Args:
             features: of the CNN branch (B · F, C, h, w); h and w multiples of ``factor``.

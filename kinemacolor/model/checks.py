@@ -1,16 +1,14 @@
-"""What the network refuses: each error names the argument, what was expected and what came."""
+"""Checks of the network's arguments: each error names the argument, what was expected and what was given."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
+from kinemacolor.core.limits import MINIMUM_SIDE
 from kinemacolor.model.bank import Bank
 from kinemacolor.model.colorization import Propagated
 from kinemacolor.model.config import KEY_STRIDE, NetworkConfig
-from kinemacolor.model.linkage import Memory
-
-MINIMUM_SIDE = 32
-"""Smallest side of an image, in pixels."""
+from kinemacolor.model.linkage import LinkageMemory
 
 
 def check_images(name: str, images: Tensor) -> None:
@@ -28,7 +26,7 @@ def check_shape(name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:
 
 
 def check_bank(bank: Bank, config: NetworkConfig, batch: int, size: tuple[int, int]) -> None:
-    """Raises ValueError unless the bank is of a network of this configuration, and has entries.
+    """Raises ValueError unless the bank belongs to a network of this configuration and has entries.
 
     Args:
         bank: from ``Network.start``.
@@ -40,21 +38,21 @@ def check_bank(bank: Bank, config: NetworkConfig, batch: int, size: tuple[int, i
     if bank.keys.dim() != 3 or bank.keys.shape[0] != batch or bank.keys.shape[2] != width:
         raise ValueError(f"bank.keys: expected shape ({batch}, K, {width}), got {tuple(bank.keys.shape)}")
     count = bank.keys.shape[1]
-    if (config.reference_block == "joint") != (bank.stills is not None):
-        came = "entries alone" if bank.stills is None else "stills"
-        raise ValueError(f"bank: expected one of {config.reference_block} references, got {came}")
-    if bank.stills is not None:
-        # The paper's references attend with the frames, and y^lab is put beside them: one size for all.
+    kind = "separate" if bank.references is None else "joint"
+    if config.reference_block != kind:
+        raise ValueError(f"bank: expected one of {config.reference_block} references, got one of {kind} references")
+    if bank.references is not None:
+        # The paper's references attend with the frames, and y^lab is concatenated with them: all have one size.
         cells = (size[0] // KEY_STRIDE, size[1] // KEY_STRIDE)
-        check_shape("bank.stills.valid (padded)", bank.stills.valid, (batch, bank.stills.count, 1, *cells))
+        check_shape("bank.references.valid (padded)", bank.references.valid, (batch, bank.references.count, 1, *cells))
     elif count == 0:
         raise ValueError("bank: expected at least one entry, got none")
     check_shape("bank.ab", bank.ab, (batch, count, 2))
-    check_shape("bank.valid", bank.marks(), (batch, count))
+    check_shape("bank.valid", bank.validity(), (batch, count))
 
 
-def check_memory(memory: Memory | None, config: NetworkConfig, batch: int) -> None:
-    """Raises ValueError unless the memory is None or of a network of this configuration."""
+def check_memory(memory: LinkageMemory | None, config: NetworkConfig, batch: int) -> None:
+    """Raises ValueError unless the memory is None or belongs to a network of this configuration."""
     if memory is None:
         return
     if not config.linkage:
@@ -65,7 +63,7 @@ def check_memory(memory: Memory | None, config: NetworkConfig, batch: int) -> No
 
 
 def check_propagated(propagated: Propagated | None, config: NetworkConfig, luma_block: Tensor) -> None:
-    """Raises ValueError unless what was propagated fits the block, and the network takes any."""
+    """Raises ValueError unless the propagated colors fit the block, and the network takes any."""
     if propagated is None:
         return
     if not config.propagation:
@@ -73,4 +71,4 @@ def check_propagated(propagated: Propagated | None, config: NetworkConfig, luma_
     batch, frames, _, height, width = luma_block.shape
     check_shape("propagated.ab", propagated.ab, (batch, frames, 2, height, width))
     check_shape("propagated.similarity", propagated.similarity, (batch, frames, 1, height, width))
-    check_shape("propagated.agreement", propagated.agreement, (batch, frames, 1, height, width))
+    check_shape("propagated.consistency", propagated.consistency, (batch, frames, 1, height, width))

@@ -13,18 +13,18 @@ from kinemacolor.model.blocks import CNNTransformerBlock, convolution
 from kinemacolor.model.config import FEATURE_STRIDE, NetworkConfig
 
 SHARPNESS = 20.0
-"""Initial weight of similarities in the gate: a difference of 0.05 in cosine is one unit of the softmax."""
-MARGIN = 0.15
-"""How far, at first, s_P may be below the best match before the best match is preferred (cosine)."""
-COARSE = -0.15
-"""The same for the match of the second, coarse head: at first it counts only where the first one fails."""
-DOUBT = 0.1
-"""Similarity below which, at first, a color is worth less than none."""
+"""Initial weight of similarities in the gate: a cosine difference of 0.05 is one unit of the softmax."""
+PROPAGATED_MARGIN = 0.15
+"""Initially s_P may be this much below the best match before the match is preferred (cosine)."""
+COARSE_HEAD_MARGIN = -0.15
+"""The same for the match of the second, coarse head, which initially counts only where the first head fails."""
+GRAY_MARGIN = 0.1
+"""Initially gray is preferred to a color whose similarity is below this."""
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Colors that a place of a reference offers to each pixel of a block, and how well it fits.
+    """A candidate color for each pixel of a block, taken from a reference, and how well it fits.
 
     Attributes:
         ab: (B, N, 2, H, W), a* and b*.
@@ -37,29 +37,29 @@ class Candidates:
 
 @dataclass(frozen=True, eq=False)
 class Propagated(Candidates):
-    """What optical flow carried from a reference: P^ab and s_P; −1 where nothing was carried.
+    """Colors propagated from a reference along the optical flow: P^ab and s_P, which is −1 where there are none.
 
     Attributes:
-        agreement: (B, N, 1, H, W) in [0, 1], 1 where the frame is as light as the place its color comes from.
+        consistency: (B, N, 1, H, W) in [0, 1], 1 where the frame is as light as the point its color comes from.
     """
 
-    agreement: Tensor
+    consistency: Tensor
 
     @classmethod
     def nothing(cls, luminance: Tensor) -> Propagated:
-        """For frames (B, N, 1, H, W) to which nothing was carried: ab 0, similarity −1, agreement 0."""
+        """For frames (B, N, 1, H, W) without propagated colors: ab 0, similarity −1, consistency 0."""
         empty = torch.zeros_like(luminance)
         return cls(torch.cat([empty, empty], dim=2), empty - 1, empty)
 
 
 class Colors(NamedTuple):
-    """What the colorization subnet gives for a block.
+    """Result of the colorization subnet for a block.
 
     Attributes:
         ab: a*, b* (B, N, 2, H, W).
-        logits: of the gate's softmax (B, N, K, H, W), K candidates: W_1, W_2, P, gray, as far as there are such; None
+        logits: of the gate's softmax over the K candidates (B, N, K, H, W): W_1, W_2, P and gray, those there are; None
             where the output is tanh.
-        candidates: what it chooses among (B, N, K, 2, H, W), a* and b*; None where the output is tanh.
+        candidates: a* and b* of the K candidates (B, N, K, 2, H, W); None where the output is tanh.
     """
 
     ab: Tensor
@@ -68,7 +68,7 @@ class Colors(NamedTuple):
 
 
 class EncoderBlock(nn.Module):
-    """A convolution, whose output is the skip, and one of stride 2."""
+    """A convolution, whose output is the skip connection, and one of stride 2."""
 
     def __init__(self, channels: int, skip: int, out: int, norm: str) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class EncoderBlock(nn.Module):
 
 
 class DecoderBlock(nn.Module):
-    """A convolution, enlargement ×2, the skip, and one more convolution."""
+    """A convolution, upsampling ×2, the skip connection, and one more convolution."""
 
     def __init__(self, channels: int, skip: int, norm: str) -> None:
         super().__init__()
@@ -91,12 +91,13 @@ class DecoderBlock(nn.Module):
 
     def forward(self, features: Tensor, skip: Tensor) -> Tensor:
         """(n, C, h, w) and skip (n, skip, 2h, 2w) → (n, skip, 2h, 2w)."""
-        grown = functional.interpolate(self.narrow(features), scale_factor=2.0, mode="bilinear", align_corners=False)
-        return self.merge(torch.cat([grown, skip], dim=1))  # type: ignore[no-any-return]
+        narrow = self.narrow(features)
+        upsampled = functional.interpolate(narrow, scale_factor=2.0, mode="bilinear", align_corners=False)
+        return self.merge(torch.cat([upsampled, skip], dim=1))  # type: ignore[no-any-return]
 
 
 class ColorizationSubnet(nn.Module):
-    """Equation 5: B̃^ab = C(W_1 ⊕ S_1 ⊕ W_2 ⊕ S_2 ⊕ B^l ⊕ y^lab, ho_t); with propagation ⊕ P^ab ⊕ s_P ⊕ agreement."""
+    """Equation 5: B̃^ab = C(W_1 ⊕ S_1 ⊕ W_2 ⊕ S_2 ⊕ B^l ⊕ y^lab, ho_t); with propagation ⊕ P^ab ⊕ s_P ⊕ consistency."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -124,14 +125,14 @@ class ColorizationSubnet(nn.Module):
         self.last = nn.Conv2d(fine[0], 2 + choices if self.gated else 2, 1)
         if self.gated:
             margins = torch.zeros(choices)
-            margins[1 : config.heads] = COARSE
+            margins[1 : config.heads] = COARSE_HEAD_MARGIN
             if config.propagation:
-                margins[config.heads] = MARGIN
+                margins[config.heads] = PROPAGATED_MARGIN
             if config.neutral:
-                margins[-1] = DOUBT
+                margins[-1] = GRAY_MARGIN
             self.margins = nn.Parameter(margins)
             self.sharpness = nn.Parameter(torch.ones(()))  # in units of SHARPNESS
-            with torch.no_grad():  # at first the gate alone decides
+            with torch.no_grad():  # initially the gate decides alone
                 self.last.weight.mul_(0.01)
                 self.last.bias.zero_()  # type: ignore[union-attr]
 
@@ -143,7 +144,7 @@ class ColorizationSubnet(nn.Module):
         hidden: Tensor | None,
         positions: Tensor | None,
     ) -> Colors:
-        """Colors of a block.
+        """Colors a block.
 
         Args:
             luminance: B^l (B, N, 1, H, W) in [-1, 1], H and W multiples of the network's stride.
@@ -170,7 +171,7 @@ class ColorizationSubnet(nn.Module):
         for candidate in candidates:
             parts += [candidate.ab / self.scale, candidate.similarity]
             if isinstance(candidate, Propagated):
-                parts.append(candidate.agreement)
+                parts.append(candidate.consistency)
         parts.append(luminance)
         if reference is not None:
             parts += [reference[:, :, :1], reference[:, :, 1:] / self.scale]
@@ -180,8 +181,8 @@ class ColorizationSubnet(nn.Module):
         """Softmax over the K candidates at each pixel, and a residual, from the last map (B, N, 2 + K, H, W)."""
         residual, votes = last[:, :, :2], last[:, :, 2:]
         if self.neutral:
-            nothing = torch.zeros_like(candidates[0].similarity)
-            candidates = [*candidates, Candidates(torch.zeros_like(candidates[0].ab), nothing)]
+            gray = Candidates(torch.zeros_like(candidates[0].ab), torch.zeros_like(candidates[0].similarity))
+            candidates = [*candidates, gray]
         support = torch.cat([candidate.similarity for candidate in candidates], dim=2)
         trust = SHARPNESS * self.sharpness * (support + self.margins.view(1, 1, -1, 1, 1))
         logits = votes + trust
@@ -192,7 +193,7 @@ class ColorizationSubnet(nn.Module):
 def _mix(logits: Tensor, colors: list[Tensor]) -> Tensor:
     """Σ_k softmax(logits)_k colors_k: (B, N, K, H, W) and K times (B, N, 2, H, W) → (B, N, 2, H, W).
 
-    Written out map by map: a softmax over an axis of three takes runtimes longer than the arithmetic of the maps.
+    Written out map by map: runtimes take longer for a softmax over an axis of length three than for this arithmetic.
     """
     highest = logits[:, :, :1]
     for k in range(1, len(colors)):

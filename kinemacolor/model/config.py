@@ -1,4 +1,4 @@
-"""What a network is made of: a record of numbers and switches. ``paper`` and ``lite`` come with the package."""
+"""Configurations of a network: a record of numbers and switches. ``paper`` and ``lite`` come with the package."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
+from kinemacolor.core.limits import MAXIMUM_BLOCK, MINIMUM_BLOCK
 from kinemacolor.core.validation import fault_lines
 
 FEATURE_STRIDE = 8
-"""Pixels of a side of a cell of R_high, and of the bottom of the colorization subnet."""
+"""Side in pixels of a cell of R_high, and of the coarsest level of the colorization subnet."""
 KEY_STRIDE = 4
-"""Pixels of a side of a cell of R', W and S: the paper's H/4 × W/4."""
+"""Side in pixels of a cell of R', W and S: the paper's H/4 × W/4."""
 
 
 class ConfigError(ValueError):
-    """A configuration cannot be used; one line a field: what was expected there and what came."""
+    """A configuration cannot be used; one line for each field at fault: what was expected and what was given."""
 
 
 class NetworkConfig(BaseModel):
-    """Numbers and switches of a network. Every one has to be given: a file shows the whole network."""
+    """Numbers and switches of a network. Each must be given, so that a file shows the whole network."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
     name: str = Field(min_length=1)
-    """What the configuration is called in tables and checkpoints."""
+    """Name of the configuration in tables and checkpoints."""
 
     # --- features
     backbone: Literal["resnet101", "tf_efficientnet_lite0"]
-    """timm's name of the network, pretrained for image classification, that reads luminance."""
+    """timm's name of the feature network, which is pretrained for image classification and sees luminance."""
 
     # --- CNN-Transformer blocks
     blocks: PositiveInt
@@ -42,7 +43,7 @@ class NetworkConfig(BaseModel):
     dilations: tuple[PositiveInt, ...] = Field(min_length=2, max_length=3, strict=False)
     """Dilation of each 3×3 convolution of a CNN branch (paper: 2 to 3 convolutions; released network: 2, 1, 2)."""
     normalization: Literal["instance", "group", "batch", "none"]
-    """After convolutions. ``batch`` costs nothing at inference, where it folds into the convolution before it."""
+    """Layer after a convolution. ``batch`` is free at inference, where it is folded into the convolution before it."""
     token_channels: PositiveInt
     """Width d of the Transformer branch, hi, ho and the memory; a multiple of 6 and of both head counts."""
     ffn_channels: PositiveInt
@@ -52,28 +53,29 @@ class NetworkConfig(BaseModel):
     colorization_heads: PositiveInt
     """Heads of multi-head attention in the colorization subnet (paper: 4)."""
     token_stride: Literal[8, 16, 32]
-    """Pixels of a side of a token. Above 8, features are pooled into tokens and tokens upsampled into features."""
+    """Side in pixels of a token. Above 8, features are pooled into tokens, and tokens are upsampled into features."""
 
     # --- correspondence
     residual_blocks: PositiveInt
-    """Residual blocks that make R' (paper: 3)."""
+    """Residual blocks that compute R' (paper: 3)."""
     residual_channels: PositiveInt
     """Inner width of a residual block of R'."""
     key_channels: PositiveInt
     """Channels of F_1 and of F_2; R' has twice as many, half of them from R'_high; a multiple of 2 (paper: 256)."""
     augmented_stride: Literal[4, 8]
-    """Pixels of a side of a frame's cell that the augmented head asks for. Entries of the bank are at /4 always."""
+    """Side in pixels of a frame's cells in the augmented head. Entries of the bank are always at /4."""
     learned_keys: bool
-    """Whether the heads are made of R' (figure 3(a)); else of the backbone's taps alone, which needs ``tap_shortcut``
-    and leaves no Transformer branch."""
+    """Whether the heads read R' (figure 3(a)); otherwise they read the backbone's taps alone, which needs
+    ``tap_shortcut`` and leaves no Transformer branch."""
     tap_shortcut: bool
-    """Whether the heads see the backbone's normalized taps directly too, so that matching can start as theirs."""
+    """Whether the heads also read the backbone's normalized taps directly, so that matching can start from these."""
     tau: float = Field(gt=0, le=0.1)
-    """Temperature τ of equation 2, in training and inference; "far less than 1" (paper: 0.01)."""
+    """Temperature τ of equation 2, in training and in inference; "far less than 1" (paper: 0.01)."""
     alpha: float = Field(ge=0, le=10)
     """Initial value of the learned scale α of R'_high in the augmented head."""
     reference_block: Literal["joint", "separate"]
-    """``joint``: the reference attends with the frames, at time index 0. ``separate``: it is a block of its own."""
+    """``joint``: the reference attends together with the frames, at time index 0. ``separate``: it is a block of its
+    own."""
 
     # --- colorization
     encoder_channels: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(strict=False)
@@ -95,12 +97,12 @@ class NetworkConfig(BaseModel):
     linkage: bool
     """The linkage subnet (Table 2); needs the Transformer branch."""
     linkage_memory: Literal["sum", "mean"]
-    """How i is read: as the sum that equation 7 makes, or divided by the blocks that it sums over: bounded for ever."""
+    """How i is read: as the sum of equation 7, or divided by the number of summed blocks, which keeps it bounded."""
     propagation: bool
-    """Propagated colors P^ab, s_P and agreement as inputs, and as a candidate of a gated output."""
+    """Propagated colors P^ab, s_P and consistency as inputs, and as a candidate of a gated output."""
     color_memory: bool
     """Whether past outputs join the bank."""
-    block_size: int = Field(ge=1, le=6)
+    block_size: int = Field(ge=MINIMUM_BLOCK, le=MAXIMUM_BLOCK)
     """Frames N that are colored together, unless the caller says otherwise."""
 
     @model_validator(mode="after")
@@ -131,7 +133,7 @@ class NetworkConfig(BaseModel):
         return max(self.token_stride, 16 if self.backbone == "tf_efficientnet_lite0" else FEATURE_STRIDE)
 
     def changed(self, **changes: object) -> NetworkConfig:
-        """The same with some fields replaced, checked anew.
+        """The same configuration with some fields replaced, checked again.
 
         Raises:
             ConfigError: a field is unknown or out of range.
@@ -139,17 +141,23 @@ class NetworkConfig(BaseModel):
         return parse_config({**self.model_dump(), **changes}, self.name)
 
 
-OLD_NAMES = {"normalis" + "ation": "normalization", "learn" + "t_keys": "learned_keys"}
-"""Fields by their British spelling, as weights and graphs of version 0.1 carry them."""
+OLD_NAMES = {
+    "normalisation": "normalization",  # codespell:ignore
+    "learnt_keys": "learned_keys",  # codespell:ignore
+}
+"""Fields by their British spelling, which weights and graphs of version 0.1 carry."""
 
 
 def parse_config(fields: Mapping[str, Any], source: str) -> NetworkConfig:
-    """Checks ``fields``, which came from ``source``.
+    """Checks ``fields``, which were read from ``source``; names of version 0.1 are accepted.
 
     Raises:
-        ConfigError: naming each field at fault, what was expected and what came.
+        ConfigError: naming each field at fault, what was expected and what was given.
     """
-    named = {OLD_NAMES.get(name, name): value for name, value in fields.items()}
+    named = {}
+    for name, value in fields.items():
+        today = OLD_NAMES.get(name, name)
+        named[name if today in fields else today] = value  # a field under both names is refused
     try:
         return NetworkConfig.model_validate(named)
     except ValidationError as error:
@@ -163,10 +171,10 @@ def shipped_configs() -> tuple[str, ...]:
 
 
 def load_config(name: str | Path) -> NetworkConfig:
-    """A shipped configuration by its name, or one from a TOML file by its path.
+    """A shipped configuration by its name, or the one in a TOML file.
 
     Raises:
-        ConfigError: no such configuration, no TOML, or a field at fault.
+        ConfigError: there is no such configuration, the file is no TOML, or a field is at fault.
     """
     shipped = shipped_configs()
     try:
@@ -175,9 +183,10 @@ def load_config(name: str | Path) -> NetworkConfig:
         else:
             text = Path(name).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        known = ", ".join(shipped)
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError(f"config: expected {known} or the path of a TOML file, got {str(name)!r}: {reason}") from None
+        raise ConfigError(
+            f"config: expected {', '.join(shipped)} or the path of a TOML file, got {str(name)!r}: {reason}"
+        ) from None
     try:
         fields = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

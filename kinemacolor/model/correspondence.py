@@ -19,7 +19,7 @@ def centered_unit(features: Tensor, weight: Tensor) -> Tensor:
 
     Args:
         features: F (B, T, C).
-        weight: (B, T), 1 where a position counts for the mean μ_F, 0 where it is padding or masked.
+        weight: (B, T), 1 where a position counts toward the mean μ_F, 0 where it is padding or masked.
 
     Returns:
         (B, T, C), rows of length 1.
@@ -34,7 +34,7 @@ def match(query: Tensor, keys: Tensor, ab: Tensor, valid: Tensor | None, tau: fl
 
     Args:
         query: centered unit features of the frames (B, T, C).
-        keys: centered unit features of the bank (K, C), or a bank for each item of the batch (B, K, C).
+        keys: centered unit features of one bank (K, C), or of a bank for each item of the batch (B, K, C).
         ab: colors of the bank (K, 2) or (B, K, 2).
         valid: (K,) or (B, K), 1 for entries that may be matched, 0 for padding and masked areas; None where all may.
         tau: temperature τ of the softmax.
@@ -42,8 +42,8 @@ def match(query: Tensor, keys: Tensor, ab: Tensor, valid: Tensor | None, tau: fl
     Returns:
         warped colors W (B, T, 2) and similarity S = max_j M(i, j), (B, T), over valid entries.
     """
-    # The mask rides along as one more channel and τ on the query, so that the T × K matrix is written only once.
-    if valid is not None:  # cosines span 2: at 4 below its own, a masked entry is never chosen
+    # The mask is one more channel and τ divides the query, so that the T × K matrix is written only once.
+    if valid is not None:  # cosines span 2: lowered by 4, a masked entry is never chosen
         query = torch.cat([query, torch.ones_like(query[..., :1])], dim=2)
         keys = torch.cat([keys, 4 * (valid - 1).unsqueeze(-1)], dim=-1)
     logits = (query / tau) @ keys.transpose(-1, -2)
@@ -55,7 +55,7 @@ def unit_keys(maps: list[Tensor], weight: Tensor) -> Tensor:
 
     Args:
         maps: F_k of each head (B, F, C, h, w).
-        weight: (B, F, 1, h, w), 1 for cells that count for μ, which is the mean over all F images.
+        weight: (B, F, 1, h, w), 1 for cells that count toward μ, which is the mean over all F images.
 
     Returns:
         (B, F, heads · C, h, w), of unit length in each head.
@@ -75,23 +75,23 @@ def match_heads(
     Args:
         queries: keys of the frames (B, N, heads · C, h, w).
         keys: of the bank (B, K, heads · C).
-        values: (B, K, v), what is sampled: colors, and what else is told of entries.
+        values: (B, K, v) to be sampled: colors, and further channels of the entries.
         valid: (B, K), 1 for entries that may be matched; None where all may.
         tau: temperature.
-        strides: of each head, cells of a side of what asks; above 1, the mean key of such a square asks for all of it.
+        strides: of each head, side in cells of the squares that are matched: above 1, by the mean of their keys.
 
     Returns:
-        of each head the sampled values (B, N, v, h / stride, w / stride) and S (B, N, 1, h / stride, w / stride).
+        for each head the sampled values (B, N, v, h / stride, w / stride) and S (B, N, 1, h / stride, w / stride).
     """
     sampled, similarity = [], []
     count = len(strides)
     with torch.autocast(keys.device.type, enabled=False):
-        for head, known, stride in zip(queries.chunk(count, dim=2), keys.chunk(count, dim=2), strides, strict=True):
+        for head, head_keys, stride in zip(queries.chunk(count, dim=2), keys.chunk(count, dim=2), strides, strict=True):
             if stride > 1:
                 pooled = functional.avg_pool2d(head.flatten(0, 1), stride)
                 head = torch.unflatten(functional.normalize(pooled, dim=1), 0, queries.shape[:2])
             grid = (head.shape[1], *head.shape[3:])
-            warped, best = match(entries(head), known, values, valid, tau)
+            warped, best = match(entries(head), head_keys, values, valid, tau)
             sampled.append(torch.unflatten(warped, 1, grid).movedim(4, 2))
             similarity.append(torch.unflatten(best, 1, grid).unsqueeze(2))
     return sampled, similarity
@@ -100,7 +100,7 @@ def match_heads(
 class CorrespondenceSubnet(nn.Module):
     """Figure 3(a) up to the keys F_k.
 
-    Tensors have an axis for frames, references among them: F = N frames, R references, or both.
+    Tensors have an axis of F images: N frames, R references, or both.
     """
 
     def __init__(self, config: NetworkConfig, low_channels: tuple[int, int], high_channels: tuple[int, int]) -> None:
@@ -114,12 +114,12 @@ class CorrespondenceSubnet(nn.Module):
             self.shortcut = nn.ModuleList(
                 nn.Conv2d(channels, config.heads * key, 1, bias=False) for channels in self.tap_channels
             )
-            self.start_as(random_basis(sum(self.tap_channels), config.heads * key))
+            self.start_from_basis(random_basis(sum(self.tap_channels), config.heads * key))
 
     def _make_learned(
         self, config: NetworkConfig, low_channels: tuple[int, int], high_channels: tuple[int, int]
     ) -> None:
-        """All between the taps and the heads."""
+        """Makes the layers between the taps and the heads."""
         norm, width, key = config.normalization, config.feature_channels, config.key_channels
         self.factor = config.token_stride // FEATURE_STRIDE
         self.low_half = convolution(low_channels[0], key // 2, norm, stride=2)
@@ -140,9 +140,11 @@ class CorrespondenceSubnet(nn.Module):
         if config.augmented_head:
             self.alpha = nn.Parameter(torch.tensor(config.alpha))
 
-    def start_as(self, basis: Tensor, learned: float = 0.1) -> None:
-        """Makes the heads the projection of the normalized taps by ``basis`` (taps' channels, heads · key channels): at
-        first matching is that of the taps themselves; what is learned beside it counts ``learned`` times what it did."""
+    def start_from_basis(self, basis: Tensor, learned: float = 0.1) -> None:
+        """Sets the heads to the projection of the normalized taps by ``basis`` (taps' channels, heads · key channels).
+
+        Matching starts as that of the taps themselves; the learned part of the heads is scaled by ``learned``.
+        """
         with torch.no_grad():
             for layer, part in zip(self.shortcut, torch.split(basis, list(self.tap_channels)), strict=True):
                 assert isinstance(layer, nn.Conv2d)
@@ -156,12 +158,12 @@ class CorrespondenceSubnet(nn.Module):
                 self.alpha.mul_(learned)
 
     def reduce(self, taps: Taps, batch: int) -> Features:
-        """Activation maps of B · F images → what equation 4 starts from."""
+        """Activation maps of B · F images → the features from which equation 4 starts."""
         high = low = None
         if self.learned:
             fine, coarse = taps.high
-            grown = functional.interpolate(coarse, size=fine.shape[2:], mode="bilinear", align_corners=False)
-            high = self.high(torch.cat([fine, grown], dim=1))
+            upsampled = functional.interpolate(coarse, size=fine.shape[2:], mode="bilinear", align_corners=False)
+            high = self.high(torch.cat([fine, upsampled], dim=1))
             low = torch.cat([self.low_half(taps.low[0]), self.low_quarter(taps.low[1])], dim=1)
         direct = self._direct(taps) if hasattr(self, "shortcut") else None
         return Features(
@@ -169,7 +171,7 @@ class CorrespondenceSubnet(nn.Module):
         )
 
     def _direct(self, taps: Taps) -> Tensor:
-        """Sum over taps, each of unit length and brought to /4: (n, heads · key channels, H/4, W/4)."""
+        """Sum over the taps, each normalized and upsampled to /4: (n, heads · key channels, H/4, W/4)."""
         fine, *coarse = (
             layer(functional.normalize(tap, dim=1))
             for layer, tap in zip(self.shortcut, (taps.low[1], *taps.high), strict=True)
@@ -179,7 +181,7 @@ class CorrespondenceSubnet(nn.Module):
         return fine  # type: ignore[no-any-return]
 
     def tokens(self, high: Tensor) -> Tensor:
-        """R_high (B, F, C, h, w) as tokens (B, F · h/f · w/f, d), f cells a side of a token."""
+        """R_high (B, F, C, h, w) as tokens (B, F · h/f · w/f, d), f the side of a token in cells."""
         return self.embed(to_tokens(high.flatten(0, 1), high.shape[0], self.factor))  # type: ignore[no-any-return]
 
     def augment(
@@ -188,8 +190,8 @@ class CorrespondenceSubnet(nn.Module):
         """The CNN-Transformer blocks.
 
         Args:
-            high: R_high (B, F, C, h, w), to the CNN branch.
-            hidden: hi_t (B, T, d), to the Transformer branch; None without it.
+            high: R_high (B, F, C, h, w), input of the CNN branch.
+            hidden: hi_t (B, T, d), input of the Transformer branch; None without it.
             positions: (T, d).
             mask: (B, 1, 1, T) or None, see ``CNNTransformerBlock``.
 
@@ -203,7 +205,7 @@ class CorrespondenceSubnet(nn.Module):
 
     def represent(self, augmented: Tensor | None, low: Tensor | None, direct: Tensor | None) -> list[Tensor]:
         """R'_high (B, F, C, h, w), R_low (B, F, c, 2h, 2w) and ``Features.direct`` → F_1 (vanilla) and F_2 (augmented),
-        each (B, F, c, 2h, 2w), c = key channels; F_1 alone without the augmented head."""
+        each (B, F, c, 2h, 2w), c the key channels; only F_1 without the augmented head."""
         parts = [] if augmented is None or low is None else [self._learned(augmented, low)]
         if direct is not None:
             parts.append(list(direct.chunk(self.count, dim=2)))
@@ -212,13 +214,13 @@ class CorrespondenceSubnet(nn.Module):
 
     def _learned(self, augmented: Tensor, low: Tensor) -> list[Tensor]:
         """The heads over R'."""
-        # 1×1 before the enlargement: the same map, a quarter of work
+        # 1×1 before upsampling: the same map with a quarter of the operations
         reduced = self.to_quarter(augmented.flatten(0, 1))
-        grown = functional.interpolate(reduced, scale_factor=2.0, mode="bilinear", align_corners=False)
-        features = self.residual(torch.cat([grown, low.flatten(0, 1)], dim=1))  # R'
+        upsampled = functional.interpolate(reduced, scale_factor=2.0, mode="bilinear", align_corners=False)
+        features = self.residual(torch.cat([upsampled, low.flatten(0, 1)], dim=1))  # R'
         keys = [head(features) for head in self.heads]
         if len(keys) == 2:
-            keys[1] = keys[1] + self.alpha * grown
+            keys[1] = keys[1] + self.alpha * upsampled
         return [torch.unflatten(key, 0, low.shape[:2]) for key in keys]
 
 

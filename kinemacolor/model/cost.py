@@ -1,4 +1,4 @@
-"""What a network costs: parameters, arithmetic and memory of a step. Nothing is computed; only shapes are followed."""
+"""Costs of a network: parameters, arithmetic and memory of a step. Only shapes are followed; nothing is computed."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from kinemacolor.model.bank import Bank, StillColors, Stills
+from kinemacolor.model.bank import Bank, JointReferenceColors, JointReferences
 from kinemacolor.model.colorization import Propagated
 from kinemacolor.model.config import KEY_STRIDE, NetworkConfig
 from kinemacolor.model.correspondence import match_heads
-from kinemacolor.model.linkage import Memory
+from kinemacolor.model.linkage import LinkageMemory
 from kinemacolor.model.network import Network
 
-SIZE = (216, 384)
-"""Height and width in pixels at which costs are told: the paper's."""
+PAPER_SIZE = (216, 384)
+"""Height and width in pixels of the paper's frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class Cost:
         size: (height, width) of frames, pixels.
         frames: N of the step.
         parameters: by part.
-        gflop: 10⁹ floating-point operations a frame, by part; a multiplication and an addition are two. The memory of
-            the block before is in use; what is done once for a reference that is a block of its own is not in it.
-        start_gflop: the same for that reference; 0 where references attend with the frames.
-        memory: bytes: weights, and the most that is alive at once in a step beside them.
+        gflop: 10⁹ floating-point operations per frame, by part; a multiplication and an addition are two. The step
+            reads the memory of a previous block; work done once for a separate reference is not included.
+        start_gflop: work done once for a separate reference; 0 for joint references.
+        memory: in bytes: ``weights``, and ``step``: the peak of all other tensors that are alive at once.
     """
 
     size: tuple[int, int]
@@ -47,7 +47,7 @@ class Cost:
     memory: dict[str, int]
 
     def record(self) -> dict[str, Any]:
-        """JSON-ready, each with its total."""
+        """The costs as JSON-ready values, with totals."""
         return {
             "size": list(self.size),
             "frames": self.frames,
@@ -61,33 +61,34 @@ class Cost:
         }
 
 
-def cost(config: NetworkConfig, frames: int | None = None, size: tuple[int, int] = SIZE) -> Cost:
-    """Follows the shapes of a step of ``frames`` (None: the configuration's block size) at ``size``."""
+def cost(config: NetworkConfig, frames: int | None = None, size: tuple[int, int] = PAPER_SIZE) -> Cost:
+    """Costs of a step of ``frames`` (None for the configuration's block size) at ``size`` (height, width)."""
     count = config.block_size if frames is None else frames
     with FakeTensorMode(), torch.no_grad():
         network = Network(config, pretrained=False).eval()
         block = network.pad(torch.empty(1, count, 1, *size))
-        still = network.pad(torch.empty(1, 1, 1, *size))
-        with counted() as start:
-            bank = _bank(network, still)
-        with counted(network) as whole, PeakMemory() as peak:
+        reference = network.pad(torch.empty(1, 1, 1, *size))
+        with counted_flops() as start:
+            bank = _bank(network, reference)
+        with counted_flops(network) as whole, PeakMemory() as peak:
             memory = _memory(network, block)
-            found = network.represent(network.encode(block), network.inside(block), memory, bank.stills)
-            nothing = Propagated.nothing(block) if config.propagation else None
-            network.colorize(block, found, bank, nothing)
-        with counted() as matching:
+            representation = network.represent(network.encode(block), network.inside(block), memory, bank.references)
+            propagated = Propagated.nothing(block) if config.propagation else None
+            network.colorize(block, representation, bank, propagated)
+        with counted_flops() as matching:
             strides = (1, config.augmented_stride // KEY_STRIDE)[: config.heads]
-            match_heads(found.keys, *bank.beside(found.still_keys), config.tau, strides)
-        with counted() as linkage:
-            if memory is not None and found.hidden is not None:
-                network.linkage.query(found.hidden, memory)
-                network.linkage.store(memory, found.hidden)
+            bank_entries = bank.concatenated(representation.reference_keys)
+            match_heads(representation.keys, *bank_entries, config.tau, strides)
+        with counted_flops() as linkage:
+            if memory is not None and representation.hidden is not None:
+                network.linkage.query(representation.hidden, memory)
+                network.linkage.store(memory, representation.hidden)
     parts = {"features": whole["features"], "matching": matching[""], "linkage": linkage[""]}
     parts["colorization"] = whole["colorization"]
     parts["correspondence"] = whole[""] - sum(parts.values())
     order = ("features", "correspondence", "linkage", "matching", "colorization")
     weights = sum(p.numel() * p.element_size() for p in network.state_dict().values())
-    joint = bank.stills is not None
+    joint = bank.references is not None
     return Cost(
         size=size,
         frames=count,
@@ -98,43 +99,44 @@ def cost(config: NetworkConfig, frames: int | None = None, size: tuple[int, int]
     )
 
 
-def _memory(network: Network, block: Tensor) -> Memory | None:
+def _memory(network: Network, block: Tensor) -> LinkageMemory | None:
     if not network.config.linkage:
         return None
     stride = network.config.token_stride
     tokens = block.shape[1] * (block.shape[3] // stride) * (block.shape[4] // stride)
-    return Memory(torch.empty(1, tokens, network.config.token_channels), torch.empty(()))
+    return LinkageMemory(torch.empty(1, tokens, network.config.token_channels), torch.empty(()))
 
 
-def _bank(network: Network, still: Tensor) -> Bank:
-    """What ``Network.start`` would give: that looks at values, of which there are none here."""
-    valid, wide = network.inside(still), network.config.heads * network.config.key_channels
-    features = network.encode(still)
+def _bank(network: Network, luminance: Tensor) -> Bank:
+    """A bank of the shapes that ``Network.start`` would return; that function reads values, which do not exist here."""
+    valid, width = network.inside(luminance), network.config.heads * network.config.key_channels
+    features = network.encode(luminance)
     if network.config.reference_block == "joint":
-        colors = StillColors(torch.cat([valid, valid], dim=2), valid, torch.cat([still, still, still], dim=2))
-        empty = (torch.empty(1, 0, wide), torch.empty(1, 0, 2), torch.empty(1, 0))
-        return Bank(*empty, Stills(features, network.seen(still), valid), colors)
+        lab = torch.cat([luminance, luminance, luminance], dim=2)
+        colors = JointReferenceColors(torch.cat([valid, valid], dim=2), valid, lab)
+        empty = (torch.empty(1, 0, width), torch.empty(1, 0, 2), torch.empty(1, 0))
+        return Bank(*empty, JointReferences(features, network.seen(luminance), valid), colors)
     keys = network.represent(features, valid).keys.flatten(3).flatten(1, 2).transpose(1, 2)
     return Bank(keys, keys[..., :2], None)
 
 
 @contextmanager
-def counted(network: Network | None = None) -> Iterator[Mapping[str, int]]:
-    """Floating-point operations inside the block: under "" of all, by name of subnets that are called as modules."""
-    result: dict[str, int] = {}
+def counted_flops(network: Network | None = None) -> Iterator[Mapping[str, int]]:
+    """Counts floating-point operations inside the block: the total under "", those of two subnets by their names."""
+    flops: dict[str, int] = {}
     with FlopCounterMode(display=False) as counter:
-        yield result
-    result[""] = counter.get_total_flops()
+        yield flops
+    flops[""] = counter.get_total_flops()
     if network is not None:
         by_module = counter.get_flop_counts()
         for name in ("features", "colorization"):
             module = network.get_submodule(name)
             names = [key for key in by_module if key.split(".")[-1] in (name, type(module).__name__)]
-            result[name] = max((sum(by_module[key].values()) for key in names), default=0)
+            flops[name] = max((sum(by_module[key].values()) for key in names), default=0)
 
 
 class PeakMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Bytes of tensors made inside the block that are alive at once, at most.
+    """Peak of the bytes of all tensors made inside the block that are alive at the same time.
 
     Attributes:
         most: the peak so far.
@@ -149,13 +151,13 @@ class PeakMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, function: Any, types: Sequence[type], args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        made = function(*args, **(kwargs or {}))
-        for tensor in made if isinstance(made, tuple | list) else (made,):
+        result = function(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, tuple | list) else (result,):
             if isinstance(tensor, Tensor):
-                self._note(tensor)
-        return made
+                self._add(tensor)
+        return result
 
-    def _note(self, tensor: Tensor) -> None:
+    def _add(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         key, size = storage._cdata, storage.nbytes()
         if key not in self._owners:

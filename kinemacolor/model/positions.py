@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-BASE = 10_000.0
-"""Ratio of the longest wavelength to the shortest."""
+WAVELENGTH_RATIO = 10_000.0
+"""Base of the wavelengths of VisTR's positions: the ratio of the longest wavelength to the shortest."""
 
 
 def waves(index: Tensor, length: int, channels: int) -> Tensor:
@@ -20,10 +20,11 @@ def waves(index: Tensor, length: int, channels: int) -> Tensor:
         channels: even.
 
     Returns:
-        (n, channels): channel 2c is sin(p / base^(2c / channels)), channel 2c + 1 its cosine, p = index / length · 2π.
+        (n, channels): channel 2c is sin(p / base^(2c / channels)), channel 2c + 1 its cosine, p = index / length · 2π,
+        base = ``WAVELENGTH_RATIO``.
     """
     exponent = torch.arange(0, channels, 2, dtype=index.dtype, device=index.device) / channels
-    angle = (index / length * (2 * math.pi)).unsqueeze(1) / BASE**exponent
+    angle = (index / length * (2 * math.pi)).unsqueeze(1) / WAVELENGTH_RATIO**exponent
     return torch.stack([angle.sin(), angle.cos()], dim=2).flatten(1)
 
 
@@ -31,9 +32,9 @@ def sine_positions(times: Tensor, duration: int, height: int, width: int, channe
     """Positions of F frames of ``height`` × ``width`` tokens.
 
     Args:
-        times: (F,), time index of each frame, from 1; its dtype and device are the result's.
+        times: (F,), time index of each frame, from 1; the result has its dtype and device.
         duration: length of the time axis.
-        channels: a multiple of 6; a third each tells t, y and x.
+        channels: a multiple of 6; a third each encodes t, y and x.
 
     Returns:
         (F · height · width, channels), in the order of ``tensor.flatten`` over (F, height, width).

@@ -1,4 +1,4 @@
-"""Matching without training: the paper's correspondence (equations 1 to 3) on ImageNet features, heads left out."""
+"""Matching without training: the paper's correspondence (equations 1 to 3) on ImageNet features, without the heads."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch.nn import functional
 from kinemacolor.model.correspondence import centered_unit, match
 from kinemacolor.model.features import Lite0Features
 
-TAU = 0.03
+UNTRAINED_TAU = 0.03
 """Temperature for untrained features (the paper's 0.01 belongs to trained heads)."""
 
 
 class ZeroShotMatching(nn.Module):
-    """Taps at /4, /8 and /16, each of unit length, brought to /4, centered, matched with a bank."""
+    """Taps at /4, /8 and /16, each normalized, upsampled to /4, centered and matched with a bank."""
 
-    def __init__(self, features: Lite0Features, tau: float = TAU) -> None:
+    def __init__(self, features: Lite0Features, tau: float = UNTRAINED_TAU) -> None:
         super().__init__()
         self.features = features
         self.tau = tau
@@ -26,7 +26,7 @@ class ZeroShotMatching(nn.Module):
 
         Args:
             luminance: (B, 1, H, W) in [-1, 1], H and W multiples of 16.
-            weight: (B, 1, H/4, W/4), 1 where a cell counts for the mean, 0 where it is padding or masked.
+            weight: (B, 1, H/4, W/4), 1 where a cell counts toward the mean, 0 where it is padding or masked.
 
         Returns:
             (B, H/4 · W/4, 176) centered unit features.
@@ -34,8 +34,8 @@ class ZeroShotMatching(nn.Module):
         taps = [functional.normalize(tap, dim=1) for tap in self.features(luminance)]
         fine = taps[0]
         for factor, tap in zip((2, 4), taps[1:], strict=True):
-            grown = functional.interpolate(tap, scale_factor=float(factor), mode="bilinear", align_corners=False)
-            fine = torch.cat([fine, grown], dim=1)
+            upsampled = functional.interpolate(tap, scale_factor=float(factor), mode="bilinear", align_corners=False)
+            fine = torch.cat([fine, upsampled], dim=1)
         return centered_unit(fine.flatten(2).transpose(1, 2), weight.flatten(1))
 
     def forward(

@@ -1,9 +1,10 @@
-"""The first look at a film: which frames it has, when they are shown, and where its shots begin."""
+"""The first pass through a film: which frames it has, when they are shown, and where its shots begin."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,12 +13,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kinemacolor.core.pipelining import StageTimer
+from kinemacolor.core.pipelining import StageTimer, prefetch
+from kinemacolor.core.progress import ProgressCallback
 from kinemacolor.core.types import FloatArray, Shot
 from kinemacolor.shots.detection import find_shots, thumbnail
 from kinemacolor.shots.lists import read_shots
 from kinemacolor.video.info import VideoInfo
 from kinemacolor.video.reader import VideoReader
+
+ShotChoice = Literal["auto", "none"] | Path | Sequence[Shot]
+"""Found, one for the whole film, a list's path, or the shots themselves."""
+EMPTY = np.zeros((0, 0), np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +57,7 @@ class FilmAnalysis:
 
     def times(self, origin: Fraction) -> list[Fraction]:
         """Seconds from ``origin`` at which the frames are shown."""
-        return [int(one) * self.time_base - origin for one in self.pts]
+        return [int(pts) * self.time_base - origin for pts in self.pts]
 
     def numbers(self, info: VideoInfo) -> Sequence[int]:
         """By which people call the frames: those in the names of the film's images, else their indices."""
@@ -60,33 +66,46 @@ class FilmAnalysis:
         return [info.numbers[position] for position in self.pts]
 
     def restore_frame_times(self, reader: VideoReader) -> VideoReader:
-        """A reader of the same film, told the frames' times where these are all of them: it finds places sooner."""
+        """Gives a reader of the same film the frames' times where these are all of them: it then seeks faster."""
         if self.whole:
-            reader.recall(None if self.repaired else [int(one) * self.time_base for one in self.pts])
+            reader.recall(None if self.repaired else [int(pts) * self.time_base for pts in self.pts])
         return reader
 
 
 def analyze_film(
     reader: VideoReader,
-    start: float | None,
-    end: float | None,
-    shots: Literal["auto", "none"] | Path | Sequence[Shot],
-    clock: StageTimer,
-    looking: Callable[[int, int | None], None] | None,
+    *,
+    start: float | Fraction | None = None,
+    end: float | Fraction | None = None,
+    shots: ShotChoice = "auto",
+    timer: StageTimer | None = None,
+    progress: ProgressCallback | None = None,
 ) -> FilmAnalysis:
-    """The first look, with the shots that were asked for."""
-    expected = expected_frames(reader.info, start, end)
-    report = (lambda seen: looking(seen, expected)) if looking else None
+    """Reads every frame between ``start`` and ``end`` (seconds) and finds, or places, the shots.
+
+    Args:
+        reader: of the film.
+        start, end: seconds; None for the film's own.
+        shots: which shots it has.
+        timer: its stage ``analyze`` is timed.
+        progress: called with the number of frames read and expected, None where unknown.
+
+    Raises:
+        InputError: the film or the list cannot be used.
+    """
+    begin, stop = (None if time is None else float(time) for time in (start, end))
+    expected = expected_frames(reader.info, begin, stop)
+    report = (lambda count: progress(count, expected)) if progress else None
     known = None if shots == "auto" else [Shot(0)] if isinstance(shots, str | Path) else shots
-    with clock.stage("look"):
-        found = scan_frames(reader, start=start, end=end, shots=known, report=report)
+    with (timer or StageTimer()).stage("analyze"):
+        analysis = scan_frames(reader, start=begin, end=stop, shots=known, report=report)
         if isinstance(shots, Path):
-            count = found.frames if found.whole else sum(1 for _ in reader.frames())
+            count = analysis.frames if analysis.whole else sum(1 for _ in reader.frames())
             listed = read_shots(shots, count, reader.info.rate)
-            inside = shots_within(listed, found.first, found.first + found.frames)
-            skipped = sum(shot.stop is not None and shot.stop <= found.first for shot in listed)
-            found = replace(found, shots=tuple(inside), skipped=skipped)
-    return found
+            inside = shots_within(listed, analysis.first, analysis.first + analysis.frames)
+            skipped = sum(shot.stop is not None and shot.stop <= analysis.first for shot in listed)
+            analysis = replace(analysis, shots=tuple(inside), skipped=skipped)
+    return analysis
 
 
 def expected_frames(info: VideoInfo, start: float | None, end: float | None) -> int | None:
@@ -106,35 +125,36 @@ def scan_frames(
     shots: Sequence[Shot] | None = None,
     report: Callable[[int], None] | None = None,
 ) -> FilmAnalysis:
-    """Looks at every frame between ``start`` and ``end`` (seconds).
+    """Reads every frame between ``start`` and ``end`` (seconds).
 
     Args:
-        reader: the film.
+        reader: of the film.
         start, end: see ``VideoReader.frames``.
         shots: of the whole film, where they are known; None for finding them.
-        report: told how many frames were seen.
+        report: called with the number of frames read.
     """
     pts: list[int] = []
-    first: list[int] = []
+    indices: list[int] = []
 
-    def lumas() -> Iterator[FloatArray]:
+    def lumas() -> Generator[FloatArray, None, None]:
         for frame in reader.frames(start=start, end=end):
-            if not first:
-                first.append(frame.index)
+            if not indices:
+                indices.append(frame.index)
             pts.append(frame.pts)
             if report:
                 report(len(pts))
             yield thumbnail(frame.luma, frame.coding.maximum) if shots is None else EMPTY
 
     if shots is None:
-        found = find_shots(lumas())
-        placed = [Shot(shot.start + first[0], (shot.stop or len(pts)) + first[0]) for shot in found]
+        with closing(prefetch(lumas())) as decoded:  # decoding runs beside the search
+            detected = find_shots(decoded)
+        placed = [Shot(shot.start + indices[0], (shot.stop or len(pts)) + indices[0]) for shot in detected]
     else:
         for _ in lumas():
             pass
-        placed = shots_within(shots, first[0], first[0] + len(pts))
+        placed = shots_within(shots, indices[0], indices[0] + len(pts))
     return FilmAnalysis(
-        first[0],
+        indices[0],
         np.array(pts, np.int64),
         reader.info.time_base,
         tuple(placed),
@@ -142,9 +162,6 @@ def scan_frames(
         repaired=whole and reader.times() is None,
         damage=reader.damage,
     )
-
-
-EMPTY = np.zeros((0, 0), np.float32)
 
 
 def shots_within(shots: Sequence[Shot], start: int, stop: int) -> list[Shot]:

@@ -1,15 +1,16 @@
-"""How much room a film takes on the disk while it is made: measured on short pieces before hours go into the whole."""
+"""How much room a film takes on the disk while it is made: measured on short pieces before hours of work."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from kinemacolor.core.errors import InputError
+from kinemacolor.core.events import DiskEstimateEvent
+from kinemacolor.core.job_context import JobContext
 from kinemacolor.core.types import Array, Frame
 from kinemacolor.pipeline.analysis import FilmAnalysis
 from kinemacolor.video.output import Encoding
@@ -24,52 +25,29 @@ COLOR_OVERHEAD = 1.1
 """Bytes of a colored film against those of the same film without colors."""
 
 
-@dataclass(frozen=True, slots=True)
-class DiskEstimate:
-    """Bytes.
-
-    Attributes:
-        film: of the colored film, about, beside its sound.
-        free: where it is made.
-    """
-
-    film: int
-    free: int
-
-    @property
-    def needed(self) -> int:
-        """While it is made: segments are kept until they are joined."""
-        return 2 * self.film
-
-    def __str__(self) -> str:
-        room = "" if self.free > self.needed else "; that may not suffice"
-        return (
-            f"needs about {_size_text(self.needed)} on the disk while it is made, {_size_text(self.film)} in the end, beside "
-            f"its sound; {_size_text(self.free)} are free{room}"
-        )
-
-
 def estimate_disk_space(
-    reader: VideoReader, found: FilmAnalysis, encoding: Encoding, folder: Path
-) -> DiskEstimate | None:
-    """What a film will need; None for a short one.
+    reader: VideoReader, analysis: FilmAnalysis, encoding: Encoding, folder: Path, context: JobContext
+) -> DiskEstimateEvent | None:
+    """The room that a film is going to need; None for a short one. Segments are kept until they are joined.
 
     Args:
         reader: of the film.
-        found: what is colored of it.
+        analysis: what is colored of it.
         encoding: of the colored film.
         folder: where it is made, and where pieces are encoded for a moment.
+        context: of the job, which may be canceled meanwhile.
 
     Raises:
         InputError, OutputError: a piece cannot be read or written.
     """
-    if found.frames <= SHORT_FILM:
+    if analysis.frames <= SHORT_FILM:
         return None
     path, count, size = folder / "piece.segment", 0, 0
     try:
-        for start in np.linspace(found.first, found.first + found.frames - PROBE_FRAMES, PROBES).astype(int):
+        for start in np.linspace(analysis.first, analysis.first + analysis.frames - PROBE_FRAMES, PROBES).astype(int):
             with SegmentWriter(path, reader.info, encoding) as writer:
-                for frame in _colorless(reader, int(start), encoding):
+                for frame in _colorless_frames(reader, int(start), encoding):
+                    context.check()
                     writer.write(frame)
                     count += 1
             size += sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else (path,)))
@@ -77,10 +55,11 @@ def estimate_disk_space(
         shutil.rmtree(path, ignore_errors=True)
         if path.is_file():
             path.unlink()
-    return DiskEstimate(round(COLOR_OVERHEAD * size / count * found.frames), shutil.disk_usage(folder).free)
+    output = round(COLOR_OVERHEAD * size / count * analysis.frames)
+    return DiskEstimateEvent(needed=2 * output, output=output, free=shutil.disk_usage(folder).free)
 
 
-def _colorless(reader: VideoReader, start: int, encoding: Encoding) -> Iterator[Frame]:
+def _colorless_frames(reader: VideoReader, start: int, encoding: Encoding) -> Iterator[Frame]:
     rows, columns = encoding.subsampling
     empty = True
     for frame in reader.frames(first=start, last=start + PROBE_FRAMES):
@@ -91,7 +70,3 @@ def _colorless(reader: VideoReader, start: int, encoding: Encoding) -> Iterator[
         empty = False
     if empty:
         raise InputError(reader.info.path, f"gives no frame {start}", "check the disk it is on")
-
-
-def _size_text(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

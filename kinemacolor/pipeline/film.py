@@ -1,280 +1,222 @@
-"""THE path of a film: look at it, color its segments, join them. Every front end takes it.
+"""THE path of a film: analyze it, color its segments, join them. Every front end takes it, through ``Job``.
 
-    survey      frames, times, shots                                             survey.py
-    assign      references → shots, shots → segments                             assignment.py, plan.py
-    segments    read → network → full-resolution chroma → encode, one by one     work.py
-    join        segments, sound, subtitles → the film                            video/segments.py
+    prepare     settings, film, stills, output, engine: everything that can be refused is refused here
+    plan        frames, times, shots; references → shots; shots → segments
+    color       read → network → full-resolution chroma → encode, segment by segment (``segment_runner``)
+    join        segments, sound, subtitles → the film; then report and overlay
 
-What is finished lies in a folder beside the output (``job.py``), so that a run that breaks off can go on.
+What is finished lies in a folder beside the output (``workdir``), so that a run that is interrupted can be resumed.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 
 from kinemacolor.core.errors import InputError, OutputError, UsageError
+from kinemacolor.core.events import FinishedEvent, PlannedEvent, ResumedEvent
+from kinemacolor.core.job_context import JobContext
 from kinemacolor.core.pipelining import StageTimer
-from kinemacolor.core.types import Array, FloatArray, Reference, Shot
+from kinemacolor.core.types import Array, FloatArray, Reference
 from kinemacolor.engine.protocol import Engine
-from kinemacolor.engine.registry import DEFAULT_ENGINE, open_engine
-from kinemacolor.filters.chroma_upsample import UpsamplingQuality
+from kinemacolor.engine.registry import open_engine
 from kinemacolor.filters.temporal import ChromaTemporalFilter
 from kinemacolor.pipeline.analysis import FilmAnalysis, analyze_film
 from kinemacolor.pipeline.disk_space import estimate_disk_space
 from kinemacolor.pipeline.fingerprint import run_fingerprint
-from kinemacolor.pipeline.segment_plan import MAX_SEGMENT_FRAMES, SegmentPlan, plan_segments
-from kinemacolor.pipeline.segment_runner import Progress, RenderSettings, SegmentRunner, network_lightness
+from kinemacolor.pipeline.job_spec import JobSpec
+from kinemacolor.pipeline.segment_plan import SegmentPlan, plan_segments
+from kinemacolor.pipeline.segment_runner import RenderSettings, SegmentRunner
+from kinemacolor.pipeline.settings import ColorizeSettings
+from kinemacolor.pipeline.summary import Summary
 from kinemacolor.pipeline.workdir import WorkDir
-from kinemacolor.references.image import network_size, to_reference
-from kinemacolor.references.placement import ReferenceFile, read_reference, reference_files
-from kinemacolor.references.selection import ReferenceSelection, bindings_within, bound_frames, select_references
+from kinemacolor.references.image import read_reference, to_reference
+from kinemacolor.references.placement import ReferenceFile
+from kinemacolor.references.selection import (
+    ReferenceSelection,
+    bindings_within,
+    bound_frames,
+    select_references,
+)
+from kinemacolor.references.size import network_lightness, network_size, picture_aspect
 from kinemacolor.report.film import film_report, write_film_report, write_overlay
-from kinemacolor.report.model import FilmReport
+from kinemacolor.video.codecs import CONTAINERS
 from kinemacolor.video.film_sink import check_muxing
 from kinemacolor.video.info import VideoInfo
-from kinemacolor.video.output import CONTAINERS, CodecName, Encoding, check_destination, image_target
-from kinemacolor.video.planes import ChromaFormat
+from kinemacolor.video.output import Encoding, check_destination, image_target
 from kinemacolor.video.reader import VideoReader
 from kinemacolor.video.segments import join_segments
 from kinemacolor.video.writer import plan_output
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What was done.
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedFilm:
+    """Everything that is known before the film is read through.
 
     Attributes:
-        output: the colored film.
-        frames: colored, those of earlier runs included.
-        resumed: frames that an earlier run had finished.
-        shots: of the film.
-        size: (width, height) of the film.
-        network_size: (width, height) at which the network saw it.
-        seconds: wall time from opening the film to its final name.
-        stage_seconds: busy time by stage: look, read, network, steady, upsample, write, join, report. They overlap.
-        confidence: mean similarity to the references, in [-1, 1].
-        warnings: what could not be kept, a line each.
-        damage: None, or where and how the input broke off; what decodes was colored.
+        spec: of the job.
+        files: the stills.
+        info: of the film.
+        encoding: of the output.
+        shape: (h, w) at which the network sees frames.
+        engine: colors them.
+        references: the stills at network size.
+        fingerprint: of the run.
+        timer: of its stages.
+        begin: when it was begun, in seconds of ``time.perf_counter``.
     """
 
-    output: Path
-    frames: int
-    resumed: int
-    shots: int
-    size: tuple[int, int]
-    network_size: tuple[int, int]
-    seconds: float
-    stage_seconds: dict[str, float]
-    confidence: float
-    warnings: tuple[str, ...]
-    damage: str | None
+    spec: JobSpec
+    files: tuple[ReferenceFile, ...]
+    info: VideoInfo
+    encoding: Encoding
+    shape: tuple[int, int]
+    engine: Engine
+    references: tuple[Reference, ...]
+    fingerprint: dict[str, object]
+    timer: StageTimer = field(default_factory=StageTimer)
+    begin: float = field(default_factory=time.perf_counter)
 
-    @property
-    def frames_per_second(self) -> float:
-        """Of the whole, less what was finished before."""
-        return (self.frames - self.resumed) / self.seconds if self.seconds else 0.0
+    def open(self) -> VideoReader:
+        """A reader of the film."""
+        return VideoReader(self.spec.film, rate=self.spec.settings.fps)
 
 
-def colorize(
-    film: str | Path,
-    references: str | Path | Sequence[str | Path | ReferenceFile],
-    output: str | Path,
-    *,
-    size: int | None = None,
-    engine: str | Engine = DEFAULT_ENGINE,
-    identity: Mapping[str, Any] | None = None,
-    propagate: bool = True,
-    shots: Literal["auto", "none"] | Path | Sequence[Shot] = "auto",
-    codec: CodecName = "h264",
-    crf: int | None = None,
-    start: float | None = None,
-    end: float | None = None,
-    chroma: ChromaFormat | None = None,
-    upsample: UpsamplingQuality = "fast",
-    saturation: float = 1.0,
-    steady: bool = True,
-    denoise_guide: bool = False,
-    rate: Fraction | None = None,
-    overwrite: bool = False,
-    restart: bool = False,
-    strict: bool = False,
-    longest: int = MAX_SEGMENT_FRAMES,
-    report: str | Path | None = None,
-    overlay: str | Path | None = None,
-    progress: Progress | None = None,
-    looking: Progress | None = None,
-    noting: Callable[[str], None] | None = None,
-) -> Summary:
-    """Colors a film from colored stills.
+@dataclass(frozen=True, slots=True, eq=False)
+class FilmPlan:
+    """What is to be colored, from what, and in which pieces.
 
-    Luma is passed through bit for bit; sound, subtitles, chapters, tags and frame times are kept. The output gets its
-    name when it is complete; until then what was there before is untouched. A run that breaks off goes on from its last
-    finished segment when it is called again in the same way; the film is the same then.
+    Attributes:
+        analysis: frames, times and shots of the film.
+        selection: which references color which shot.
+        segments: the pieces.
+    """
+
+    analysis: FilmAnalysis
+    selection: ReferenceSelection
+    segments: SegmentPlan
+
+
+def color_film(prepared: PreparedFilm, context: JobContext, begun: FilmPlan | None = None) -> Summary:
+    """Colors a film; it gets its name when it is complete.
 
     Args:
-        film: a film file, a folder of images or a pattern such as ``frame_%06d.png``.
-        references: colored stills or folders of them, of any size and shape; transparent areas mean "no color given
-            here". Names may say which frame or time one belongs to (``kinemacolor.references.placement``).
-        output: ``.mp4``, ``.mkv`` or ``.mov``, a folder or a pattern.
-        size: short side in pixels at which the network sees the film; None for about 384 × 216 pixels in area.
-        engine: name of an engine, or an engine.
-        identity: what tells this engine from others, JSON-ready, where an engine is given: goes on are only made with
-            the same one.
-        propagate: carry the references' colors along the optical flow as well (engines that can).
-        shots: ``auto`` finds cuts; ``none`` takes the film for one shot; or a list's path, or the shots.
-        codec: ``h264``, ``h265``, ``prores`` or ``ffv1``.
-        crf: quality of h264 and h265, lower is better; None for visually lossless.
-        start: seconds from the film's first frame; None for its beginning.
-        end: seconds, not included; None for its end.
-        chroma: subsampling of the output; None keeps the film's, and gives 4:2:0 to a gray film.
-        upsample: ``fast`` or ``best``, of chroma.
-        saturation: factor on the colors; 1 leaves them as they are.
-        steady: hold colors still over time where the picture is still, against the shimmer of grain and flicker.
-        denoise_guide: show the network the film with less grain and flicker; the written luma stays untouched.
-        rate: frames a second of a folder of images; None for 24.
-        overwrite: replace an existing output.
-        restart: begin anew where an earlier run broke off.
-        strict: fail where a stream of the film cannot be kept, instead of warning.
-        longest: frames of a segment at most, that is, of work lost where a run is killed.
-        report: an HTML page that tells where references helped and where more would; beside it, the same as JSON.
-        overlay: a small film of the confidence in each region, ``.mp4``, ``.mkv`` or ``.mov``.
-        progress: called after each frame with the number done and the number of all. Where a shot is colored from both
-            sides, each pass through a frame counts half.
-        looking: called during the first look with the number of frames seen and expected, None where unknown.
-        noting: told in a sentence, before the work on a long film begins, how much room it will take.
+        prepared: the job.
+        context: takes the job's events, and tells whether it was canceled.
+        begun: a plan of the same job, where one was made before.
 
-    Returns:
-        A ``Summary``. Its ``damage`` tells whether the film broke off before its end.
+    Raises:
+        UsageError, InputError, OutputError: one line that names what is wrong and the remedy.
+        JobCanceled: finished segments are kept.
+    """
+    spec, timer = prepared.spec, prepared.timer
+    with WorkDir(spec.output, prepared.fingerprint, restart=spec.restart) as workdir:
+        _attach_events(workdir, context)
+        plan = plan_film(prepared, context, workdir, begun)
+        runner = SegmentRunner(
+            workdir,
+            plan.segments,
+            _render_settings(prepared),
+            prepared.engine,
+            plan.selection.unmirrored(prepared.references),
+            timer,
+            lambda: plan.analysis.restore_frame_times(prepared.open()),
+            context,
+        )
+        resumed = int(runner.done)
+        _announce(prepared, plan, resumed, workdir, context)
+        runner.run()
+        confidence, regions = _read_confidence(workdir, plan.segments)
+        warnings = _join(prepared, plan, workdir, context)
+        warnings += plan.selection.warnings(prepared.files)
+        for warning in warnings:
+            context.warn(warning)
+        _write_extras(prepared, plan, confidence, regions, warnings)
+        summary = Summary(
+            output=spec.output,
+            frames=plan.segments.frames,
+            resumed=resumed,
+            shots=len(plan.segments.shots),
+            size=(prepared.info.width, prepared.info.height),
+            network_size=(prepared.shape[1], prepared.shape[0]),
+            seconds=time.perf_counter() - prepared.begin,
+            stage_seconds=dict(timer.seconds),
+            confidence=float(confidence.mean()),
+            warnings=tuple(warnings),
+            damage=plan.analysis.damage,
+        )
+        context.emit(FinishedEvent(summary=summary.record()))
+        workdir.remove()
+    return summary
+
+
+# --- prepare --------------------
+
+
+def prepare_film(spec: JobSpec, engine: Engine | None = None) -> PreparedFilm:
+    """Opens and checks everything that a job names, before hours of work.
+
+    Args:
+        spec: of the job.
+        engine: one that the caller made, in place of the one that the settings name.
 
     Raises:
         UsageError, InputError, OutputError: one line that names what is wrong and the remedy.
     """
-    begin, clock, output = time.perf_counter(), StageTimer(), Path(output)
-    _check_arguments(size, start, end, saturation)
-    files = _reference_files(references)
-    with _reachable(output, OutputError):
-        check_destination(output, source=film, codec=codec, overwrite=overwrite)
-    _check_extras(report, overlay, overwrite)
+    begin, settings = time.perf_counter(), spec.settings
+    files = spec.reference_files()
+    with reachable(spec.output, OutputError):
+        check_destination(spec.output, source=spec.film, codec=settings.codec, overwrite=spec.overwrite)
+    _check_extras(spec)
     stills = [read_reference(file) for file in files]
-    with _reachable(film, InputError):
-        reader = VideoReader(film, rate=rate)
-    info = reader.info
-    aspect = float(info.width * info.sample_aspect_ratio) / info.height
-    shape = network_size(aspect, 1, side=size)
-    runner = open_engine(engine, propagation="full" if propagate else "off") if isinstance(engine, str) else engine
-    encoding = plan_output(output, info, chroma=chroma, codec=codec, crf=crf)
-    if image_target(output) is None:  # what cannot be kept is refused now, not after the work is done
-        check_muxing(output, info, encoding, strict=strict)
-    known = [to_reference(one, shape, info.coding.matrix, aspect=aspect, rotation=info.rotation) for one in stills]
-    look = RenderSettings(
-        shape, encoding, upsample, saturation, ChromaTemporalFilter() if steady else None, denoise_guide
+    with reachable(spec.film, InputError):
+        info = VideoReader(spec.film, rate=settings.fps).info
+    aspect = picture_aspect(info)
+    shape = network_size(aspect, 1, side=settings.working_size)
+    opened = engine or engine_of(settings)
+    encoding = plan_output(
+        spec.output, info, chroma_format=settings.chroma_format, codec=settings.codec, crf=settings.crf
     )
-    settings = {
-        **{"shape": shape, "encoding": [encoding.pixel_format, encoding.options], "codec": codec},
-        **{"start": _seconds(start), "end": _seconds(end), "rate": str(rate), "longest": longest},
-        **{"upsample": upsample, "saturation": saturation, "steady": steady, "denoise_guide": denoise_guide},
-    }
-    who = identity or {"name": runner.name, "block_size": runner.block_size, "propagate": propagate}
-    told = run_fingerprint(film, files, who, shots, settings)
-    with WorkDir(output, told, restart=restart) as job:
-        found = job.load_analysis()
-        if found is None:
-            found = analyze_film(reader, start, end, shots, clock, looking)
-            job.save_analysis(found)
+    if image_target(spec.output) is None:  # what cannot be kept is refused now, not after the work is done
+        check_muxing(spec.output, info, encoding, strict=settings.strict)
+    references = tuple(
+        to_reference(still, shape, info.coding.matrix, aspect=aspect, rotation=info.rotation) for still in stills
+    )
+    fingerprint = run_fingerprint(spec, files, engine)
+    return PreparedFilm(spec, files, info, encoding, shape, opened, references, fingerprint, begin=begin)
 
-        def open_film() -> VideoReader:
-            return found.restore_frame_times(VideoReader(film, rate=rate))
 
-        with open_film() as sampled:
-            choice, plan = _planned(job, sampled, runner, known, files, found, shape, longest)
-            if noting and not any(map(job.finished, plan.segments)):
-                _note_space(noting, sampled, found, encoding, job)
-        work = SegmentRunner(job, plan, look, runner, choice.unmirrored(known), clock, open_film, progress)
-        resumed = int(work.done)
-        work.color()
-        confidence, regions = _confidence(job, plan)
-        with clock.stage("join"):
-            paths = [job.path(segment) for segment in plan.segments]
-            options: dict[str, Any] = {"overwrite": overwrite, "strict": strict, "start": start, "end": end}
-            warnings = join_segments(output, reader, paths, encoding, **options)
-        warnings += choice.warnings(files)
-        if overlay or report:
-            with clock.stage("report"):
-                if overlay:
-                    write_overlay(Path(overlay), output, regions, info.rate)
-                if report:
-                    tell = _told_film(output, info, plan, files, found, confidence, warnings)
-                    write_film_report(Path(report), tell, regions)
-        job.remove()
-    return Summary(
-        output=output,
-        frames=plan.frames,
-        resumed=resumed,
-        shots=len(plan.shots),
-        size=(info.width, info.height),
-        network_size=(shape[1], shape[0]),
-        seconds=time.perf_counter() - begin,
-        stage_seconds=dict(clock.seconds),
-        confidence=float(confidence.mean()),
-        warnings=tuple(warnings),
-        damage=found.damage,
+def engine_of(settings: ColorizeSettings) -> Engine:
+    """The engine that the settings name."""
+    return open_engine(
+        settings.engine,
+        propagation=settings.propagation,
+        color_memory=settings.color_memory,
+        weights=settings.weights,
+        block_size=settings.block_size,
+        device=settings.device,
     )
 
 
-# --- before the first segment --------------------
-
-
-def _reference_files(
-    references: str | Path | Sequence[str | Path | ReferenceFile],
-) -> tuple[ReferenceFile, ...]:
-    if isinstance(references, str | Path):
-        references = [references]
-    found: list[ReferenceFile] = []
-    for one in references:
-        found += [one] if isinstance(one, ReferenceFile) else reference_files([one])
-    if not found:
-        raise UsageError("--reference", "no colored still was given", "give at least one image")
-    return tuple(found)
-
-
-def _seconds(time: float | Fraction | None) -> float | None:
-    return None if time is None else float(time)
-
-
-def _check_arguments(size: int | None, start: float | None, end: float | None, saturation: float) -> None:
-    if size is not None and not 32 <= size <= 2160:
-        raise UsageError("--size", f"{size} is not a short side in pixels", "give 32 to 2160")
-    for option, seconds in (("--start", start), ("--end", end)):
-        if seconds is not None and not math.isfinite(seconds):
-            raise UsageError(option, f"{seconds} is not a time", "give seconds")
-    if not 0 <= saturation <= 4:
-        raise UsageError("--saturation", f"{saturation} is not a factor on colors", "give 0 to 4; 1 changes nothing")
-
-
-def _check_extras(report: str | Path | None, overlay: str | Path | None, overwrite: bool) -> None:
-    for option, name, suffixes in (("--report", report, (".html",)), ("--overlay", overlay, tuple(CONTAINERS))):
-        if name is None:
+def _check_extras(spec: JobSpec) -> None:
+    for name, path, suffixes in (("report", spec.report, (".html",)), ("overlay", spec.overlay, tuple(CONTAINERS))):
+        if path is None:
             continue
-        path = Path(name)
         if path.suffix.lower() not in suffixes:
-            raise UsageError(option, f"{path} has another extension", f"end it in {' or '.join(suffixes)}")
-        if path.exists() and not overwrite:
-            raise OutputError(path, "exists already", "give another name, or --overwrite")
+            raise UsageError(name, f"{path} has another extension", f"end it in {' or '.join(suffixes)}")
+        if path.exists() and not spec.overwrite:
+            raise OutputError(path, "exists already", "give another name, or `overwrite`")
         if not path.absolute().parent.is_dir():
             raise OutputError(path, "there is no such folder", "make it first")
 
 
 @contextmanager
-def _reachable(path: str | Path, kind: type[InputError] | type[OutputError]) -> Iterator[None]:
+def reachable(path: str | Path, kind: type[InputError] | type[OutputError]) -> Iterator[None]:
     """A path that the system does not even let one look at (too long, in a locked folder) is the user's to mend."""
     try:
         yield
@@ -283,59 +225,131 @@ def _reachable(path: str | Path, kind: type[InputError] | type[OutputError]) -> 
         raise kind(path, problem, "check its name and the permissions of its folder") from error
 
 
-def _planned(
-    job: WorkDir,
-    reader: VideoReader,
-    engine: Engine,
-    references: Sequence[Reference],
-    files: Sequence[ReferenceFile],
-    found: FilmAnalysis,
-    shape: tuple[int, int],
-    longest: int,
-) -> tuple[ReferenceSelection, SegmentPlan]:
-    """References bound, chosen for each shot, and the film divided."""
-
-    def sample(index: int) -> FloatArray:
-        (frame,) = reader.frames(first=index, last=index + 1)
-        return network_lightness(frame, shape)
-
-    bindings = bindings_within(files, found, reader.info)
-    choice = job.load_selection()
-    if choice is None:
-        choice = select_references(engine, references, bindings, found.shots, sample)
-        job.save_selection(choice)
-    return choice, plan_segments(found.shots, bound_frames(bindings), choice.shots, max_segment_frames=longest)
+def _render_settings(prepared: PreparedFilm) -> RenderSettings:
+    settings = prepared.spec.settings
+    return RenderSettings(
+        shape=prepared.shape,
+        encoding=prepared.encoding,
+        chroma_upsampling=settings.chroma_upsampling,
+        saturation=settings.saturation,
+        smoothing=ChromaTemporalFilter() if settings.temporal_smoothing else None,
+        denoise_input=settings.denoise_input,
+    )
 
 
-def _note_space(
-    noting: Callable[[str], None], reader: VideoReader, found: FilmAnalysis, encoding: Encoding, job: WorkDir
-) -> None:
-    """Tells how much room a long film will take."""
-    space = estimate_disk_space(reader, found, encoding, job.folder)
-    if space is not None:
-        noting(str(space))
+# --- plan --------------------
 
 
-# --- after the last one --------------------
+def plan_film(
+    prepared: PreparedFilm, context: JobContext, workdir: WorkDir | None = None, begun: FilmPlan | None = None
+) -> FilmPlan:
+    """Frames, times and shots of the film, its references' shots, and its segments.
+
+    Args:
+        prepared: the job.
+        context: takes its events.
+        workdir: keeps analysis and selection, and may hold those of an earlier run.
+        begun: a plan of the same job, where one was made before.
+    """
+    spec, settings = prepared.spec, prepared.spec.settings
+    analysis = (workdir.load_analysis() if workdir else None) or (begun.analysis if begun else None)
+    if analysis is None:
+        with prepared.open() as reader:
+            analysis = analyze_film(
+                reader,
+                start=settings.start,
+                end=settings.end,
+                shots=spec.shots,
+                timer=prepared.timer,
+                progress=context.progress("analyze"),
+            )
+    selection = (workdir.load_selection() if workdir else None) or (begun.selection if begun else None)
+    bindings = bindings_within(prepared.files, analysis, prepared.info)
+    if selection is None:
+        with analysis.restore_frame_times(prepared.open()) as reader:
+
+            def lightness(index: int) -> FloatArray:
+                context.check()
+                (frame,) = reader.frames(first=index, last=index + 1)
+                return network_lightness(frame, prepared.shape)
+
+            selection = select_references(prepared.engine, prepared.references, bindings, analysis.shots, lightness)
+    if workdir:
+        workdir.save_analysis(analysis)
+        workdir.save_selection(selection)
+    segments = plan_segments(
+        analysis.shots, bound_frames(bindings), selection.shots, max_segment_frames=settings.max_segment_frames
+    )
+    context.emit(PlannedEvent(frames=segments.frames, shots=len(segments.shots), segments=len(segments.segments)))
+    return FilmPlan(analysis, selection, segments)
 
 
-def _confidence(job: WorkDir, plan: SegmentPlan) -> tuple[FloatArray, Array]:
+def _announce(prepared: PreparedFilm, plan: FilmPlan, resumed: int, workdir: WorkDir, context: JobContext) -> None:
+    """Tells what an earlier run has finished, else how much room a long film is going to take."""
+    if resumed or workdir.has_finished_segments:
+        context.emit(ResumedEvent(frames=resumed))
+        return
+    with plan.analysis.restore_frame_times(prepared.open()) as reader:
+        estimate = estimate_disk_space(reader, plan.analysis, prepared.encoding, workdir.folder, context)
+    if estimate is not None:
+        context.emit(estimate)
+
+
+def _attach_events(workdir: WorkDir, context: JobContext) -> None:
+    if context.on_folder:
+        context.on_folder(workdir.folder)
+
+
+# --- join --------------------
+
+
+def _join(prepared: PreparedFilm, plan: FilmPlan, workdir: WorkDir, context: JobContext) -> list[str]:
+    """Makes the film of its segments; returns what could not be kept, a line each."""
+    spec, settings = prepared.spec, prepared.spec.settings
+    with prepared.timer.stage("join"), prepared.open() as reader:
+        context.check()
+        paths = [workdir.segment_path(segment) for segment in plan.segments.segments]
+        start, end = (None if at is None else float(at) for at in (settings.start, settings.end))
+        return join_segments(
+            spec.output,
+            reader,
+            paths,
+            prepared.encoding,
+            overwrite=spec.overwrite,
+            strict=settings.strict,
+            start=start,
+            end=end,
+        )
+
+
+def _read_confidence(workdir: WorkDir, segments: SegmentPlan) -> tuple[FloatArray, Array]:
     """Of each frame (T,), and of its regions (T, rows, columns)."""
-    records = [job.record(segment) for segment in plan.segments]
-    confidence, regions = (np.concatenate([one[name] for one in records]) for name in ("confidence", "regions"))
+    records = [workdir.read_record(segment) for segment in segments.segments]
+    confidence, regions = (np.concatenate([record[name] for record in records]) for name in ("confidence", "regions"))
     return confidence, regions
 
 
-def _told_film(
-    output: Path,
-    info: VideoInfo,
-    plan: SegmentPlan,
-    files: Sequence[ReferenceFile],
-    found: FilmAnalysis,
-    confidence: FloatArray,
-    warnings: Sequence[str],
-) -> FilmReport:
-    """What the report tells of the film."""
-    names, bound = [file.path.name for file in files], bound_frames(bindings_within(files, found, info))
-    numbers = found.numbers(info)
-    return film_report(output, info.rate, plan, names, bound, confidence, warnings, found.first, numbers)
+def _write_extras(
+    prepared: PreparedFilm, plan: FilmPlan, confidence: FloatArray, regions: Array, warnings: Sequence[str]
+) -> None:
+    """Report and overlay, where they are wanted."""
+    spec, info, analysis = prepared.spec, prepared.info, plan.analysis
+    if not (spec.overlay or spec.report):
+        return
+    with prepared.timer.stage("report"):
+        if spec.overlay:
+            write_overlay(spec.overlay, spec.output, regions, info.rate)
+        if spec.report:
+            report = film_report(
+                output=spec.output,
+                rate=info.rate,
+                shots=plan.segments.shots,
+                references_by_shot=plan.segments.references_by_shot(),
+                reference_names=[file.path.name for file in prepared.files],
+                painted=bound_frames(bindings_within(prepared.files, analysis, info)),
+                confidence=confidence,
+                notes=warnings,
+                first_frame=analysis.first,
+                frame_numbers=analysis.numbers(info),
+            )
+            write_film_report(spec.report, report, regions)

@@ -1,91 +1,99 @@
-"""What tells one run from another: film, references, engine and settings, as records that can be compared."""
+"""The fingerprint of a run: film, references, engine and settings, as records that can be compared.
+
+A run is resumed only where its fingerprint is that of the run that was interrupted.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from kinemacolor.core.types import Shot
 from kinemacolor.core.version import VERSION
-from kinemacolor.engine.weights import released
+from kinemacolor.engine.protocol import Engine
+from kinemacolor.engine.weights import released_hashes
+from kinemacolor.pipeline.job_spec import JobSpec
+from kinemacolor.pipeline.settings import ColorizeSettings
 from kinemacolor.references.placement import ReferenceFile
 
-Shots = Literal["auto", "none"] | Path | Sequence[Shot]
 _EDGE = 1 << 20
 
 
 def file_fingerprint(path: Path) -> dict[str, Any]:
-    """What tells a file, or a folder of images, from another: size, time of change, sha256 of its two ends."""
+    """Fingerprint of a file or a folder of images: size, time of change, sha256 of its two ends."""
     if path.is_dir() or not path.exists():  # a folder, or a pattern of image names
         folder = path if path.is_dir() else path.parent
         files = sorted(file for file in folder.iterdir() if file.is_file() and (path.is_dir() or file.suffix))
-        told = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-        return {"name": path.name, "sha256": hashlib.sha256(json.dumps(told).encode()).hexdigest()}
-    facts, digest = path.stat(), hashlib.sha256()
+        facts = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+        return {"name": path.name, "sha256": hashlib.sha256(json.dumps(facts).encode()).hexdigest()}
+    stat, digest = path.stat(), hashlib.sha256()
     with path.open("rb") as file:
         digest.update(file.read(_EDGE))
-        file.seek(max(0, facts.st_size - _EDGE))
+        file.seek(max(0, stat.st_size - _EDGE))
         digest.update(file.read(_EDGE))
-    return {"name": path.name, "bytes": facts.st_size, "changed": facts.st_mtime_ns, "sha256": digest.hexdigest()}
+    return {"name": path.name, "bytes": stat.st_size, "changed": stat.st_mtime_ns, "sha256": digest.hexdigest()}
 
 
 def reference_fingerprint(file: ReferenceFile) -> dict[str, Any]:
-    """What tells a reference from another: its file, mask, and the place it is bound to."""
+    """Fingerprint of a reference: its file, mask, and the place it is bound to."""
     place = {"frame": file.frame, "time": str(file.time), "shot": file.shot}
     return {**file_fingerprint(file.path), **place, "mask": file_fingerprint(file.mask) if file.mask else None}
 
 
-def shots_fingerprint(shots: Shots) -> Any:
-    """What tells a choice of shots from another."""
+def shots_fingerprint(shots: str | Path | Sequence[Shot]) -> Any:
+    """Fingerprint of a choice of shots."""
     if isinstance(shots, str):
         return shots
     return file_fingerprint(shots) if isinstance(shots, Path) else [[shot.start, shot.stop] for shot in shots]
 
 
-def engine_fingerprint(name: str, *, weights: str | Path | None = None, **options: Any) -> dict[str, Any]:
-    """What tells an engine from others: its name, the options of ``open_engine``, and what its weights are."""
-    told = released(name)
-    if weights is not None:
-        files = [Path(weights)] if Path(weights).is_file() else sorted(Path(weights).iterdir())
-        told = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}
-    return {"name": name, "weights": told, **options, "version": VERSION}
+def settings_fingerprint(settings: ColorizeSettings) -> dict[str, Any]:
+    """Fingerprint of the settings that decide the frames; weights stand as the hashes of their files."""
+    values = settings.model_dump(mode="json", include=set(settings.affecting("frames")))
+    if "weights" in values:
+        values["weights"] = weights_hashes(settings.engine, settings.weights)
+    return values
 
 
-def run_fingerprint(
-    film: str | Path,
-    files: Sequence[ReferenceFile],
-    engine: Mapping[str, Any],
-    shots: Shots,
-    settings: Mapping[str, Any],
-) -> dict[str, Any]:
-    """All that a colored film depends on.
+def weights_hashes(engine: str, weights: str | None) -> dict[str, str]:
+    """sha256 of the files that an engine runs on, by name."""
+    if weights is None:
+        return released_hashes(engine)
+    path = Path(weights)
+    files = [path] if path.is_file() else sorted(path.iterdir())
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}
+
+
+def run_fingerprint(spec: JobSpec, files: Sequence[ReferenceFile], engine: Engine | None = None) -> dict[str, Any]:
+    """Everything that a colored film depends on.
 
     Args:
-        film: that is colored.
+        spec: of the job.
         files: the references.
-        engine: of ``engine_fingerprint``.
-        shots: where they are told.
-        settings: as JSON takes them.
+        engine: one that the caller made, in place of the one that the settings name.
     """
+    settings = settings_fingerprint(spec.settings)
+    if engine is not None:
+        settings |= {"engine": engine.name, "block_size": engine.block_size, "weights": None}
     return {
-        "film": file_fingerprint(Path(film)),
+        "version": VERSION,
+        "film": file_fingerprint(spec.film),
         "references": [reference_fingerprint(file) for file in files],
-        "engine": dict(engine),
-        "shots": shots_fingerprint(shots),
-        "settings": dict(settings),
+        "shots": shots_fingerprint(spec.shots),
+        "settings": settings,
     }
 
 
 def differences(before: Any, now: Any, inside: str = "") -> list[str]:
     """What differs between two nested records: ``film.name: "a.mp4" → "b.mp4"``."""
     if isinstance(before, dict) and isinstance(now, dict):
-        found = []
+        changes = []
         for key in sorted({*before, *now}):
-            found += differences(before.get(key), now.get(key), f"{inside}.{key}" if inside else key)
-        return found
+            changes += differences(before.get(key), now.get(key), f"{inside}.{key}" if inside else key)
+        return changes
     if before == now:
         return []
     return [f"{inside}: {_shortened(before)} → {_shortened(now)}"]

@@ -1,8 +1,8 @@
 """In what pieces a film is colored: shots and bound references → segments, each with the directions it is colored in.
 
 Within a shot, references bound to frames divide it into spans. Before the first one colors run backward in time from
-it, after the last one forward, and between two they run from both and meet. Spans longer than ``MAX_SEGMENT_FRAMES`` go in
-segments, so that memory stays small and an interruption costs little; each goes on from its neighbor's memory.
+it, after the last one forward, and between two they run from both and meet. Long spans are divided into segments, so
+that memory stays small and an interruption costs little; each goes on from its neighbor's state.
 """
 
 from __future__ import annotations
@@ -13,9 +13,6 @@ from itertools import pairwise
 
 from kinemacolor.core.types import Shot
 
-MAX_SEGMENT_FRAMES = 240
-"""Frames of a segment at most: ten seconds, and the usual distance of an encoder's key frames."""
-
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -25,12 +22,12 @@ class Segment:
         number: in the order of the film, from 0.
         start, stop: its frames are ``start`` … ``stop`` − 1.
         shot: number of its shot, from 0.
-        stills: numbers of the references it is colored from.
+        reference_ids: numbers of the references it is colored from.
         forward: whether colors come from earlier frames, or from a reference at its first frame or anywhere.
         backward: whether they come from later frames; with ``forward``, both are blended from the one's end to the
             other's.
-        continues_forward: whether the forward pass takes the memory of the segment before.
-        continues_backward: whether the backward pass takes the memory of the segment after.
+        continues_forward: whether the forward pass takes the state of the segment before.
+        continues_backward: whether the backward pass takes the state of the segment after.
         anchored: whether the frame at ``stop`` is one that a reference is bound to, where a backward pass begins.
     """
 
@@ -47,7 +44,7 @@ class Segment:
 
     @property
     def frames(self) -> int:
-        """How many."""
+        """Number of its frames."""
         return self.stop - self.start
 
 
@@ -65,11 +62,18 @@ class SegmentPlan:
 
     @property
     def frames(self) -> int:
-        """How many are colored."""
+        """Number of frames that are colored."""
         return sum(segment.frames for segment in self.segments)
 
+    def references_by_shot(self) -> tuple[tuple[int, ...], ...]:
+        """For each shot the numbers of the references that color it, those of its first segment first."""
+        numbers: list[dict[int, None]] = [{} for _ in self.shots]
+        for segment in self.segments:
+            numbers[segment.shot].update(dict.fromkeys(segment.reference_ids))
+        return tuple(map(tuple, numbers))
+
     def order(self) -> tuple[Segment, ...]:
-        """The segments in an order in which each comes after those whose memory it takes; else as in the film."""
+        """The segments in an order in which each comes after those whose state it takes; else as in the film."""
         done: dict[int, Segment] = {}
         for first in self.segments:
             waiting = [first]
@@ -84,11 +88,11 @@ class SegmentPlan:
         return tuple(done.values())
 
     def hands_on(self, segment: Segment) -> bool:
-        """Whether a later segment takes the memory of this one's forward pass."""
+        """Whether a later segment takes the state of this one's forward pass."""
         return segment.number + 1 < len(self.segments) and self.segments[segment.number + 1].continues_forward
 
     def hands_back(self, segment: Segment) -> bool:
-        """Whether an earlier segment takes the memory of this one's backward pass."""
+        """Whether an earlier segment takes the state of this one's backward pass."""
         return segment.number > 0 and self.segments[segment.number - 1].continues_backward
 
 
@@ -102,7 +106,7 @@ def plan_segments(
     chosen: Sequence[Sequence[int]],
     *,
     most: int = 3,
-    max_segment_frames: int = MAX_SEGMENT_FRAMES,
+    max_segment_frames: int = 240,
 ) -> SegmentPlan:
     """Divides a film.
 

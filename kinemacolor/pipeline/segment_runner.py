@@ -7,53 +7,59 @@ for the result: that costs little, and no frame has to wait while later ones are
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import cv2
 import numpy as np
 
-from kinemacolor.core.color import codes_to_luma, luma_to_gray_lightness
 from kinemacolor.core.errors import InputError
+from kinemacolor.core.events import SegmentFinishedEvent
+from kinemacolor.core.job_context import JobContext
+from kinemacolor.core.limits import UpsamplingQuality
 from kinemacolor.core.pipelining import StageTimer, prefetch
+from kinemacolor.core.progress import ProgressCallback
 from kinemacolor.core.types import Array, FloatArray, Frame, Reference
 from kinemacolor.engine.protocol import Engine, EngineState, ReferenceBank, StepResult
-from kinemacolor.filters.chroma_upsample import UpsamplingQuality, chroma_planes, resize, scale_saturation
-from kinemacolor.filters.denoise import DenoiseState, denoise
-from kinemacolor.filters.temporal import ChromaTemporalFilter, TemporalFilterState
+from kinemacolor.filters.chroma_upsample import chroma_planes, scale_saturation
+from kinemacolor.filters.denoise import denoise
+from kinemacolor.filters.temporal import ChromaTemporalFilter
 from kinemacolor.pipeline.bidirectional import BackwardPassProgress, FrameColors, PassStates, color_segment
 from kinemacolor.pipeline.segment_plan import Segment, SegmentPlan
+from kinemacolor.pipeline.thumbnail import frame_thumbnail
 from kinemacolor.pipeline.workdir import WorkDir
+from kinemacolor.references.size import network_lightness
 from kinemacolor.video.info import VideoInfo
 from kinemacolor.video.output import Encoding
 from kinemacolor.video.reader import VideoReader
 from kinemacolor.video.segments import SegmentWriter
 
 REGIONS = (6, 10)
-"""Rows and columns of a frame whose confidence is noted."""
-Progress = Callable[[int, int | None], None]
+"""Rows and columns of a frame whose confidence is recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenderSettings:
-    """How frames look to the network and how chroma looks in the film.
+    """How the network sees frames, and how its colors become chroma of the film.
 
     Attributes:
         shape: (h, w) at which the network sees frames.
         encoding: of the output.
-        quality: of chroma upsampling.
+        chroma_upsampling: its quality.
         saturation: factor on the colors.
-        steadier: filters colors over time, or None.
-        guide: whether the network sees frames with less noise.
+        smoothing: filters colors over time, or None.
+        denoise_input: whether the network sees frames with less noise.
     """
 
     shape: tuple[int, int]
     encoding: Encoding
-    quality: UpsamplingQuality = "fast"
+    chroma_upsampling: UpsamplingQuality = "fast"
     saturation: float = 1.0
-    steadier: ChromaTemporalFilter | None = None
-    guide: bool = False
+    smoothing: ChromaTemporalFilter | None = None
+    denoise_input: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -61,87 +67,89 @@ class SegmentRunner:
     """The segments of a film, and what their stages share.
 
     Attributes:
-        job: keeps what is finished.
+        workdir: keeps what is finished.
         plan: the segments.
-        look: how frames look to the network, and chroma in the film.
+        render: how frames look to the network, and chroma in the film.
         engine: colors them.
         references: all of the film's, at network size.
-        clock: told how long each stage is busy.
+        timer: measures how long each stage is busy.
         open_film: gives a reader of its own to each stage that reads.
-        progress: told after each frame of a pass how far the work is, in frames of the film.
+        context: of the job: takes its events, and tells whether it was canceled.
         banks: of the references of the newest segment.
-        kept: memories that a segment left and none has taken yet, by number and kind.
-        todo: segments that were not finished when this was made, in the order in which they are colored.
+        states: those that a segment left and none has taken yet, by number and kind.
+        pending: segments that were not finished when this was made, in the order in which they are colored.
         done: frames that are finished; of two passes through a frame each counts half.
     """
 
-    job: WorkDir
+    workdir: WorkDir
     plan: SegmentPlan
-    look: RenderSettings
+    render: RenderSettings
     engine: Engine
     references: Sequence[Reference]
-    clock: StageTimer
+    timer: StageTimer
     open_film: Callable[[], VideoReader]
-    progress: Progress | None
+    context: JobContext = field(default_factory=JobContext)
     banks: dict[tuple[int, ...], ReferenceBank] = field(default_factory=dict)
-    kept: dict[tuple[int, str], EngineState] = field(default_factory=dict)
-    todo: list[Segment] = field(init=False)
+    states: dict[tuple[int, str], Any] = field(default_factory=dict)
+    pending: list[Segment] = field(init=False)
     done: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.todo = [segment for segment in self.plan.order() if not self.job.finished(segment)]
-        self.done = self.plan.frames - sum(segment.frames for segment in self.todo)
+        self.pending = [segment for segment in self.plan.order() if not self.workdir.is_finished(segment)]
+        self.done = self.plan.frames - sum(segment.frames for segment in self.pending)
 
-    def color(self) -> None:
+    def run(self) -> None:
         """Colors what is not finished yet."""
+        progress = self.context.progress("color")
         with ExitStack() as stack:
-            seen, written = (stack.enter_context(self.open_film()) for _ in range(2))
-            lightness = prefetch(self._lightness(seen))
-            answers = stack.enter_context(closing(prefetch(self._answers(lightness))))
-            frames = stack.enter_context(closing(prefetch(_read_segments(written, self.todo, self.clock))))
-            for segment in self.todo:
-                self._finish(segment, answers, frames, written.info)
+            small, whole = (stack.enter_context(self.open_film()) for _ in range(2))
+            lightness = prefetch(self._lightness(small))
+            colors = stack.enter_context(closing(prefetch(self._colors(lightness), self.context)))
+            frames = stack.enter_context(
+                closing(prefetch(_read_segments(whole, self.pending, self.timer), self.context))
+            )
+            for segment in self.pending:
+                self._render_segment(segment, colors, frames, whole.info, progress)
 
     # --- what segments hand to one another --------------------
 
-    def _load_state(self, number: int, kind: str) -> EngineState:
-        """A memory that segment ``number`` left: ``forward``, ``backward``, ``guide`` or ``steady``."""
-        memory = self.kept.pop((number, kind), None)
-        return memory if memory is not None else self.job.memory(self.plan.segments[number], kind)
+    def _load_state(self, number: int, kind: str) -> Any:
+        """The state that segment ``number`` left: ``forward``, ``backward``, ``denoise`` or ``smoothing``."""
+        state = self.states.pop((number, kind), None)
+        return state if state is not None else self.workdir.load_state(self.plan.segments[number], kind)
 
-    def _save_state(self, segment: Segment, kind: str, memory: EngineState | None) -> None:
-        """Keeps a memory, in mind and on disk, where a later segment takes it."""
-        wanted = self.plan.hands_back(segment) if kind == "backward" else self.plan.hands_on(segment)
-        if wanted and memory is not None:
-            self.kept[segment.number, kind] = memory
-            self.job.keep_memory(segment, kind, memory)
+    def _save_state(self, segment: Segment, kind: str, state: object) -> None:
+        """Keeps a state, in memory and on disk, where a later segment takes it."""
+        taken = self.plan.hands_back(segment) if kind == "backward" else self.plan.hands_on(segment)
+        if taken and state is not None:
+            self.states[segment.number, kind] = state
+            self.workdir.save_state(segment, kind, state)
 
     # --- stages --------------------
 
     def _lightness(self, reader: VideoReader) -> Generator[FloatArray, None, None]:
         """L* (h, w) of all frames that passes take, in their order: a segment's, then that at an anchored stop."""
-        frames = _read_segments(reader, self.todo, self.clock, anchors=True)
-        for segment in self.todo:
-            guide = (
-                self._load_state(segment.number - 1, "guide") if self.look.guide and segment.continues_forward else None
-            )
+        frames = _read_segments(reader, self.pending, self.timer, anchors=True)
+        for segment in self.pending:
+            state = None
+            if self.render.denoise_input and segment.continues_forward:
+                state = self._load_state(segment.number - 1, "denoise")
             for count in range(1, segment.frames + 1 + segment.anchored):
-                lightness = network_lightness(next(frames), self.look.shape)
-                if self.look.guide:
-                    assert guide is None or isinstance(guide, DenoiseState)
-                    lightness, guide = denoise(lightness, guide)
+                lightness = network_lightness(next(frames), self.render.shape)
+                if self.render.denoise_input:
+                    lightness, state = denoise(lightness, state)
                 if count == segment.frames:
-                    self._save_state(segment, "guide", guide)
+                    self._save_state(segment, "denoise", state)
                 yield lightness
 
-    def _answers(
+    def _colors(
         self, lightness: Generator[FloatArray, None, None]
     ) -> Generator[FrameColors | BackwardPassProgress | None, None, None]:
-        """The segments' frames in order, those of a backward pass announced by ``BackwardPassProgress``, and after each segment None:
-        by then its memories are kept."""
-        engine = _Timed(self.engine, self.clock)
+        """The segments' frames in order, those of a backward pass announced by ``BackwardPassProgress``, and after each
+        segment None: by then its states are kept."""
+        engine = _TimedEngine(self.engine, self.timer)
         with closing(lightness):
-            for segment in self.todo:
+            for segment in self.pending:
                 images: Iterable[FloatArray] = (next(lightness) for _ in range(segment.frames))
                 passes = PassStates()
                 if segment.continues_forward:
@@ -151,7 +159,8 @@ class SegmentRunner:
                 if segment.anchored:
                     images = list(images)
                     passes.anchor = next(lightness)
-                yield from self._smoothed(color_segment(engine, self._bank(segment), images, segment, passes), segment)
+                colors = color_segment(engine, self._bank(segment), images, segment, passes)
+                yield from self._smoothed(colors, segment)
                 self._save_state(segment, "forward", passes.forward)
                 self._save_state(segment, "backward", passes.backward)
                 yield None
@@ -160,104 +169,121 @@ class SegmentRunner:
         self, frames: Iterator[FrameColors | BackwardPassProgress], segment: Segment
     ) -> Iterator[FrameColors | BackwardPassProgress]:
         """Colors without the shimmer of grain."""
-        if self.look.steadier is None:
+        if self.render.smoothing is None:
             yield from frames
             return
-        state = self._load_state(segment.number - 1, "steady") if segment.continues_forward else None
+        state = self._load_state(segment.number - 1, "smoothing") if segment.continues_forward else None
         for colors in frames:
             if isinstance(colors, BackwardPassProgress):
                 yield colors
                 continue
-            assert state is None or isinstance(state, TemporalFilterState)
-            with self.clock.stage("steady"):
-                ab, state = self.look.steadier(colors.lightness, colors.ab, colors.similarity, state)
+            with self.timer.stage("smooth"):
+                ab, state = self.render.smoothing(colors.lightness, colors.ab, colors.similarity, state)
             yield replace(colors, ab=ab)
-        self._save_state(segment, "steady", state)
+        self._save_state(segment, "smoothing", state)
 
     def _bank(self, segment: Segment) -> ReferenceBank:
         """Of the segment's references; only the newest is kept."""
         if segment.reference_ids not in self.banks:
             self.banks.clear()
-            self.banks[segment.reference_ids] = self.engine.start(
-                [self.references[number] for number in segment.reference_ids]
-            )
+            references = [self.references[number] for number in segment.reference_ids]
+            self.banks[segment.reference_ids] = self.engine.start(references)
         return self.banks[segment.reference_ids]
 
-    def _finish(
+    def _render_segment(
         self,
         segment: Segment,
-        answers: Iterator[FrameColors | BackwardPassProgress | None],
+        colors: Iterator[FrameColors | BackwardPassProgress | None],
         frames: Iterator[Frame],
         info: VideoInfo,
+        progress: ProgressCallback,
     ) -> None:
         """Full-resolution chroma, the frames encoded, and the record that says so."""
         confidence: list[float] = []
         regions: list[Array] = []
-        worth = 0.5 if segment.forward and segment.backward else 1.0
-        with SegmentWriter(self.job.path(segment), info, self.look.encoding) as writer:
-            for _ in range(segment.frames):
-                while isinstance(colors := next(answers), BackwardPassProgress):
-                    self._went_on(worth)
+        thumbnail = b""
+        share = 0.5 if segment.forward and segment.backward else 1.0
+        with SegmentWriter(self.workdir.segment_path(segment), info, self.render.encoding) as writer:
+            for position in range(segment.frames):
+                while isinstance(frame_colors := next(colors), BackwardPassProgress):
+                    self._advance(share, progress)
                 frame = next(frames)
-                if colors is None or colors.index != frame.index:
-                    raise InputError(info.path, "gives other frames than at the first look", "check the disk it is on")
-                with self.clock.stage("upsample"):
-                    planes = self._planes(colors, frame)
-                with self.clock.stage("write"):
-                    writer.write(frame.with_chroma(*planes))
-                confidence.append(float(colors.similarity.mean()))
-                regions.append(cv2.resize(colors.similarity, REGIONS[::-1], interpolation=cv2.INTER_AREA))
+                if frame_colors is None or frame_colors.index != frame.index:
+                    raise InputError(
+                        info.path, "gives other frames than when it was analyzed", "check the disk it is on"
+                    )
+                with self.timer.stage("upsample"):
+                    colored = frame.with_chroma(*self._planes(frame_colors, frame))
+                with self.timer.stage("write"):
+                    writer.write(colored)
+                if position == segment.frames // 2:
+                    thumbnail = frame_thumbnail(colored, info.rotation)
+                confidence.append(float(frame_colors.similarity.mean()))
+                regions.append(cv2.resize(frame_colors.similarity, REGIONS[::-1], interpolation=cv2.INTER_AREA))
                 if segment.forward:
-                    self._went_on(worth)
-        next(answers)
+                    self._advance(share, progress)
+        next(colors)
+        self._record(segment, confidence, regions, thumbnail)
+
+    def _record(self, segment: Segment, confidence: list[float], regions: list[Array], thumbnail: bytes) -> None:
         record: dict[str, Array] = {
             "confidence": np.array(confidence, np.float32),
             "regions": np.stack(regions).astype(np.float16),
         }
-        self.job.finish(self.plan, segment, record)
+        self.workdir.finish(self.plan, segment, record)
+        self.context.emit(
+            SegmentFinishedEvent(
+                number=segment.number,
+                start=segment.start,
+                stop=segment.stop,
+                shot=segment.shot,
+                confidence=round(float(record["confidence"].mean()), 4),
+                thumbnail=base64.b64encode(thumbnail).decode("ascii"),
+            )
+        )
 
-    def _went_on(self, worth: float) -> None:
-        self.done += worth
-        if self.progress:
-            self.progress(int(self.done), self.plan.frames)
+    def _advance(self, share: float, progress: ProgressCallback) -> None:
+        self.done += share
+        progress(int(self.done), self.plan.frames)
 
     def _planes(self, colors: FrameColors, frame: Frame) -> tuple[Array, Array]:
-        ab = scale_saturation(colors.ab, self.look.saturation)
-        return chroma_planes(ab, frame.luma, frame.coding, self.look.encoding.subsampling, quality=self.look.quality)
+        ab = scale_saturation(colors.ab, self.render.saturation)
+        return chroma_planes(
+            ab,
+            frame.luma,
+            frame.coding,
+            self.render.encoding.subsampling,
+            quality=self.render.chroma_upsampling,
+        )
 
 
-class _Timed:
+class _TimedEngine:
     """An engine whose steps are timed."""
 
-    def __init__(self, engine: Engine, clock: StageTimer) -> None:
-        self._engine, self._clock = engine, clock
+    def __init__(self, engine: Engine, timer: StageTimer) -> None:
+        self._engine, self._timer = engine, timer
         self.name, self.block_size = engine.name, engine.block_size
 
     def start(self, references: Sequence[Reference]) -> ReferenceBank:
         return self._engine.start(references)
 
-    def step(self, luma_block: FloatArray, bank: ReferenceBank, memory: EngineState | None = None) -> StepResult:
-        with self._clock.stage("network"):
-            return self._engine.step(luma_block, bank, memory)
+    def step(self, luma_block: FloatArray, bank: ReferenceBank, state: EngineState | None = None) -> StepResult:
+        with self._timer.stage("network"):
+            return self._engine.step(luma_block, bank, state)
 
 
 def _read_segments(
-    reader: VideoReader, segments: Sequence[Segment], clock: StageTimer, *, anchors: bool = False
+    reader: VideoReader, segments: Sequence[Segment], timer: StageTimer, *, anchors: bool = False
 ) -> Generator[Frame, None, None]:
     """Frames of segments in the order given; neighbors are read in one go."""
-    at = -1
+    position = -1
     source: Iterator[Frame] = iter(())
     for segment in segments:
         stop = segment.stop + int(anchors and segment.anchored)
-        if at != segment.start:
+        if position != segment.start:
             source = reader.frames(first=segment.start)
         for _ in range(segment.start, stop):
-            with clock.stage("read"):
+            with timer.stage("read"):
                 frame = next(source)
             yield frame
-        at = stop
-
-
-def network_lightness(frame: Frame, shape: tuple[int, int]) -> FloatArray:
-    """L* (h, w) of a frame at network size: area means of its luma."""
-    return luma_to_gray_lightness(resize(codes_to_luma(frame.luma, frame.coding), shape))
+        position = stop

@@ -1,12 +1,13 @@
-"""A film's work in progress, in a folder beside its output, so that a run killed at any moment can go on.
+"""A film's work in progress, in a folder beside its output, so that a run that is killed at any moment can be resumed.
 
 film-color.mp4.work/
-    job.json          what the film, references and settings are
-    survey.npz        frame times and shots
-    choice.json       which references color which shot
+    job.json          fingerprint of film, references and settings
+    events.jsonl      what happens, an event a line
+    analysis.npz      frame times and shots
+    selection.json    which references color which shot
     000012.segment    encoded frames of a segment (for images a folder of them)
     000012.npz        its record; a segment that has one is finished
-    000012.forward.npz …    memories that a neighbor begins with, by kind
+    000012.forward.npz …    states that a neighbor begins with, by kind
 """
 
 from __future__ import annotations
@@ -30,17 +31,18 @@ import numpy as np
 from kinemacolor.core.atomic_write import atomic_write
 from kinemacolor.core.errors import InputError, OutputError, UsageError
 from kinemacolor.core.types import Array, Shot
-from kinemacolor.engine.protocol import EngineState
 from kinemacolor.pipeline.analysis import FilmAnalysis
 from kinemacolor.pipeline.fingerprint import differences
 from kinemacolor.pipeline.segment_plan import Segment, SegmentPlan
-from kinemacolor.pipeline.state_io import load_state, save_state
+from kinemacolor.pipeline.state_io import START_OVER, load_state, save_state
 from kinemacolor.references.selection import ReferenceSelection
-from kinemacolor.video.film_sink import write_error
+from kinemacolor.video.film_sink import output_error
 from kinemacolor.video.output import image_target
 
-FORMAT = 2
-"""Of the folder; another one is not gone on with."""
+FORMAT = 3
+"""Of the folder; a run is not resumed from another one."""
+EVENTS = "events.jsonl"
+LOCK = "lock"
 
 
 def work_folder(output: Path) -> Path:
@@ -54,17 +56,17 @@ class WorkDir:
 
     Args:
         output: the film to be made.
-        identity: everything that decides the result, JSON-ready: nested records of values.
+        fingerprint: everything that decides the result, JSON-ready: nested records of values.
         restart: whether to throw away what is there, instead of refusing to go on with something else.
 
     Raises:
-        UsageError: the folder is of another film, reference or setting, or another run is at work in it.
-        OutputError: it cannot be made.
+        UsageError: the folder is of another film, reference or setting, or of another version.
+        OutputError: it cannot be made, or another run is at work in it.
     """
 
-    def __init__(self, output: Path, identity: Mapping[str, Any], *, restart: bool = False) -> None:
+    def __init__(self, output: Path, fingerprint: Mapping[str, Any], *, restart: bool = False) -> None:
         self.output, self.folder = output, work_folder(output)
-        self._identity = json.loads(json.dumps({"format": FORMAT, **identity}))
+        self._fingerprint = json.loads(json.dumps({"format": FORMAT, **fingerprint}))
         self._restart = restart
         self._lock: Any = None
 
@@ -72,7 +74,7 @@ class WorkDir:
         try:
             with self._writing():
                 self.folder.mkdir(exist_ok=True)
-                self._lock = _locked(self.folder / "lock")
+                self._lock = lock_file(self.folder / LOCK)
                 if self._restart:
                     self._empty()
                 self.check_resumable()
@@ -85,130 +87,138 @@ class WorkDir:
     def _remove_partial_outputs(self) -> None:
         """Removes what a run that was killed while joining left beside the output: nobody else is at work on it."""
         stem = self.output.name if image_target(self.output) else self.output.stem
-        for left in self.output.absolute().parent.glob(f".{glob.escape(stem)}.partial-*"):
-            if left.is_dir():
-                shutil.rmtree(left)
-            elif left.suffix == self.output.suffix:
-                left.unlink()
+        for partial in self.output.absolute().parent.glob(f".{glob.escape(stem)}.partial-*"):
+            if partial.is_dir():
+                shutil.rmtree(partial)
+            elif partial.suffix == self.output.suffix:
+                partial.unlink()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._unlock()
-        if kind is not None and not self.worth_keeping:
+        if kind is not None and not self.has_finished_segments:
             self.remove()
 
     @property
-    def worth_keeping(self) -> bool:
-        """Whether a segment is finished."""
+    def has_finished_segments(self) -> bool:
+        """Whether anything here is worth keeping."""
         return any(path.stem.isdigit() for path in self.folder.glob("*.npz"))
 
     def check_resumable(self) -> None:
-        """Goes on with a folder that is of this very work; makes a new one of an empty one."""
+        """Takes an empty folder for this job; refuses one of another job.
+
+        Raises:
+            UsageError: film, references or settings differ, or the folder is of another version; each is named.
+            InputError: the folder's record is corrupt.
+        """
         record = self.folder / "job.json"
         if not record.exists():
             self._empty()
             with atomic_write(record) as part:
-                part.write_text(json.dumps(self._identity, indent=1), "utf-8")
+                part.write_text(json.dumps(self._fingerprint, indent=1), "utf-8")
             return
         try:
-            known = json.loads(record.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(record, "cannot be read", "begin anew with --restart") from error
-        changed = differences(known, self._identity)
-        if changed:
-            problem = f"was begun otherwise: {'; '.join(changed[:4])}"
-            remedy = "give the same again to go on, or --restart to begin anew"
-            raise UsageError(self.folder, problem, remedy)
+            before = json.loads(record.read_text("utf-8"))
+            version = before.get("format")
+        except (OSError, ValueError, AttributeError) as error:
+            raise InputError(record, "is corrupt", START_OVER) from error
+        if version != FORMAT:
+            problem = f"was made by another version of kinemacolor (format {version}, this one writes {FORMAT})"
+            raise UsageError(self.folder, problem, f"{START_OVER}, or finish it with that version")
+        changes = differences(before, self._fingerprint)
+        if changes:
+            problem = f"holds a run with other inputs or settings: {'; '.join(changes[:4])}"
+            raise UsageError(self.folder, problem, f"give the same again to resume it, or {START_OVER}")
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise write_error(self.folder, error) from error
+            raise output_error(self.folder, error) from error
 
-    # --- survey --------------------
+    # --- what is known before the first segment --------------------
 
     def load_analysis(self) -> FilmAnalysis | None:
-        """What the first look found, where there was one."""
-        path = self.folder / "survey.npz"
+        """The film's frames and shots, where an earlier run has kept them."""
+        path = self.folder / "analysis.npz"
         if not path.exists():
             return None
-        stored = _arrays(path)
-        told = json.loads(stored["told"].tobytes())
+        stored = _read_arrays(path)
+        facts = json.loads(stored["facts"].tobytes())
         shots = tuple(Shot(int(start), int(stop)) for start, stop in stored["shots"])
-        return FilmAnalysis(pts=stored["pts"], shots=shots, time_base=Fraction(*told.pop("time_base")), **told)
+        return FilmAnalysis(pts=stored["pts"], shots=shots, time_base=Fraction(*facts.pop("time_base")), **facts)
 
-    def save_analysis(self, found: FilmAnalysis) -> None:
-        """Keeps it."""
-        told = {name: getattr(found, name) for name in ("first", "whole", "repaired", "skipped", "damage")}
-        told["time_base"] = found.time_base.as_integer_ratio()
-        shots = np.array([(shot.start, shot.stop) for shot in found.shots], np.int64)
+    def save_analysis(self, analysis: FilmAnalysis) -> None:
+        """Keeps them."""
+        facts = {name: getattr(analysis, name) for name in ("first", "whole", "repaired", "skipped", "damage")}
+        facts["time_base"] = analysis.time_base.as_integer_ratio()
+        shots = np.array([(shot.start, shot.stop) for shot in analysis.shots], np.int64)
         self._save(
-            self.folder / "survey.npz",
-            {"pts": found.pts, "shots": shots, "told": np.frombuffer(json.dumps(told).encode(), np.uint8)},
+            self.folder / "analysis.npz",
+            {"pts": analysis.pts, "shots": shots, "facts": np.frombuffer(json.dumps(facts).encode(), np.uint8)},
         )
 
     def load_selection(self) -> ReferenceSelection | None:
-        """What was settled about the references, if it was."""
-        path = self.folder / "choice.json"
+        """Which references color which shot, where an earlier run has kept it."""
+        path = self.folder / "selection.json"
         if not path.exists():
             return None
         try:
-            told = json.loads(path.read_text("utf-8"))
-            return ReferenceSelection(tuple(tuple(one) for one in told["shots"]), tuple(told["mirrored"]))
+            record = json.loads(path.read_text("utf-8"))
+            return ReferenceSelection(tuple(tuple(shot) for shot in record["shots"]), tuple(record["mirrored"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(path, "cannot be read", "begin anew with --restart") from error
+            raise InputError(path, "is corrupt", START_OVER) from error
 
-    def save_selection(self, load_selection: ReferenceSelection) -> None:
+    def save_selection(self, selection: ReferenceSelection) -> None:
         """Keeps it."""
-        with self._writing(), atomic_write(self.folder / "choice.json") as part:
-            part.write_text(json.dumps(asdict(load_selection)), "utf-8")
+        with self._writing(), atomic_write(self.folder / "selection.json") as part:
+            part.write_text(json.dumps(asdict(selection)), "utf-8")
 
     # --- segments --------------------
 
-    def path(self, segment: Segment) -> Path:
+    def segment_path(self, segment: Segment) -> Path:
         """Of its encoded frames."""
         return self.folder / f"{segment.number:06d}.segment"
 
-    def _record(self, segment: Segment) -> Path:
+    def _record_path(self, segment: Segment) -> Path:
         return self.folder / f"{segment.number:06d}.npz"
 
-    def finished(self, segment: Segment) -> bool:
-        """Whether it is."""
-        return self._record(segment).exists() and self.path(segment).exists()
+    def is_finished(self, segment: Segment) -> bool:
+        """Whether the segment is encoded and recorded."""
+        return self._record_path(segment).exists() and self.segment_path(segment).exists()
 
     def finish(self, plan: SegmentPlan, segment: Segment, record: Mapping[str, Array]) -> None:
-        """Notes that a segment is finished; memories that nobody begins with any more are removed."""
-        self._save(self._record(segment), record)
+        """Records that a segment is finished; states that nobody begins with any more are removed."""
+        self._save(self._record_path(segment), record)
         if segment.continues_forward:
-            for kind in ("forward", "guide", "steady"):
-                self._forget(plan.segments[segment.number - 1], kind)
+            for kind in ("forward", "denoise", "smoothing"):
+                self._remove_state(plan.segments[segment.number - 1], kind)
         if segment.continues_backward:
-            self._forget(plan.segments[segment.number + 1], "backward")
+            self._remove_state(plan.segments[segment.number + 1], "backward")
 
-    def record(self, segment: Segment) -> dict[str, Array]:
-        """What was noted of a finished segment."""
-        return _arrays(self._record(segment))
+    def read_record(self, segment: Segment) -> dict[str, Array]:
+        """What was recorded of a finished segment."""
+        return _read_arrays(self._record_path(segment))
 
-    # --- memories --------------------
+    # --- states --------------------
 
-    def _memory(self, segment: Segment, kind: str) -> Path:
+    def _state_path(self, segment: Segment, kind: str) -> Path:
         return self.folder / f"{segment.number:06d}.{kind}.npz"
 
-    def keep_memory(self, segment: Segment, kind: str, memory: EngineState) -> None:
-        """Keeps what a pass through a segment left, by its kind."""
+    def save_state(self, segment: Segment, kind: str, state: object) -> None:
+        """Keeps the state that a pass through a segment left, by its kind."""
         with self._writing():
-            save_state(self._memory(segment, kind), memory)
+            save_state(self._state_path(segment, kind), state)
 
-    def memory(self, segment: Segment, kind: str) -> EngineState:
-        """That memory. Raises InputError where it cannot be read."""
-        return load_state(self._memory(segment, kind))
+    def load_state(self, segment: Segment, kind: str) -> Any:
+        """That state. Raises InputError where it cannot be read."""
+        return load_state(self._state_path(segment, kind))
 
-    def _forget(self, segment: Segment, kind: str) -> None:
+    def _remove_state(self, segment: Segment, kind: str) -> None:
         with contextlib.suppress(OSError):
-            self._memory(segment, kind).unlink()
+            self._state_path(segment, kind).unlink()
 
     # --- the folder --------------------
 
@@ -223,7 +233,7 @@ class WorkDir:
 
     def _empty(self) -> None:
         for entry in self.folder.iterdir():
-            if entry.name == "lock":
+            if entry.name == LOCK:
                 continue
             if entry.is_dir():
                 shutil.rmtree(entry)
@@ -236,16 +246,20 @@ class WorkDir:
             self._lock = None
 
 
-def _arrays(path: Path) -> dict[str, Array]:
+def _read_arrays(path: Path) -> dict[str, Array]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(path, "is torn", "begin anew with --restart") from error
+        raise InputError(path, "is corrupt", START_OVER) from error
 
 
-def _locked(path: Path) -> Any:
-    """An open file that no other process can lock while this one has it."""
+def lock_file(path: Path) -> Any:
+    """An open file that no other process can lock while this one has it.
+
+    Raises:
+        OutputError: another process has it.
+    """
     file = path.open("a")
     try:
         if os.name == "nt":  # pragma: no cover
@@ -258,5 +272,6 @@ def _locked(path: Path) -> Any:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.close()
-        raise OutputError(path.parent, "another run is at work there", "wait for it, or give another output") from error
+        problem = "another run is at work there"
+        raise OutputError(path.parent, problem, "wait for it, or choose another output") from error
     return file

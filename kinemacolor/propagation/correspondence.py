@@ -1,10 +1,10 @@
 """Propagated correspondence: where in the references each pixel comes from, moved from frame to frame along the flow.
 
-What is propagated is the *coordinate*, not the color, so that the reference is sampled once and no blur accumulates.
-Propagation starts at a frame that looks like a reference of the same size (for the reference's own frame, the identity)
-and starts again at a frame that looks more like it. Each pixel of a later frame may take its coordinate over a short
-hop, from the frame before; over a longer hop, from further back; or directly from the reference. The caller's features
-choose. Where no reference is a frame of the shot, correspondence with the last colored frame is propagated instead.
+*Coordinates* are propagated, not colors, so that a reference is sampled once and no blur accumulates. Propagation
+starts at a frame that looks like a reference of the same size (for the reference's own frame, with the identity), and
+starts over at a frame that looks more like one. Each pixel of a later frame may take its coordinate over a short hop,
+from the frame before; over a longer hop, from further back; or directly from the reference. The caller's features
+decide. Where no reference is a frame of the shot, the engine propagates correspondence with its last output instead.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ from kinemacolor.propagation.dis_flow import DisFlow, pixel_positions
 ReferenceIndices = NDArray[np.int16]
 Flow = Callable[[FloatArray, FloatArray], FloatArray]
 Support = Callable[["Correspondence"], FloatArray]
-"""How well the features at a correspondence fit those of the frame: (H, W), a cosine."""
+"""Similarity of the features at a correspondence to those of the frame: (H, W), a cosine."""
 
 ANCHOR_CORRELATION = 0.95
-"""Least correlation of a frame's lightness with a reference's for propagation to start there."""
+"""Propagation starts at a frame whose lightness correlates with a reference's by more than this."""
 CONSISTENCY_WEIGHT = 0.1
-"""Weight of lightness consistency beside similarity where correspondences are compared."""
+"""Weight of lightness consistency in the score of a correspondence; that of similarity is 1."""
 BLEND = 0.05
-"""Difference of such scores at which one correspondence counts e times as much as another, of few: colors of places
-nearly as good are averaged, which on training clips is 0.1 to 0.2 dB better than those of the best place alone."""
+"""Temperature of the softmax over scores: the difference at which one correspondence counts e times as much as another.
+Averaging the colors of nearly equal candidates is 0.1 to 0.2 dB better on training clips than taking the best alone."""
 PREVIOUS_OUTPUT_DOUBT = 0.1
-"""How much less the colors of an earlier output are trusted than a reference's own (cosine): they may have been wrong
-there, and would be propagated for ever."""
-RESIDUAL = 5.0
+"""Subtracted from the similarity (a cosine) of colors that come from an earlier output rather than a reference: they
+may have been wrong there, and the error would be propagated on."""
+CONSISTENCY_RESIDUAL = 5.0
 """Difference of lightness (L*) at which consistency has fallen to 1/e."""
 
 
 @dataclass(frozen=True, slots=True)
 class PropagationPaths:
-    """The paths by which coordinates come to a frame. Each costs an optical flow.
+    """The paths over which coordinates reach a frame. Each costs an optical flow.
 
     Attributes:
-        hops: frames back from which coordinates may come, the first of them 1.
-        coarse_hops: more of them, whose flow is faster and coarser.
-        direct: whether coordinates may come by the flow between the frame and the reference.
-        refined: whether they may also come by a coarse direct flow that starts at the best correspondence of the other
-            paths; it brings back what has drifted.
-        blend: difference of scores at which one correspondence counts e times as much as another.
+        hops: numbers of frames back from which coordinates come; the first is 1.
+        coarse_hops: further hops, with the faster and coarser flow.
+        direct: whether coordinates also come by the flow between the frame and the reference.
+        refined: whether they also come by a coarse direct flow that starts at the best correspondence of the other
+            paths; this corrects drift.
+        blend: temperature of the softmax over scores, see ``BLEND``.
     """
 
     hops: tuple[int, ...]
@@ -59,15 +59,15 @@ class PropagationPaths:
 
     @property
     def longest_hop(self) -> int:
-        """Frames back, at most."""
+        """The largest number of frames back."""
         return max(self.hops + self.coarse_hops)
 
 
 PREVIOUS_FRAME = PropagationPaths(hops=(1,), direct=False)
-"""One flow a frame: from the frame before alone."""
+"""One flow a frame, from the frame before."""
 THREE_FLOWS = PropagationPaths(hops=(1, 4))
 SEVEN_FLOWS = PropagationPaths(hops=(1,), coarse_hops=(2, 4, 8, 12), refined=True, blend=0.1)
-"""One and a half times the price of ``THREE_FLOWS``; ``docs/design-lite.md`` tells what they are worth."""
+"""Takes one and a half times as long as ``THREE_FLOWS``; ``docs/design-lite.md`` has the gain in quality."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,12 +85,12 @@ class Correspondence:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WeightedCorrespondence:
-    """A correspondence, and how much it counts beside others of the same frame.
+    """A candidate correspondence of a frame, and its weight among all candidates.
 
     Attributes:
         correspondence: where each pixel may come from.
-        similarity: (H, W) float32, of the features there, a cosine.
-        consistency: (H, W) float32 in (0, 1], of the lightness there.
+        similarity: (H, W) float32, cosine of the frame's features and those at the correspondence.
+        consistency: (H, W) float32 in (0, 1], of lightness, see ``lightness_consistency``.
         share: (H, W) float32 in [0, 1]; the shares of all correspondences sum to 1.
     """
 
@@ -102,7 +102,7 @@ class WeightedCorrespondence:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PropagatedFrame:
-    """A past frame: its L* (H, W) float32 and where its pixels come from."""
+    """A past frame: its L*, (H, W) float32, and where its pixels come from."""
 
     lightness: FloatArray
     correspondence: Correspondence
@@ -114,8 +114,8 @@ class PropagationState:
 
     Attributes:
         frames: past frames since propagation started, newest first, at most as many as the longest hop.
-        anchor: index of the reference at which it started.
-        correlation: of the frame at which it started with that reference.
+        anchor: index of the reference from which it started.
+        correlation: between that reference and the frame at which it started.
     """
 
     frames: tuple[PropagatedFrame, ...]
@@ -124,13 +124,13 @@ class PropagationState:
 
     @property
     def correspondence(self) -> Correspondence:
-        """Of the newest frame."""
+        """The newest frame's correspondence."""
         return self.frames[0].correspondence
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ColoredFrame:
-    """A frame and the colors it was given.
+    """A frame and the colors that the engine gave it.
 
     Attributes:
         lightness: (H, W) float32, L*.
@@ -158,15 +158,18 @@ def propagate(
     support: Support,
     paths: PropagationPaths = THREE_FLOWS,
 ) -> tuple[PropagationState | None, tuple[WeightedCorrespondence, ...]]:
-    """The state at the next frame, None while no frame of the shot looked like a reference; and the frame's candidates.
+    """Propagates correspondence to the next frame.
 
     Args:
-        flow: the optical flow to follow.
+        flow: optical flow.
         state: after the frame before, or None at the start of a shot.
         lightness: (H, W), L* of the frame.
         references: at network size; propagation cannot start at those of another size than the frame.
-        support: judges correspondences.
-        paths: by which coordinates may come.
+        support: similarity of features at a correspondence.
+        paths: over which coordinates come.
+
+    Returns:
+        The state after the frame, None while no frame of the shot looked like a reference; and the frame's candidates.
     """
     anchor, likeness = _anchor(lightness, references, state.correlation if state else ANCHOR_CORRELATION)
     if anchor is not None:
@@ -182,7 +185,7 @@ def propagate(
 
 
 def _anchor(lightness: FloatArray, references: Sequence[Reference], least: float) -> tuple[int | None, float]:
-    """Index of the reference that looks most like the frame, where it does so by more than ``least``; correlation."""
+    """Index of the reference whose correlation with the frame is highest and above ``least``, or None; correlation."""
     anchor = None
     for index, reference in enumerate(references):
         if reference.size == lightness.shape:
@@ -200,11 +203,11 @@ def _over_paths(
     support: Support,
     paths: PropagationPaths,
 ) -> tuple[WeightedCorrespondence, ...]:
-    """The frame's candidates, one a path."""
-    known = state.frames
-    candidates = [compose_with_flow(flow, lightness, known[k - 1]) for k in paths.hops if k <= len(known)]
+    """The frame's candidates, one for each path."""
+    past = state.frames
+    candidates = [compose_with_flow(flow, lightness, past[hop - 1]) for hop in paths.hops if hop <= len(past)]
     candidates += [
-        compose_with_flow(flow.coarse, lightness, known[k - 1]) for k in paths.coarse_hops if k <= len(known)
+        compose_with_flow(flow.coarse, lightness, past[hop - 1]) for hop in paths.coarse_hops if hop <= len(past)
     ]
     if paths.direct:
         candidates.append(_direct(flow, lightness, references, state.anchor))
@@ -222,23 +225,23 @@ def _direct(flow: DisFlow, lightness: FloatArray, references: Sequence[Reference
 def _refined(
     flow: DisFlow, lightness: FloatArray, references: Sequence[Reference], anchor: int, start: Correspondence
 ) -> Correspondence:
-    """Directly from the reference, searched for from ``start``; where another reference is there, from the identity."""
+    """Correspondence by a coarse direct flow from ``start``; from the identity where that has another reference."""
     displacement = start.coordinates - pixel_positions(*lightness.shape)
     initial = np.where((start.reference_index == anchor)[..., None], displacement, np.float32(0))
     return _end_of_flow(flow.coarse(lightness, references[anchor].lightness, initial), anchor)
 
 
 def _end_of_flow(flow: FloatArray, reference_index: int) -> Correspondence:
-    """Where a flow (H, W, 2) to a reference ends."""
+    """The correspondence by a flow (H, W, 2) from the frame to a reference."""
     size = flow.shape[:2]
     return Correspondence(pixel_positions(*size) + flow, np.full(size, reference_index, np.int16))
 
 
 def compose_with_flow(flow: Flow, lightness: FloatArray, past: PropagatedFrame) -> Correspondence:
-    """A frame's correspondence by way of an earlier frame's.
+    """A frame's correspondence, composed of the flow to an earlier frame and that frame's correspondence.
 
-    The coordinate is read at the nearest pixel and moved by the rest of the hop: interpolating between the two sides
-    of an object's edge would name a place in between, where neither belongs.
+    The coordinate is read at the nearest pixel and moved by the remaining fraction of a pixel: interpolating between
+    the two sides of an object's edge would give a position in between, where neither side is.
     """
     origin = pixel_positions(*lightness.shape) + flow(lightness, past.lightness)
     nearest = np.rint(origin)
@@ -256,36 +259,36 @@ def weight_correspondences(
     support: Support,
     blend: float = BLEND,
 ) -> tuple[WeightedCorrespondence, ...]:
-    """Each pixel's shares are a softmax over the candidates of how well they fit, by features and by lightness."""
+    """Weights a frame's candidates: shares are a softmax, at each pixel, over scores of similarity and consistency."""
     images = [reference.lightness for reference in references]
-    scores = [(support(one), lightness_consistency(one, lightness, images)) for one in candidates]
-    return _with_shares(candidates, scores, blend)
+    maps = [(support(candidate), lightness_consistency(candidate, lightness, images)) for candidate in candidates]
+    return _with_shares(candidates, maps, blend)
 
 
 def _reweighted(
     weighted: Sequence[WeightedCorrespondence], more: Sequence[WeightedCorrespondence], blend: float
 ) -> tuple[WeightedCorrespondence, ...]:
-    """Correspondences that were weighted apart, weighted with one another."""
-    every = [*weighted, *more]
-    return _with_shares(
-        [one.correspondence for one in every], [(one.similarity, one.consistency) for one in every], blend
-    )
+    """Two groups of correspondences, weighted among all of them."""
+    candidates = [*weighted, *more]
+    maps = [(candidate.similarity, candidate.consistency) for candidate in candidates]
+    return _with_shares([candidate.correspondence for candidate in candidates], maps, blend)
 
 
 def _with_shares(
-    candidates: Sequence[Correspondence], judged: Sequence[tuple[FloatArray, FloatArray]], blend: float
+    candidates: Sequence[Correspondence], maps: Sequence[tuple[FloatArray, FloatArray]], blend: float
 ) -> tuple[WeightedCorrespondence, ...]:
-    scores = np.stack([similarity + np.float32(CONSISTENCY_WEIGHT) * consistency for similarity, consistency in judged])
+    """The candidates with their shares; ``maps`` are similarity and consistency of each."""
+    scores = np.stack([similarity + np.float32(CONSISTENCY_WEIGHT) * consistency for similarity, consistency in maps])
     shares = np.exp((scores - scores.max(axis=0)) / np.float32(blend))
     shares /= shares.sum(axis=0)
     return tuple(
-        WeightedCorrespondence(candidate, *maps, share)
-        for candidate, maps, share in zip(candidates, judged, shares, strict=True)
+        WeightedCorrespondence(candidate, similarity, consistency, share)
+        for candidate, (similarity, consistency), share in zip(candidates, maps, shares, strict=True)
     )
 
 
 def best_correspondence(weighted: Sequence[WeightedCorrespondence]) -> Correspondence:
-    """At each pixel the correspondence of the largest share; of equals the first."""
+    """At each pixel the correspondence with the largest share, the first of equals."""
     first = weighted[0].correspondence
     if len(weighted) == 1:
         return first
@@ -293,37 +296,37 @@ def best_correspondence(weighted: Sequence[WeightedCorrespondence]) -> Correspon
     coordinates, reference_index = first.coordinates.copy(), first.reference_index.copy()
     for candidate in weighted[1:]:
         better = (candidate.share > share).view(np.uint8)
-        for ours, theirs in (
+        for best, new in (
             (share, candidate.share),
             (coordinates, candidate.correspondence.coordinates),
             (reference_index, candidate.correspondence.reference_index),
         ):
-            cv2.copyTo(theirs, better, ours)  # ten times faster than numpy's masks
+            cv2.copyTo(new, better, best)  # ten times faster than numpy's masks
     return Correspondence(coordinates, reference_index)
 
 
 def lightness_consistency(
     correspondence: Correspondence, lightness: FloatArray, images: Sequence[FloatArray]
 ) -> FloatArray:
-    """How far the frame and the reference are of one lightness there: exp(−|ΔL*| / 5), ΔL* smoothed, (H, W) in (0, 1].
+    """Similarity of lightness in frame and reference, (H, W) in (0, 1]: exp(−|ΔL*| / ``CONSISTENCY_RESIDUAL``).
 
-    On training clips this tells wrong places better (area under the curve 0.90) than forward-backward consistency of
-    the last hop (0.54) or of every hop (0.73), and it needs no second flow.
+    ΔL* is smoothed. On training clips this detects wrong correspondence better (area under the ROC curve 0.90) than
+    forward-backward consistency of the last hop (0.54) or of every hop (0.73), and it needs no second flow.
     """
     residual = cv2.GaussianBlur(sample_references(images, correspondence) - lightness, (0, 0), 1.0)
-    consistency: FloatArray = np.exp(np.abs(residual) / -RESIDUAL)
+    consistency: FloatArray = np.exp(np.abs(residual) / -CONSISTENCY_RESIDUAL)
     return consistency
 
 
 def sample_references(images: Sequence[FloatArray], correspondence: Correspondence) -> FloatArray:
-    """Bilinear samples (H, W[, c]) of each pixel's own reference; ``images[r]`` (h, w[, c]) belongs to reference r."""
+    """Bilinear samples (H, W[, c]) of each pixel's reference; ``images[r]`` (h, w[, c]) belongs to reference r."""
     first = correspondence.reference_index[0, 0]
     samples = sample(images[first], correspondence.coordinates)
     if (correspondence.reference_index == first).all():
         return samples
     for index in np.unique(correspondence.reference_index):
-        own = correspondence.reference_index == index
-        samples[own] = sample(images[index], correspondence.coordinates)[own]
+        mask = correspondence.reference_index == index
+        samples[mask] = sample(images[index], correspondence.coordinates)[mask]
     return samples
 
 

@@ -11,16 +11,16 @@ from kinemacolor.core.types import BoolArray, FloatArray
 
 
 class DisFlow:
-    """Dense inverse search (Kroeger et al., ECCV 2016), preset "medium" carried down to the finest scale.
+    """Dense inverse search (Kroeger et al., ECCV 2016), with the preset "medium" continued to the finest scale.
 
-    The object holds work space only: calls do not depend on one another.
+    The object holds work space only; calls do not depend on one another.
     """
 
     name = "DIS"
 
     def __init__(self) -> None:
         self._dis, self._coarse = _finest(), _coarse()
-        self._coarse_started = _coarse()  # of its own: OpenCV's objects go on using the last start that they were given
+        self._coarse_started = _coarse()  # separate: OpenCV's object keeps using the last initial flow it was given
 
     def __call__(self, source: FloatArray, target: FloatArray) -> FloatArray:
         """Flow from ``source`` to ``target``.
@@ -35,12 +35,12 @@ class DisFlow:
         return _calculate(self._dis, source, target, None)
 
     def coarse(self, source: FloatArray, target: FloatArray, start: FloatArray | None = None) -> FloatArray:
-        """The same in about half the time, with fewer patches and iterations.
+        """A flow in about half the time, with fewer patches and iterations.
 
         Args:
             source: lightness (H, W), L* in [0, 100].
             target: the same size.
-            start: flow (H, W, 2) that is tried as well, at each patch and scale; or None.
+            start: an initial flow (H, W, 2) that is tried as well, at each patch and scale; or None.
         """
         return _calculate(self._coarse if start is None else self._coarse_started, source, target, start)
 
@@ -62,8 +62,8 @@ def _coarse() -> Any:
 def _calculate(dis: Any, source: FloatArray, target: FloatArray, start: FloatArray | None) -> FloatArray:
     if source.shape != target.shape:
         raise ValueError(f"target: expected shape {source.shape}, got {target.shape}")
-    begun = None if start is None else start.astype(np.float32)  # a copy: OpenCV writes into it
-    flow: FloatArray = dis.calc(_codes(source), _codes(target), begun)
+    initial = None if start is None else start.astype(np.float32)  # a copy: OpenCV writes into it
+    flow: FloatArray = dis.calc(_codes(source), _codes(target), initial)
     return flow
 
 
@@ -88,9 +88,9 @@ def consistent(forward: FloatArray, backward: FloatArray) -> BoolArray:
     Returns:
         (H, W) bool on the grid of ``forward``.
     """
-    there = pixel_positions(*forward.shape[:2]) + forward
-    back = cv2.remap(backward, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    targets = pixel_positions(*forward.shape[:2]) + forward
+    back = cv2.remap(backward, targets, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     gap = np.square(forward + back).sum(axis=2)
     scale = np.square(forward).sum(axis=2) + np.square(back).sum(axis=2)
-    agree: BoolArray = gap <= 0.01 * scale + 0.5
-    return agree
+    mask: BoolArray = gap <= 0.01 * scale + 0.5
+    return mask

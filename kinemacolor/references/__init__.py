@@ -1,1 +1,1 @@
-"""Colored stills: read, placed in the film, turned upright, chosen for shots."""
+"""Colored stills: their files, their places in the film, mirrored ones, and which shots they color."""

@@ -1,4 +1,4 @@
-"""Stills that lie the wrong way round: a print scanned from its back, a frame flopped by a painter's program."""
+"""Mirrored stills: a print scanned from its back, a frame that was flipped in a paint program."""
 
 from __future__ import annotations
 
@@ -11,69 +11,77 @@ from kinemacolor.core.types import FloatArray, Reference, Shot
 from kinemacolor.propagation.correspondence import ANCHOR_CORRELATION, correlation
 from kinemacolor.references.placement import Binding
 
-LEAD = 0.05
-"""By how much a frame must be more like the mirrored still than like the still itself: many scenes are alike on both
-sides."""
-THUMBNAIL = (48, 27)
+MIRROR_LEAD = 0.05
+"""By how much more a frame must correlate with the mirrored still than with the still itself: many scenes are nearly
+symmetric."""
+COMPARISON_SIZE = (48, 27)
 """(width, height) at which frames and stills are compared."""
-SHOTS = 64
-"""Shots that are looked at for a still that says neither frame nor shot, at most."""
+COMPARED_SHOTS = 64
+"""Shots that are compared with a still that names neither frame nor shot, at most."""
 
 
 def mirrored_stills(
     references: Sequence[Reference],
     bindings: Sequence[Binding],
     shots: Sequence[Shot],
-    sample: Callable[[int], FloatArray],
+    lightness: Callable[[int], FloatArray],
 ) -> tuple[int, ...]:
-    """Numbers of the references whose frame of the film shows them left to right.
+    """Numbers of the references that are mirrored: a frame of the film shows them left to right.
 
-    A still that is bound to a frame is compared with that frame; another one with the frame in which its shot begins,
-    or those in which some shots begin that are spread over the film.
+    A still that is bound to a frame is compared with that frame; any other still with the first frame of its shot, or
+    with the first frames of shots that are spread over the film.
 
     Args:
         references: at network size.
-        bindings: of each.
+        bindings: of each reference.
         shots: of the film.
-        sample: L* (h, w) of a frame at network size, by index.
+        lightness: L* (h, w) of a frame at network size, by index.
     """
-    spread = sorted({round(k) for k in np.linspace(0, len(shots) - 1, min(SHOTS, len(shots)))})
-    known: dict[int, FloatArray] = {}
+    spread = sorted({round(k) for k in np.linspace(0, len(shots) - 1, min(COMPARED_SHOTS, len(shots)))})
+    thumbnails: dict[int, FloatArray] = {}
 
-    def small(index: int) -> FloatArray:
-        if index not in known:
-            known[index] = _thumbnail(sample(index))
-        return known[index]
+    def frame_thumbnail(index: int) -> FloatArray:
+        if index not in thumbnails:
+            thumbnails[index] = _thumbnail(lightness(index))
+        return thumbnails[index]
 
-    def frames(one: Binding) -> list[int]:
-        if one.frame is not None:
-            return [one.frame] if any(one.frame in shot for shot in shots) else []
-        return [shots[k].start for k in (spread if one.shot is None else [one.shot] if one.shot < len(shots) else [])]
+    mirrored = []
+    for number, (reference, binding) in enumerate(zip(references, bindings, strict=True)):
+        frames = _compared_frames(binding, shots, spread)
+        if shows_mirrored(reference, (frame_thumbnail(index) for index in frames)):
+            mirrored.append(number)
+    return tuple(mirrored)
 
-    pairs = enumerate(zip(references, bindings, strict=True))
-    return tuple(k for k, (still, one) in pairs if shows_mirrored(still, (small(index) for index in frames(one))))
+
+def _compared_frames(binding: Binding, shots: Sequence[Shot], spread: Sequence[int]) -> list[int]:
+    """Indices of the frames with which a still is compared; ``spread`` are the shots for one that names none."""
+    if binding.frame is not None:
+        return [binding.frame] if any(binding.frame in shot for shot in shots) else []
+    if binding.shot is None:
+        return [shots[number].start for number in spread]
+    return [shots[binding.shot].start] if binding.shot < len(shots) else []
 
 
 def shows_mirrored(reference: Reference, frames: Iterable[FloatArray]) -> bool:
-    """Whether a frame shows what the reference shows, left to right.
+    """Whether a frame shows the same picture as the reference, left to right.
 
     Args:
         reference: at any size.
-        frames: L* (h, w) of frames that it may belong to.
+        frames: L* (h, w) of frames that the reference may belong to.
     """
     still = _thumbnail(reference.lightness)
     for lightness in frames:
         frame = _thumbnail(lightness)
-        if correlation(frame, still[:, ::-1]) > max(ANCHOR_CORRELATION, correlation(frame, still) + LEAD):
+        if correlation(frame, still[:, ::-1]) > max(ANCHOR_CORRELATION, correlation(frame, still) + MIRROR_LEAD):
             return True
     return False
 
 
-def upright(reference: Reference, frames: Iterable[FloatArray]) -> Reference:
-    """The reference, turned round where a frame shows it mirrored."""
+def unmirror(reference: Reference, frames: Iterable[FloatArray]) -> Reference:
+    """The reference, mirrored if a frame shows it left to right."""
     return reference.mirrored() if shows_mirrored(reference, frames) else reference
 
 
 def _thumbnail(lightness: FloatArray) -> FloatArray:
-    small: FloatArray = cv2.resize(lightness, THUMBNAIL, interpolation=cv2.INTER_AREA)
+    small: FloatArray = cv2.resize(lightness, COMPARISON_SIZE, interpolation=cv2.INTER_AREA)
     return small

@@ -1,4 +1,4 @@
-"""Colored stills: read, checked, and brought to the size at which a film's frames meet them."""
+"""Colored stills: read, checked, and converted to references at network size."""
 
 from __future__ import annotations
 
@@ -18,20 +18,22 @@ from kinemacolor.core.color import rgb_to_lab, still_lightness
 from kinemacolor.core.errors import InputError
 from kinemacolor.core.limits import MINIMUM_SIDE
 from kinemacolor.core.types import BoolArray, FloatArray, Matrix, Reference
+from kinemacolor.engine.protocol import KEY_CELL
+from kinemacolor.references.placement import ReferenceFile
+from kinemacolor.references.size import network_size, resize_mask, resize_masked
 
 GRAY_CHROMA = 4.0
-"""A still whose strongest chroma √(a² + b²) stays below this (Lab units) is taken for gray."""
-LOST_PIXELS = re.compile(r"premature end|bad Huffman code|\d{2,} extraneous bytes")
-"""What libjpeg prints where it makes pixels up; its other complaints (a few stray bytes, odd metadata) do no harm."""
-PATCH = 4
-"""Side of the smallest area, in pixels at network size, whose color the engines take in: a cell of their key grid."""
-SAME_ASPECT = 0.03
-"""Aspect ratios that differ by less than this share are the same: rounding of sizes, not another picture."""
+"""A still whose strongest chroma √(a² + b²) stays below this (Lab units) counts as gray."""
+ASPECT_TOLERANCE = 0.03
+"""Aspect ratios whose quotient differs from 1 by less than this are equal: sizes are rounded."""
+
+# What libjpeg prints where it invents pixels; its other complaints (a few stray bytes, odd metadata) do no harm.
+_LOST_PIXELS = re.compile(r"premature end|bad Huffman code|\d{2,} extraneous bytes")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Still:
-    """A colored still as read from its file.
+    """A colored still as it was read from its file.
 
     Attributes:
         rgb: (H, W, 3) float32, R'G'B' in [0, 1] (sRGB).
@@ -65,27 +67,33 @@ def read_still(path: str | Path) -> Still:
         raise InputError(path, "is transparent everywhere", "give a reference that shows some color")
     rgb = np.ascontiguousarray(bgr[..., ::-1])
     if _strongest_chroma(rgb, mask) < GRAY_CHROMA:
-        raise InputError(path, "is gray: it has no color to give", "give a colored still")
+        raise InputError(path, "is gray: it has no colors", "give a colored still")
     return Still(rgb, mask, path.name)
 
 
 def decode_image(path: Path, content: bytes) -> tuple[FloatArray, FloatArray]:
-    """B'G'R' (H, W, 3) and opacity (H, W), both in [0, 1]."""
+    """B'G'R' (H, W, 3) and opacity (H, W) of an image file's content, both float32 in [0, 1].
+
+    Raises:
+        InputError: the content is empty, corrupt or no image.
+    """
     data = np.frombuffer(content, np.uint8)
     image = None
     previous = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     complaints: list[str] = []
     try:
-        with _stderr_kept(complaints):
+        with _captured_stderr(complaints):
             if data.size:
                 image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
             if image is not None and (image.ndim == 2 or image.shape[2] != 4):
-                image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)  # this way EXIF's turn is honored
+                image = cv2.imdecode(
+                    data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+                )  # this mode applies the rotation in EXIF
     except cv2.error:
         image = None
     finally:
         cv2.utils.logging.setLogLevel(previous)
-    if image is None or LOST_PIXELS.search("".join(complaints)):
+    if image is None or _LOST_PIXELS.search("".join(complaints)):
         problem = "is not an image, or corrupt" if data.size else "is empty"
         raise InputError(path, problem, "give a PNG, JPEG, TIFF or WebP image as reference")
     scale = np.iinfo(image.dtype).max if image.dtype.kind == "u" else 1
@@ -96,10 +104,10 @@ def decode_image(path: Path, content: bytes) -> tuple[FloatArray, FloatArray]:
 
 
 @contextmanager
-def _stderr_kept(into: list[str]) -> Iterator[None]:
-    """What libpng and libjpeg print on standard error by themselves goes ``into`` the list."""
+def _captured_stderr(lines: list[str]) -> Iterator[None]:
+    """Appends to ``lines`` what is printed on standard error, which libpng and libjpeg write to directly."""
     try:
-        kept = os.dup(2)
+        standard_error = os.dup(2)
     except OSError:  # there is no standard error
         yield
         return
@@ -108,85 +116,90 @@ def _stderr_kept(into: list[str]) -> Iterator[None]:
         try:
             yield
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(standard_error, 2)
+            os.close(standard_error)
             file.seek(0)
-            into.append(file.read().decode(errors="replace"))
+            lines.append(file.read().decode(errors="replace"))
 
 
 def _strongest_chroma(rgb: FloatArray, mask: BoolArray) -> float:
-    """Chroma that one pixel in a thousand exceeds, at about 256 × 256, where single colored pixels do not count."""
+    """Chroma that one pixel in a thousand exceeds at about 256 × 256, where single colored pixels do not count."""
     factor = min(1.0, 256 / max(mask.shape))
     size = (max(1, round(mask.shape[1] * factor)), max(1, round(mask.shape[0] * factor)))
-    small = _shrink(rgb, mask, size)
+    small = resize_masked(rgb, mask, size)
     ab = rgb_to_lab(small)[..., 1:]
-    chroma = np.hypot(ab[..., 0], ab[..., 1])[_shrink_mask(mask, size)]
+    chroma = np.hypot(ab[..., 0], ab[..., 1])[resize_mask(mask, size)]
     return float(np.quantile(chroma, 0.999)) if chroma.size else GRAY_CHROMA
 
 
-def _shrink(rgb: FloatArray, mask: BoolArray, size: tuple[int, int]) -> FloatArray:
-    """Resizes to (width, height); opaque pixels do not take color from transparent ones, whose own picture stays."""
-    if mask.all():
-        return _resize(rgb, size)
-    weight = np.maximum(mask[..., None].astype(np.float32), np.float32(1e-3))
-    return _resize(rgb * weight, size) / _resize(np.repeat(weight, 3, axis=2), size)
+# --- with a mask --------------------
 
 
-def _shrink_mask(mask: BoolArray, size: tuple[int, int]) -> BoolArray:
-    opaque: BoolArray = _resize(mask.astype(np.float32), size) >= 0.5
-    return opaque
+def read_reference(file: ReferenceFile) -> Still:
+    """A still, with its mask applied on top of its transparency.
 
-
-def _patch_opaque(mask: BoolArray) -> bool:
-    """Whether at least one patch is opaque for the most part."""
-    rows, columns = mask.shape[0] // PATCH, mask.shape[1] // PATCH
-    patches = mask[: rows * PATCH, : columns * PATCH].reshape(rows, PATCH, columns, PATCH)
-    return bool(patches.mean(axis=(1, 3)).max() >= 0.5)
-
-
-def _resize(image: FloatArray, size: tuple[int, int]) -> FloatArray:
-    shrinks = size[0] <= image.shape[1] and size[1] <= image.shape[0]
-    resized: FloatArray = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return resized
-
-
-def network_size(width: float, height: float, *, area: float = 384 * 216, side: int | None = None) -> tuple[int, int]:
-    """(height, width) at which the network sees a picture of the given shape.
-
-    Args:
-        width, height: of the picture, square pixels; only their ratio counts.
-        area: pixels wanted where ``side`` is None.
-        side: the short side wanted.
+    Raises:
+        InputError: the still or its mask cannot be used, they differ in size, or nothing that gives color is left.
     """
-    scale = side / min(width, height) if side else (area / (width * height)) ** 0.5
-    return max(MINIMUM_SIDE, round(height * scale)), max(MINIMUM_SIDE, round(width * scale))
+    still = read_still(file.path)
+    if file.mask is None:
+        return still
+    mask = _read_mask(file.mask)
+    if mask.shape != still.mask.shape:
+        mask_size, still_size = (f"{width}x{height}" for height, width in (mask.shape, still.mask.shape))
+        raise InputError(file.mask, f"is {mask_size}, its still {file.path} {still_size}", "give both one size")
+    opaque = still.mask & mask
+    if not opaque.any():
+        raise InputError(file.mask, f"leaves nothing of {file.path}", "paint white where the still gives color")
+    return Still(still.rgb, opaque, still.name)
+
+
+def _read_mask(path: Path) -> BoolArray:
+    """(H, W) bool, True where a gray image is at least half white."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", "give a gray image as mask") from error
+    bgr, alpha = decode_image(path, content)
+    white: BoolArray = bgr.mean(axis=2) * alpha >= 0.5
+    return white
+
+
+# --- at network size --------------------
 
 
 def to_reference(
     still: Still, frame_size: tuple[int, int], matrix: Matrix, *, aspect: Fraction | float, rotation: int = 0
 ) -> Reference:
-    """The still as the engine takes it.
+    """The still as an engine takes it.
 
-    A still of the film's shape gets exactly the frame's size, so that it may be a frame of the film; any other keeps
-    its own shape at the same area.
+    A still of the film's shape gets exactly the frame's size, so that it may be a frame of the film; any other still
+    keeps its own shape at the same area.
 
     Args:
         still: as a viewer sees it: upright, square pixels.
         frame_size: (height, width) at which the network sees the film's frames as stored.
-        matrix: of the film; tells what black-and-white film would show of the still.
+        matrix: of the film; it decides which gray black-and-white film would show of the still's colors.
         aspect: width / height of the film's stored picture in square pixels.
         rotation: degrees clockwise by which a viewer turns the stored picture; the still is turned back.
 
     Raises:
-        InputError: at this size hardly anything opaque is left.
+        InputError: at this size hardly any opaque pixel is left.
     """
     rgb, mask = np.rot90(still.rgb, rotation // 90), np.rot90(still.mask, rotation // 90)
     height, width = mask.shape
-    same = abs(width / height / float(aspect) - 1) < SAME_ASPECT
-    rows, columns = frame_size if same else network_size(width, height, area=frame_size[0] * frame_size[1])
-    small = np.clip(_shrink(np.ascontiguousarray(rgb), np.ascontiguousarray(mask), (columns, rows)), 0, 1)
-    small_mask = _shrink_mask(np.ascontiguousarray(mask), (columns, rows))
-    if not _patch_opaque(small_mask):
+    same_shape = abs(width / height / float(aspect) - 1) < ASPECT_TOLERANCE
+    rows, columns = frame_size if same_shape else network_size(width, height, area=frame_size[0] * frame_size[1])
+    small = np.clip(resize_masked(np.ascontiguousarray(rgb), np.ascontiguousarray(mask), (columns, rows)), 0, 1)
+    small_mask = resize_mask(np.ascontiguousarray(mask), (columns, rows))
+    if not _has_opaque_cell(small_mask):
         raise InputError(still.name, "hardly anything in it is opaque", "give a reference that shows more color")
     ab = np.ascontiguousarray(rgb_to_lab(small)[..., 1:])
     return Reference(still_lightness(small, matrix), ab, small_mask, still.name)
+
+
+def _has_opaque_cell(mask: BoolArray) -> bool:
+    """Whether at least half of one cell of the engines' key grid is opaque; smaller areas give them no color."""
+    rows, columns = mask.shape[0] // KEY_CELL, mask.shape[1] // KEY_CELL
+    cells = mask[: rows * KEY_CELL, : columns * KEY_CELL].reshape(rows, KEY_CELL, columns, KEY_CELL)
+    return bool(cells.mean(axis=(1, 3)).max() >= 0.5)

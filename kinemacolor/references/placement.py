@@ -1,7 +1,7 @@
-"""Which frame or shot of a film a colored still belongs to: what its name says, and what that means in the film.
+"""Which frame or shot of a film a colored still belongs to: what its file name says, and what that means in the film.
 
-A time is seconds from the film's first frame; a frame number counts from 0 there; a shot's number is its place in the
-shot list, from 1, as people count. ``Binding`` alone is in the indices that the other modules use.
+Times are seconds from the film's first frame; frame numbers count from 0 there; a shot's number is its place in the
+shot list, from 1, as people count. Only ``Binding`` holds the indices that the other modules use.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
+from kinemacolor.core.clock import clock_text
 from kinemacolor.core.errors import InputError, UsageError
-from kinemacolor.core.types import BoolArray, Shot
-from kinemacolor.references.image import Still, decode_image, read_still
+from kinemacolor.core.natural_sort import natural_key
+from kinemacolor.core.shot import Shot
 
 STILL_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".jp2"})
-"""Endings of the files in a folder that are taken for stills."""
+"""Extensions of the files in a folder that count as stills."""
 CAMERA_WORD = re.compile(
     r"(?<![^\W\d_])(?:img|imgp|mg|cimg|dsc|dscn|dscf|pict|pxl|mvi|vid|dji|gopr|gp|pano|wp|scan|screenshot)(?![^\W\d_])",
     re.IGNORECASE,
 )
-"""Words in names that cameras, phones, scanners and screens number by themselves."""
+"""Words that cameras, phones, scanners and screen recorders put into names that they number."""
 ONE_FRAME = Fraction(1, 24)
 """Seconds for which the frame of a film of one frame is shown."""
 
@@ -49,17 +50,16 @@ _TIMES = (
         re.IGNORECASE,
     ),
 )
-_CLOCK = re.compile(r"(?:(?P<h>[0-9]+):)?(?P<m>[0-5]?[0-9]):(?P<s>[0-5]?[0-9])(?:[.,](?P<f>[0-9]{1,9}))?", re.ASCII)
 _SHOT_FOLDER = re.compile(r"shot[-_ ]?([0-9]+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class ReferenceFile:
-    """A colored still's file, and what is said about its place.
+    """A colored still's file, and what is said about its place in the film.
 
     Attributes:
         path: the image file.
-        frame: number of the film's frame it shows, from 0, or None.
+        frame: number of the film's frame that it shows, from 0, or None.
         time: seconds from the film's first frame, or None.
         shot: number in the shot list, from 1, or None.
         mask: a gray image, white where the still gives color, on top of the still's transparency; None for none.
@@ -74,12 +74,12 @@ class ReferenceFile:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A colored still's place in the film.
+    """The place of a colored still in the film.
 
     Attributes:
         file: the still.
         frame: index of the frame it belongs to, or None.
-        shot: index of the shot, from 0; the frame's own shot where there is a frame; None for any shot.
+        shot: index of the shot, from 0; if there is a frame, that of the frame's shot; None for any shot.
     """
 
     file: ReferenceFile
@@ -93,24 +93,24 @@ class Binding:
 def name_binding(path: str | Path) -> tuple[int | None, Fraction | None]:
     """The frame number or the time (seconds) that a file's name says; at most one of the two.
 
-    A time is ``hh-mm-ss``, with thousandths as ``.200`` or ``-200``, or ``00h12m07.2s``, on its own or beside words.
-    Else the digits in which the name ends are the frame: at least four, alone or after ``_``, ``-`` or ``.``. A name
-    with a camera's word (``IMG_2031``), a date (``20240511_101530``) or a year at its end (``metropolis-1927``) says
-    nothing; ``frame_1927`` is a frame.
+    A time is ``hh-mm-ss``, with thousandths as ``.200`` or ``-200``, or ``00h12m07.2s``, alone or beside words.
+    Otherwise the digits at the end of the name are the frame: at least four, alone or after ``_``, ``-`` or ``.``. A
+    name with a camera's word (``IMG_2031``), a date (``20240511_101530``) or a year at its end (``metropolis-1927``)
+    says nothing; ``frame_1927`` is a frame.
 
     Raises:
-        InputError: it says a frame and a time, or two times.
+        InputError: the name says a frame and a time, or two times.
     """
     path = Path(path)
     stem = path.stem
     if CAMERA_WORD.search(stem) or _DATE.search(stem):
         return None, None
-    found = [match for pattern in _TIMES for match in pattern.finditer(stem)]
-    if not found:
+    times = [match for pattern in _TIMES for match in pattern.finditer(stem)]
+    if not times:
         return _frame_number(stem), None
-    if len(found) > 1:
+    if len(times) > 1:
         raise InputError(path, "says two times in its name", "leave one")
-    match = found[0]
+    match = times[0]
     rest = "_".join(part for text in (stem[: match.start()], stem[match.end() :]) if (part := text.strip(" -_.")))
     if _frame_number(rest) is not None:
         raise InputError(path, "says a frame and a time in its name", "leave one of the two")
@@ -128,32 +128,19 @@ def _frame_number(stem: str) -> int | None:
 def _seconds(match: re.Match[str]) -> Fraction:
     parts = match.groupdict()
     fraction = parts["f"] or parts.get("ms") or "0"
-    whole = 3600 * int(parts["h"] or 0) + 60 * int(parts["m"]) + int(parts["s"])
+    whole = 3600 * int(parts["h"]) + 60 * int(parts["m"]) + int(parts["s"])
     return whole + Fraction(int(fraction), 10 ** len(fraction))
-
-
-def clock_seconds(text: str) -> Fraction | None:
-    """Seconds of ``[hh:]mm:ss[.sss]``, or None where the text is none."""
-    match = _CLOCK.fullmatch(text.strip())
-    return _seconds(match) if match else None
-
-
-def clock_text(seconds: Fraction | float) -> str:
-    """``h:mm:ss.sss``, rounded to thousandths."""
-    thousandths = round(seconds * 1000)
-    minutes, rest = divmod(thousandths, 60_000)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}"
 
 
 # --- files and folders --------------------
 
 
 def reference_files(paths: Sequence[str | Path]) -> tuple[ReferenceFile, ...]:
-    """The stills that files and folders mean, with what their names say.
+    """The stills that files and folders stand for, with what their names say.
 
-    A folder means the images in it (endings in ``STILL_SUFFIXES``, hidden files left out) in natural order, ``a2``
-    before ``a10``, then those of its subfolders named ``shot-0012`` or ``shot_12``, which belong to that shot; a folder
-    of such a name given by itself, too. Other subfolders are not looked into.
+    A folder stands for the images in it (extensions in ``STILL_SUFFIXES``, hidden files excluded) in natural order,
+    ``a2`` before ``a10``, then for those in its subfolders named ``shot-0012`` or ``shot_12``, which belong to that
+    shot; so do the images of a folder of such a name that is given itself. Other subfolders are ignored.
 
     Raises:
         InputError: there is no such file, a folder holds no image, or a name says both a frame and a time.
@@ -170,30 +157,25 @@ def reference_files(paths: Sequence[str | Path]) -> tuple[ReferenceFile, ...]:
 
 
 def _folder_files(folder: Path) -> list[ReferenceFile]:
-    own = shot_of_folder(folder)
-    files = [ReferenceFile(path, *name_binding(path), own) for path in _images(folder)]
-    inner = [(path, shot_of_folder(path)) for path in folder.iterdir() if path.is_dir()]
-    for path, shot in sorted(((p, n) for p, n in inner if n is not None), key=lambda item: (item[1], item[0].name)):
+    files = [ReferenceFile(path, *name_binding(path), shot_of_folder(folder)) for path in _images(folder)]
+    subfolders = [path for path in folder.iterdir() if path.is_dir()]
+    shots = [(shot, path) for path in subfolders if (shot := shot_of_folder(path)) is not None]
+    for shot, path in sorted(shots, key=lambda item: (item[0], item[1].name)):
         files += [ReferenceFile(image, *name_binding(image), shot) for image in _images(path)]
     if not files:
-        endings = ", ".join(sorted(STILL_SUFFIXES))
-        raise InputError(folder, "is a folder without images", f"put colored stills into it ({endings})")
+        extensions = ", ".join(sorted(STILL_SUFFIXES))
+        raise InputError(folder, "is a folder without images", f"put colored stills into it ({extensions})")
     return files
 
 
 def _images(folder: Path) -> list[Path]:
-    found = (path for path in folder.iterdir() if path.suffix.lower() in STILL_SUFFIXES and path.is_file())
-    return sorted((path for path in found if not path.name.startswith(".")), key=_natural)
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Text and numbers in turn, numbers by their value, then the name itself."""
-    parts = re.split(r"([0-9]+)", path.name)
-    return [(int(part), "") if k % 2 else (0, part.casefold()) for k, part in enumerate(parts)] + [(0, path.name)]
+    images = (path for path in folder.iterdir() if path.suffix.lower() in STILL_SUFFIXES and path.is_file())
+    visible = (path for path in images if not path.name.startswith("."))
+    return sorted(visible, key=lambda path: natural_key(path, ignore_spelling=True))
 
 
 def shot_of_folder(folder: Path) -> int | None:
-    """The shot's number, from 1, that a folder's name says (``shot-0012``, ``shot_12``), or None."""
+    """The shot's number, from 1, in a folder's name (``shot-0012``, ``shot_12``), or None."""
     match = _SHOT_FOLDER.fullmatch(folder.name)
     return int(match[1]) if match else None
 
@@ -211,52 +193,54 @@ def bind(
 ) -> tuple[Binding, ...]:
     """Where the stills belong in a film.
 
-    A time means the frame shown then, or the next one where that begins at most half a frame later: half of the median
-    distance between frames, or of the distance to the next one where that is shorter. (Times are written in
-    thousandths, and read off players that are not exact.) The last frame is shown for a median distance.
+    A time means the frame that is shown then, or the next one if that begins at most half a frame later: half of the
+    median distance between frames, or half of the distance to the next one if that is shorter. (Times are written in
+    thousandths, and read from players that are not exact.) The last frame is shown for a median distance.
 
     Args:
         files: from ``reference_files`` or a project.
         times: of the film's frames, seconds from the first, ascending.
         shots: of the film, ascending, without overlap.
-        numbers: by which files call the frames, ascending, where these are not 0, 1, 2 …: those in the names of a
-            film's images, or those of the film where ``times`` are a part of it.
-        partial: ``times`` are a part of a film. A still that belongs to a frame before or after it gets an index below
-            0 or from F on (reckoned with the median distance for a time) and no shot, instead of an error.
+        numbers: by which files refer to the frames, ascending, if these are not 0, 1, 2 …: those in the names of a
+            film's images, or those of the film if ``times`` are a part of it.
+        partial: ``times`` are a part of a film. A still that belongs to a frame before or after it gets no shot and an
+            index below 0 or from F on (computed with the median distance for a time), instead of an error.
 
     Returns:
-        A ``Binding`` a file, in their order.
+        A ``Binding`` for each file, in their order.
 
     Raises:
         InputError: a frame, time or shot that the film does not have; two stills for one frame; a frame outside the
             shot that the same file names.
-        UsageError: a file that says both a frame and a time.
-        ValueError: no frames, or not one number a frame.
+        UsageError: a file has both a frame and a time.
+        ValueError: there are no frames, or not one number for each.
     """
     if not times or (numbers is not None and len(numbers) != len(times)):
-        raise ValueError(f"times, numbers: expected one of each a frame, got {len(times)}, {numbers and len(numbers)}")
-    clock = _FrameTimes(times) if any(file.time is not None for file in files) else None
+        raise ValueError(
+            f"times, numbers: expected one of each for every frame, got {len(times)}, {numbers and len(numbers)}"
+        )
+    frame_times = _FrameTimes(times) if any(file.time is not None for file in files) else None
     bound: dict[int, ReferenceFile] = {}
     bindings = []
     for file in files:
-        frame = _frame(file, numbers or range(len(times)), clock, partial)
+        frame = _frame(file, numbers or range(len(times)), frame_times, partial)
         if frame is not None:
             if not 0 <= frame < len(times):
                 bindings.append(Binding(file, frame, None))
                 continue
             if frame in bound:
-                what = numbers[frame] if numbers else frame
-                problem = f"belongs to frame {what}, and so does {bound[frame].path}"
+                number = numbers[frame] if numbers else frame
+                problem = f"belongs to frame {number}, and so does {bound[frame].path}"
                 raise InputError(file.path, problem, "leave one of the two")
             bound[frame] = file
         bindings.append(Binding(file, frame, _shot(file, frame, shots)))
     return tuple(bindings)
 
 
-def _frame(file: ReferenceFile, numbers: Sequence[int], clock: _FrameTimes | None, partial: bool) -> int | None:
-    """Index of the frame that a file means; outside of the frames there are only where these are a part."""
+def _frame(file: ReferenceFile, numbers: Sequence[int], frame_times: _FrameTimes | None, partial: bool) -> int | None:
+    """Index of the frame that a file belongs to, or None; outside of the frames only if these are a part of a film."""
     if file.frame is not None and file.time is not None:
-        raise UsageError(file.path, "is given a frame and a time", "leave one of the two")
+        raise UsageError(file.path, "has both a frame and a time", "leave one of the two")
     if file.frame is not None:
         if partial and not numbers[0] <= file.frame <= numbers[-1]:
             beyond = file.frame - numbers[-1]
@@ -268,10 +252,10 @@ def _frame(file: ReferenceFile, numbers: Sequence[int], clock: _FrameTimes | Non
             problem = f"belongs to frame {file.frame}, but the film's frames are {span}"
             raise InputError(file.path, problem + (", with gaps" if within else ""), "name a frame of the film")
         return index
-    if file.time is not None and clock is not None:
-        index = clock.shown(file.time)
+    if file.time is not None and frame_times is not None:
+        index = frame_times.index_at(file.time)
         if not partial and not 0 <= index < len(numbers):
-            span = f"{clock_text(clock.times[0])} to {clock_text(clock.stop)}"
+            span = f"{clock_text(frame_times.times[0])} to {clock_text(frame_times.stop)}"
             problem = f"belongs to {clock_text(file.time)}, but the film runs from {span}"
             raise InputError(file.path, problem, "name a time within the film")
         return index
@@ -279,72 +263,39 @@ def _frame(file: ReferenceFile, numbers: Sequence[int], clock: _FrameTimes | Non
 
 
 class _FrameTimes:
-    """Which frame is shown when."""
+    """Which frame is shown at a time."""
 
     def __init__(self, times: Sequence[Fraction]) -> None:
         self.times = times
-        self.usual = median(b - a for a, b in pairwise(times)) if len(times) > 1 else ONE_FRAME
-        self.stop = times[-1] + self.usual
+        self.median_distance = median(b - a for a, b in pairwise(times)) if len(times) > 1 else ONE_FRAME
+        self.stop = times[-1] + self.median_distance
 
-    def shown(self, time: Fraction) -> int:
-        """Index of the frame; reckoned, below 0 or from F on, where there is none."""
+    def index_at(self, time: Fraction) -> int:
+        """Index of the frame; where there is none, an index below 0 or from F on."""
         if time >= self.stop:
-            return len(self.times) - 1 + math.floor((time - self.times[-1]) / (self.usual or ONE_FRAME))
+            return len(self.times) - 1 + math.floor((time - self.times[-1]) / (self.median_distance or ONE_FRAME))
         index = bisect_right(self.times, time) - 1
         if index < 0:
-            return math.floor((time - self.times[0]) / (self.usual or ONE_FRAME) + Fraction(1, 2))
+            return math.floor((time - self.times[0]) / (self.median_distance or ONE_FRAME) + Fraction(1, 2))
         if index + 1 < len(self.times):
-            now, after = self.times[index], self.times[index + 1]
-            index += after - time <= min(self.usual, after - now) / 2
+            current, following = self.times[index], self.times[index + 1]
+            index += following - time <= min(self.median_distance, following - current) / 2
         return index
 
 
 def _shot(file: ReferenceFile, frame: int | None, shots: Sequence[Shot]) -> int | None:
-    """Index of the shot that a file means, its frame's where it has one."""
-    said = None if file.shot is None else file.shot - 1
-    if said is not None and not 0 <= said < len(shots):
-        have = f"the film has shots 1 to {len(shots)}" if shots else "the film has no shot list"
-        raise InputError(file.path, f"belongs to shot {file.shot}, but {have}", "name a shot of the list")
+    """Index of the shot that a file belongs to: its frame's if it has a frame."""
+    named = None if file.shot is None else file.shot - 1
+    if named is not None and not 0 <= named < len(shots):
+        available = f"the film has shots 1 to {len(shots)}" if shots else "the film has no shot list"
+        raise InputError(file.path, f"belongs to shot {file.shot}, but {available}", "name a shot of the list")
     if frame is None:
-        return said
-    home = bisect_right([shot.start for shot in shots], frame) - 1
-    found = home if home >= 0 and frame in shots[home] else None
-    if said is not None and found != said:
-        shot = shots[said]
+        return named
+    candidate = bisect_right([shot.start for shot in shots], frame) - 1
+    shot_of_frame = candidate if candidate >= 0 and frame in shots[candidate] else None
+    if named is not None and shot_of_frame != named:
+        shot = shots[named]
         span = f"{shot.start} to {shot.stop - 1}" if shot.stop is not None else f"from {shot.start} on"
         problem = f"belongs to frame {frame}, which is not in its shot {file.shot} (frames {span})"
         raise InputError(file.path, problem, "correct the frame or the shot")
-    return found
-
-
-# --- pictures --------------------
-
-
-def read_reference(file: ReferenceFile) -> Still:
-    """The still, with its mask applied on top of its transparency.
-
-    Raises:
-        InputError: the still or its mask cannot be used, they differ in size, or nothing that gives color is left.
-    """
-    still = read_still(file.path)
-    if file.mask is None:
-        return still
-    mask = _read_mask(file.mask)
-    if mask.shape != still.mask.shape:
-        sizes = [f"{width}x{height}" for height, width in (mask.shape, still.mask.shape)]
-        raise InputError(file.mask, f"is {sizes[0]}, its still {file.path} {sizes[1]}", "give both one size")
-    both = still.mask & mask
-    if not both.any():
-        raise InputError(file.mask, f"leaves nothing of {file.path}", "paint white where the still gives color")
-    return Still(still.rgb, both, still.name)
-
-
-def _read_mask(path: Path) -> BoolArray:
-    """(H, W) bool, True where a gray image is at least half white."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", "give a gray image as mask") from error
-    picture, opacity = decode_image(path, content)
-    white: BoolArray = picture.mean(axis=2) * opacity >= 0.5
-    return white
+    return shot_of_frame

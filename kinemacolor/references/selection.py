@@ -1,43 +1,73 @@
-"""Which references color which shot: those bound to it, else those that its frames resemble most."""
+"""Which references color which shot: those bound to it, else those whose features match its frames best."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Protocol
 
 from kinemacolor.core.types import FloatArray, Reference, Shot
 from kinemacolor.engine.features import FrameFeatures, choose_references, extract_features
 from kinemacolor.engine.protocol import Engine
-from kinemacolor.pipeline.analysis import FilmAnalysis
 from kinemacolor.references.flip import mirrored_stills
 from kinemacolor.references.placement import Binding, ReferenceFile, bind
 from kinemacolor.video.info import VideoInfo
 
 SHORT_SHOT = 24
-"""Frames of a shot up to which one frame stands for it; of longer ones three are looked at."""
+"""Frames of a shot up to which one frame represents it; longer ones are represented by three."""
 OUTSIDE_FRAME = -1
 """Frame of references that belong to a shot outside the part that is colored."""
 
 
+class AnalyzedFilm(Protocol):
+    """The frames that are colored, as an analysis of a film or of a part of it knows them."""
+
+    @property
+    def first(self) -> int:
+        """Index in the film of the first of these frames."""
+
+    @property
+    def shots(self) -> Sequence[Shot]:
+        """Shots of these frames, in indices of the film."""
+
+    @property
+    def skipped(self) -> int:
+        """Number of shots in the film's list that lie before the first of these frames."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether these are all frames of the film."""
+
+    def times(self, origin: Fraction) -> Sequence[Fraction]:
+        """Times of the frames in seconds from ``origin``."""
+
+    def numbers(self, info: VideoInfo) -> Sequence[int]:
+        """Numbers by which people refer to the frames."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReferenceSelection:
-    """What was settled about the references of a film.
+    """Which references color which shot of a film, and which of them are mirrored.
 
     Attributes:
-        shots: for each shot the numbers of those that color it beside those bound to its frames, best first.
-        mirrored: numbers of those that lie the wrong way round.
+        shots: for each shot the numbers of the references that color it beside those bound to its frames, best first.
+        mirrored: numbers of the references that show the film left to right.
     """
 
     shots: tuple[tuple[int, ...], ...]
     mirrored: tuple[int, ...] = ()
 
     def unmirrored(self, references: Sequence[Reference]) -> list[Reference]:
-        """All of the film's references, those that lie the wrong way round turned."""
-        return [one.mirrored() if number in self.mirrored else one for number, one in enumerate(references)]
+        """All of the film's references, the mirrored ones turned round."""
+        return [
+            reference.mirrored() if number in self.mirrored else reference
+            for number, reference in enumerate(references)
+        ]
 
     def warnings(self, files: Sequence[ReferenceFile]) -> list[str]:
-        """What was done to stills, for the user."""
-        return [f"{files[k].path}: shows the film mirrored, and was turned round" for k in self.mirrored]
+        """A line for the user about each still that was turned round."""
+        return [f"{files[number].path}: shows the film mirrored, and was turned round" for number in self.mirrored]
 
 
 def select_references(
@@ -45,12 +75,12 @@ def select_references(
     references: Sequence[Reference],
     bindings: Sequence[Binding],
     shots: Sequence[Shot],
-    sample: Callable[[int], FloatArray],
+    lightness: Callable[[int], FloatArray],
 ) -> ReferenceSelection:
-    """Finds the references that lie the wrong way round, and for each shot those that color it; see ``select_for_shots``."""
-    mirrored = mirrored_stills(references, bindings, shots, sample)
-    faced = ReferenceSelection((), mirrored).unmirrored(references)
-    return ReferenceSelection(tuple(select_for_shots(engine, faced, bindings, shots, sample)), mirrored)
+    """Finds the mirrored references, and for each shot those that color it; arguments as of ``select_for_shots``."""
+    mirrored = mirrored_stills(references, bindings, shots, lightness)
+    unmirrored = ReferenceSelection((), mirrored).unmirrored(references)
+    return ReferenceSelection(tuple(select_for_shots(engine, unmirrored, bindings, shots, lightness)), mirrored)
 
 
 def select_for_shots(
@@ -58,56 +88,56 @@ def select_for_shots(
     references: Sequence[Reference],
     bindings: Sequence[Binding],
     shots: Sequence[Shot],
-    sample: Callable[[int], FloatArray],
+    lightness: Callable[[int], FloatArray],
     *,
     most: int = 3,
 ) -> list[tuple[int, ...]]:
     """For each shot the references that color it beside those bound to its frames, best first.
 
-    A shot may choose among references bound to it as a whole and those bound to nothing. Where there is neither, and
-    none is bound to one of its frames, it chooses among all. It takes several where they complement each other.
+    Candidates of a shot are the references bound to it as a whole and those bound to nothing; if there are none, and
+    none is bound to one of its frames, all references. Several are chosen if they complement each other.
 
     Args:
-        engine: judges by its features.
+        engine: its features are compared.
         references: at network size.
-        bindings: of each.
+        bindings: of each reference.
         shots: of the film.
-        sample: L* (h, w) of a frame at network size, by index.
-        most: references a shot chooses, at most.
+        lightness: L* (h, w) of a frame at network size, by index.
+        most: references chosen for a shot, at most.
 
     Returns:
-        Numbers of references, for each shot; empty where its own frames' references are all it may take.
+        Numbers of references for each shot; empty where those bound to its frames are all it may use.
     """
-    views: dict[int, FrameFeatures] = {}
+    features: dict[int, FrameFeatures] = {}
 
-    def view(number: int) -> FrameFeatures:
-        if number not in views:
+    def reference_features(number: int) -> FrameFeatures:
+        if number not in features:
             reference = references[number]
-            views[number] = extract_features(engine, reference.lightness, reference.mask)
-        return views[number]
+            features[number] = extract_features(engine, reference.lightness, reference.mask)
+        return features[number]
 
-    found: list[tuple[int, ...]] = []
+    selected: list[tuple[int, ...]] = []
     for number, shot in enumerate(shots):
-        offers = allowed_references(bindings, number, shot)
-        if len(offers) > 1:
-            queries = [extract_features(engine, sample(frame)) for frame in representative_frames(shot)]
-            chosen = choose_references(queries, [view(offer) for offer in offers], most)
-            found.append(tuple(offers[index] for index in chosen))
+        candidates = allowed_references(bindings, number, shot)
+        if len(candidates) > 1:
+            queries = [extract_features(engine, lightness(frame)) for frame in representative_frames(shot)]
+            chosen = choose_references(queries, [reference_features(candidate) for candidate in candidates], most)
+            selected.append(tuple(candidates[index] for index in chosen))
         else:
-            found.append(tuple(offers))
-    return found
+            selected.append(tuple(candidates))
+    return selected
 
 
 def allowed_references(bindings: Sequence[Binding], number: int, shot: Shot) -> list[int]:
-    """Numbers of the references that shot ``number`` may choose among."""
-    own = [k for k, one in enumerate(bindings) if one.frame is None and one.shot in (None, number)]
-    if own or any(one.frame is not None and one.frame in shot for one in bindings):
-        return own
+    """Numbers of the references among which shot ``number`` may choose."""
+    candidates = [k for k, binding in enumerate(bindings) if binding.frame is None and binding.shot in (None, number)]
+    if candidates or any(binding.frame is not None and binding.frame in shot for binding in bindings):
+        return candidates
     return list(range(len(bindings)))
 
 
 def representative_frames(shot: Shot) -> list[int]:
-    """Frames that stand for a shot."""
+    """Indices of frames that represent a shot."""
     assert shot.stop is not None
     length = shot.stop - shot.start
     shares = (1 / 2,) if length <= SHORT_SHOT else (1 / 6, 1 / 2, 5 / 6)
@@ -116,21 +146,34 @@ def representative_frames(shot: Shot) -> list[int]:
 
 def bound_frames(bindings: Sequence[Binding]) -> dict[int, int]:
     """Frame → number of the reference bound to it."""
-    return {one.frame: number for number, one in enumerate(bindings) if one.frame is not None}
+    return {binding.frame: number for number, binding in enumerate(bindings) if binding.frame is not None}
 
 
-def bindings_within(files: Sequence[ReferenceFile], found: FilmAnalysis, info: VideoInfo) -> list[Binding]:
-    """Places in frames of the film, of which ``found`` may hold a part: then some may lie outside."""
-    first, numbers = found.first, found.numbers(info)
-    shots = [Shot(shot.start - first, None if shot.stop is None else shot.stop - first) for shot in found.shots]
-    last = len(shots) + found.skipped
-    beyond = [bool(one.shot and (one.shot <= found.skipped or (one.shot > last and not found.whole))) for one in files]
-    asked = [
-        replace(one, shot=None if away or one.shot is None else one.shot - found.skipped)
-        for one, away in zip(files, beyond, strict=True)
+def bindings_within(files: Sequence[ReferenceFile], analysis: AnalyzedFilm, info: VideoInfo) -> list[Binding]:
+    """The places of stills, in frames of the film.
+
+    Args:
+        files: the stills.
+        analysis: the frames that are colored; stills that belong to a shot outside of them get ``OUTSIDE_FRAME``.
+        info: of the film.
+
+    Raises:
+        InputError: see ``bind``.
+    """
+    first, numbers = analysis.first, analysis.numbers(info)
+    shots = [Shot(shot.start - first, None if shot.stop is None else shot.stop - first) for shot in analysis.shots]
+    last = len(shots) + analysis.skipped
+    outside = [
+        bool(file.shot and (file.shot <= analysis.skipped or (file.shot > last and not analysis.whole)))
+        for file in files
     ]
-    made = bind(asked, found.times(info.first_time), shots, numbers=numbers, partial=not found.whole)
+    renumbered = [
+        replace(file, shot=None if away or file.shot is None else file.shot - analysis.skipped)
+        for file, away in zip(files, outside, strict=True)
+    ]
+    bindings = bind(renumbered, analysis.times(info.first_time), shots, numbers=numbers, partial=not analysis.whole)
+    frames = [None if binding.frame is None else first + binding.frame for binding in bindings]
     return [
-        Binding(file, OUTSIDE_FRAME if away else None if one.frame is None else first + one.frame, one.shot)
-        for file, one, away in zip(files, made, beyond, strict=True)
+        Binding(file, OUTSIDE_FRAME if away else frame, binding.shot)
+        for file, binding, frame, away in zip(files, bindings, frames, outside, strict=True)
     ]

@@ -1,1 +1,1 @@
-"""What came of a film: pages, pictures and overlays for people."""
+"""Reports on a colored film for people: a page, contact sheets, and an overlay of the confidence."""

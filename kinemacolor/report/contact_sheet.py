@@ -12,21 +12,21 @@ from kinemacolor.core.atomic_write import atomic_write
 from kinemacolor.core.errors import OutputError
 from kinemacolor.core.types import Array
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+SHEET_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 _GAP = 4  # pixels between pictures and around them
-_CAPTION = 18
-_PAPER, _INK = 24, 220  # gray levels
-_FONT, _TEXT = cv2.FONT_HERSHEY_SIMPLEX, 0.42
-_LIMIT = 65_000  # pixels of a side; JPEG holds 65,535
+_CAPTION_HEIGHT = 18
+_BACKGROUND, _TEXT_COLOR = 24, 220  # gray levels
+_FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.42
+_MAXIMUM_SIDE = 65_000  # pixels; JPEG holds 65,535
 _JPEG_QUALITY = 92
 
 
 def contact_sheet(pictures: Sequence[tuple[str, Array]], columns: int = 6, width: int = 240) -> Array:
-    """A contact sheet, row by row.
+    """A contact sheet, filled row by row.
 
     Args:
-        pictures: captions, and images (h, w) or (h, w, 3) uint8, gray or R'G'B'; each keeps its own shape. A caption
+        pictures: captions and images, (h, w) or (h, w, 3) uint8, gray or R'G'B'; each keeps its own shape. A caption
             that is too long for its picture is shortened.
         columns: pictures in a row, at least 1.
         width: of a picture, in pixels, at least 32.
@@ -35,24 +35,24 @@ def contact_sheet(pictures: Sequence[tuple[str, Array]], columns: int = 6, width
         (H, W, 3) uint8, R'G'B'.
 
     Raises:
-        ValueError: no picture, a picture of another kind, or columns or width too small.
+        ValueError: there is no picture, a picture has another shape or dtype, or columns or width are too small.
     """
     if not pictures or columns < 1 or width < 32:
         raise ValueError(f"sheet: expected pictures, columns ≥ 1, width ≥ 32, got {len(pictures)}, {columns}, {width}")
     rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
     scaled = [[_scaled(caption, picture, width) for caption, picture in row] for row in rows]
     heights = [max(len(picture) for picture in row) for row in scaled]
-    down = _GAP + sum(height + _CAPTION + _GAP for height in heights)
-    across = _GAP + min(columns, len(pictures)) * (width + _GAP)
-    paper = np.full((down, across, 3), _PAPER, np.uint8)
+    sheet_height = _GAP + sum(height + _CAPTION_HEIGHT + _GAP for height in heights)
+    sheet_width = _GAP + min(columns, len(pictures)) * (width + _GAP)
+    sheet = np.full((sheet_height, sheet_width, 3), _BACKGROUND, np.uint8)
     top = _GAP
     for row, images, height in zip(rows, scaled, heights, strict=True):
         for column, ((caption, _), image) in enumerate(zip(row, images, strict=True)):
             left = _GAP + column * (width + _GAP)
-            paper[top : top + len(image), left : left + width] = image
-            _write(paper[top + height : top + height + _CAPTION, left : left + width], caption)
-        top += height + _CAPTION + _GAP
-    return paper
+            sheet[top : top + len(image), left : left + width] = image
+            _draw_caption(sheet[top + height : top + height + _CAPTION_HEIGHT, left : left + width], caption)
+        top += height + _CAPTION_HEIGHT + _GAP
+    return sheet
 
 
 def _scaled(caption: str, picture: Array, width: int) -> Array:
@@ -64,38 +64,39 @@ def _scaled(caption: str, picture: Array, width: int) -> Array:
     return np.asarray(image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2))
 
 
-def _write(strip: Array, caption: str) -> None:
-    """Writes a caption into (``_CAPTION``, width, 3) of the sheet; the font knows ASCII alone."""
+def _draw_caption(area: Array, caption: str) -> None:
+    """Draws a caption into an area (``_CAPTION_HEIGHT``, width, 3) of the sheet; the font has only ASCII."""
     text = caption.replace("–", "-").encode("ascii", "replace").decode()
-    while text and cv2.getTextSize(text, _FONT, _TEXT, 1)[0][0] > strip.shape[1] - 4:
+    while text and cv2.getTextSize(text, _FONT, _FONT_SCALE, 1)[0][0] > area.shape[1] - 4:
         text = text[:-1]
-    image = np.ascontiguousarray(strip)
-    cv2.putText(image, text, (2, _CAPTION - 5), _FONT, _TEXT, (_INK, _INK, _INK), 1, cv2.LINE_AA)
-    strip[:] = image
+    image = np.ascontiguousarray(area)
+    color = (_TEXT_COLOR, _TEXT_COLOR, _TEXT_COLOR)
+    cv2.putText(image, text, (2, _CAPTION_HEIGHT - 5), _FONT, _FONT_SCALE, color, 1, cv2.LINE_AA)
+    area[:] = image
 
 
 def write_contact_sheet(path: str | Path, image: Array) -> None:
-    """Writes an image as PNG or JPEG; the file appears, or takes the place of an older one, when it is complete.
+    """Writes an image as PNG or JPEG; the file gets its name, or replaces an older one, when it is complete.
 
     Args:
         path: ``.png``, ``.jpg`` or ``.jpeg``.
         image: (H, W, 3) uint8, R'G'B'.
 
     Raises:
-        OutputError: another kind of file, more pixels than it holds, or a place that cannot be written to.
+        OutputError: the path has another extension or cannot be written, or the image is too large.
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in IMAGE_SUFFIXES:
-        raise OutputError(path, "no sheet is written under such a name", f"use {', '.join(IMAGE_SUFFIXES)}")
-    if max(image.shape) > _LIMIT:
+    if suffix not in SHEET_SUFFIXES:
+        raise OutputError(path, "is no name for a contact sheet", f"use {', '.join(SHEET_SUFFIXES)}")
+    if max(image.shape) > _MAXIMUM_SIDE:
         raise OutputError(path, f"a sheet of {image.shape[1]}x{image.shape[0]} is too large", "give fewer pictures")
     options = [] if suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
-    good, content = cv2.imencode(suffix, np.ascontiguousarray(image[..., ::-1]), options)
-    if not good:
+    encoded, content = cv2.imencode(suffix, np.ascontiguousarray(image[..., ::-1]), options)
+    if not encoded:
         raise OutputError(path, "the sheet could not be encoded", "give fewer pictures")
     try:
-        with atomic_write(path) as aside:
-            aside.write_bytes(content.tobytes())
+        with atomic_write(path) as partial:
+            partial.write_bytes(content.tobytes())
     except OSError as error:
         raise OutputError(path, f"cannot be written ({error.strerror})", "check the folder and its space") from error

@@ -1,4 +1,4 @@
-"""What a run knows of a film, as a report, and as an overlay video of its confidence."""
+"""The report on a finished film, and the overlay video of its confidence, from what a run knows."""
 
 from __future__ import annotations
 
@@ -17,152 +17,150 @@ from kinemacolor.core.atomic_write import atomic_write
 from kinemacolor.core.color import yuv_to_rgb
 from kinemacolor.core.errors import OutputError
 from kinemacolor.core.types import Array, FloatArray, Frame, Shot
-from kinemacolor.engine.features import propagated_support
-from kinemacolor.pipeline.segment_plan import SegmentPlan
-from kinemacolor.report.model import THUMBNAIL, FilmReport, ShotReport, low_stretches, thumbnail, to_json, write_report
+from kinemacolor.report.advice import propose_frames
+from kinemacolor.report.html import write_report
+from kinemacolor.report.model import (
+    THUMBNAIL_WIDTH,
+    FilmReport,
+    ShotReport,
+    Thumbnail,
+    low_stretches,
+    report_to_json,
+    thumbnail,
+)
 from kinemacolor.report.overlay import overlay
-from kinemacolor.video.film_sink import write_error
+from kinemacolor.video.film_sink import output_error
 from kinemacolor.video.reader import VideoReader
 
-PICTURES = 60
-"""Thumbnails in a report's strip, at most."""
-ADVICE = 12
-"""Frames that a report proposes to paint, at most."""
+REPORT_THUMBNAILS = 60
+"""Thumbnails in a report, at most."""
 OVERLAY_WIDTH = 640
-"""Pixels across of an overlay video, at most."""
-LEAST_GAIN = 1.0
-"""Least gain for which a frame is proposed: as much as one frame that goes from no confidence to full."""
-SHORTEST_STRETCH = 12
-"""Frames of the shortest stretch that is called low."""
-REACH = 15.0
-"""Frames after which a painted frame's carried colors are taken to have lost 1 − 1/e of their worth."""
-THRESHOLD = 0.75
+"""Width of an overlay video in pixels, at most."""
+LOW_STRETCH_FRAMES = 12
+"""Frames of the shortest stretch that counts as low."""
+LOW_CONFIDENCE = 0.75
 """Mean similarity below which a frame counts as badly supported."""
 
 
-def advise(confidence: FloatArray, shots: Sequence[Shot], most: int = ADVICE) -> list[tuple[int, float]]:
-    """Frames worth painting next, each with how much the film's mean confidence would rise by it, best first.
-
-    A painted frame is taken to support its neighbors in the shot by what it would carry to them
-    (``coverage.propagated_support``); what it offers to other shots is not counted. Each gain is that after those before it.
-
-    Args:
-        confidence: (F,) float32, of the frames of all shots in order.
-        shots: they divide 0 … F − 1.
-        most: frames.
-    """
-    level = np.clip(np.asarray(confidence, np.float32), 0, 1)
-    found: list[tuple[int, float]] = []
-    best = {number: _best(level, shot) for number, shot in enumerate(shots)}
-    while best and len(found) < most:
-        number = max(best, key=lambda one: best[one][1])
-        frame, gain = best[number]
-        if gain < LEAST_GAIN:
-            break
-        found.append((frame, gain / len(level)))
-        part = slice(shots[number].start, shots[number].stop)
-        level[part] = _painted(level[part], frame - shots[number].start)
-        best[number] = _best(level, shots[number])
-    return found
-
-
-def _painted(level: FloatArray, at: int) -> FloatArray:
-    """Confidence of a shot's frames after frame ``at`` of it is painted."""
-    return propagated_support(level, np.abs(np.arange(len(level)) - at) / REACH)
-
-
-def _best(level: FloatArray, shot: Shot) -> tuple[int, float]:
-    """The frame of a shot by which its confidence would rise most, and by how much in sum; about 30 are tried."""
-    assert shot.stop is not None
-    part = level[shot.start : shot.stop]
-    tried = range(0, len(part), max(1, len(part) // 30))
-    gains = [float((_painted(part, at) - part).sum()) for at in tried]
-    at = int(np.argmax(gains))
-    return shot.start + tried[at], gains[at]
+# --- the report --------------------
 
 
 def film_report(
-    output: Path, rate: Fraction, plan: SegmentPlan, names: Sequence[str], bound: Mapping[int, int], confidence: FloatArray,
-    notes: Sequence[str], start: int, numbers: Sequence[int],
-) -> FilmReport:  # fmt: skip
-    """The report of a finished film; its frames are indices of ``output``'s.
+    *,
+    output: Path,
+    rate: Fraction,
+    shots: Sequence[Shot],
+    references_by_shot: Sequence[Sequence[int]],
+    reference_names: Sequence[str],
+    painted: Mapping[int, int],
+    confidence: FloatArray,
+    notes: Sequence[str],
+    first_frame: int,
+    frame_numbers: Sequence[int],
+) -> FilmReport:
+    """The report on a finished film; its frames are indices in ``output``.
 
     Args:
-        output: the colored film, whose pictures are shown.
+        output: the colored film of F frames, from which the thumbnails are taken.
         rate: frames a second.
-        plan: how it was colored, in frames of the source.
-        names: of the references.
-        bound: frame of the source → number of its reference.
-        confidence: (F,) of all frames.
-        notes: warnings.
-        start: frame of the source that is the first of ``output``.
-        numbers: (F,) by which people call the frames of the source.
+        shots: with ends, in frames of the source; together they are the F frames.
+        references_by_shot: for each shot the numbers of the references that colored it, best first.
+        reference_names: of the references, by number.
+        painted: frame of the source → number of the reference that is bound to it; other frames are ignored.
+        confidence: (F,) float32 in [-1, 1], mean similarity of each frame.
+        notes: warnings for the user, a line each.
+        first_frame: frame of the source that is the first of ``output``.
+        frame_numbers: (F,) by which people refer to the frames.
+
+    Raises:
+        InputError: ``output`` cannot be read.
+        ValueError: shots, references or confidence do not fit each other.
     """
-    shots = [Shot(shot.start - start, (shot.stop or 0) - start) for shot in plan.shots]
-    used: list[dict[int, None]] = [{} for _ in shots]
-    for segment in plan.segments:
-        used[segment.shot].update(dict.fromkeys(segment.reference_ids))
-    told = tuple(
-        ShotReport(shot, tuple(names[number] for number in numbers)) for shot, numbers in zip(shots, used, strict=True)
-    )
-    every = max(1, -(-len(confidence) // PICTURES))
-    inside = range(start, start + len(confidence))
-    with VideoReader(output) as reader:
-        shown = (frame for frame in reader.frames(chroma=True) if frame.index % every == 0)
-        strip = [thumbnail(frame.index, small_picture(frame, THUMBNAIL)) for frame in shown]
+    shots = [Shot(shot.start - first_frame, (shot.stop or 0) - first_frame) for shot in shots]
+    colored = range(first_frame, first_frame + len(confidence))
     return FilmReport(
         film=output.name,
         rate=rate,
-        shots=told,
+        shots=tuple(
+            ShotReport(shot, tuple(reference_names[number] for number in numbers))
+            for shot, numbers in zip(shots, references_by_shot, strict=True)
+        ),
         confidence=confidence,
-        threshold=THRESHOLD,
-        strip=tuple(strip),
-        stretches=low_stretches(confidence, shots, THRESHOLD, SHORTEST_STRETCH),
-        advice=tuple(advise(confidence, shots)),
-        painted=tuple((frame - start, names[number]) for frame, number in sorted(bound.items()) if frame in inside),
+        threshold=LOW_CONFIDENCE,
+        strip=_film_thumbnails(output, len(confidence)),
+        stretches=low_stretches(confidence, shots, LOW_CONFIDENCE, LOW_STRETCH_FRAMES),
+        advice=tuple(propose_frames(confidence, shots)),
+        painted=tuple(
+            (frame - first_frame, reference_names[number])
+            for frame, number in sorted(painted.items())
+            if frame in colored
+        ),
         notes=tuple(notes),
-        numbers=() if list(numbers) == list(range(len(confidence))) else tuple(numbers),
+        numbers=() if list(frame_numbers) == list(range(len(confidence))) else tuple(frame_numbers),
     )
 
 
+def _film_thumbnails(film: Path, frames: int) -> tuple[Thumbnail, ...]:
+    """Thumbnails that are spread evenly over a film of so many frames."""
+    step = max(1, -(-frames // REPORT_THUMBNAILS))
+    with VideoReader(film) as reader:
+        return tuple(
+            thumbnail(frame.index, small_picture(frame, THUMBNAIL_WIDTH))
+            for frame in reader.frames(chroma=True)
+            if frame.index % step == 0
+        )
+
+
 def write_film_report(path: Path, report: FilmReport, regions: Array) -> None:
-    """The page, and beside it as ``.json`` the same with each frame's regions, rows of (rows, columns) means."""
+    """Writes the page, and beside it as ``.json`` the same values with each frame's regions.
+
+    Args:
+        path: of the page.
+        report: on the film.
+        regions: (F, rows, columns) mean similarity of the regions of each frame.
+
+    Raises:
+        OutputError: one of the two cannot be written.
+    """
     write_report(path, report)
-    record: dict[str, Any] = to_json(report)
-    record["regions"] = [np.round(one.astype(float), 3).tolist() for one in regions]
+    record: dict[str, Any] = report_to_json(report)
+    record["regions"] = [np.round(region.astype(float), 3).tolist() for region in regions]
     try:
-        with atomic_write(path.with_suffix(".json")) as part:
-            part.write_text(json.dumps(record), "utf-8")
+        with atomic_write(path.with_suffix(".json")) as partial:
+            partial.write_text(json.dumps(record), "utf-8")
     except OSError as error:
         raise OutputError(path.with_suffix(".json"), f"cannot be written ({error.strerror})", "make room") from error
 
 
 def small_picture(frame: Frame, width: int) -> Array:
-    """R'G'B' (h, w, 3) uint8 of a colored frame as stored, at most ``width`` pixels across, of even sides."""
+    """R'G'B' (h, w, 3) uint8 of a colored frame as stored, at most ``width`` pixels wide, of even sides."""
     assert frame.chroma is not None
     rows, columns = frame.luma.shape
     scale = min(1.0, width / columns)
     size = (max(2, round(columns * scale / 2) * 2), max(2, round(rows * scale / 2) * 2))
-    luma, u, v = (cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (frame.luma, *frame.chroma))
+    luma, u, v = (cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (frame.luma, *frame.chroma))
     rgb = yuv_to_rgb(luma, u, v, frame.coding)
     return np.asarray(np.rint(255 * np.clip(rgb, 0, 1)), dtype=np.uint8)
 
 
+# --- the overlay --------------------
+
+
 def write_overlay(path: Path, film: Path, regions: Array, rate: Fraction) -> None:
-    """The film small and gray under its confidence, as H.264; nothing is left under the name if it fails.
+    """Writes the film, small and gray under its confidence, as H.264; no file is left if that fails.
 
     Args:
         path: ``.mp4``, ``.mkv`` or ``.mov``.
         film: the colored film.
-        regions: (F, rows, columns) mean similarity of each frame.
+        regions: (F, rows, columns) mean similarity of the regions of each frame.
         rate: frames a second.
 
     Raises:
         OutputError: it cannot be written.
     """
-    part = path.with_name(f".{path.stem}.partial-{os.getpid()}{path.suffix}")
+    partial = path.with_name(f".{path.stem}.partial-{os.getpid()}{path.suffix}")
     try:
-        with VideoReader(film) as reader, av.open(str(part), "w") as container:
+        with VideoReader(film) as reader, av.open(str(partial), "w") as container:
             stream: Any = None
             for frame, confidence in zip(reader.frames(chroma=True), regions, strict=True):
                 image = overlay(small_picture(frame, OVERLAY_WIDTH), confidence.astype(np.float32))
@@ -170,12 +168,12 @@ def write_overlay(path: Path, film: Path, regions: Array, rate: Fraction) -> Non
                     stream = container.add_stream("libx264", rate=rate, options={"crf": "23", "preset": "veryfast"})
                     stream.height, stream.width, stream.pix_fmt = *image.shape[:2], "yuv420p"
                     stream.time_base = frame.time_base
-                shown = av.VideoFrame.from_ndarray(image, format="rgb24")
-                shown.pts, shown.time_base = frame.pts, frame.time_base
-                container.mux(stream.encode(shown))
+                picture = av.VideoFrame.from_ndarray(image, format="rgb24")
+                picture.pts, picture.time_base = frame.pts, frame.time_base
+                container.mux(stream.encode(picture))
             container.mux(stream.encode(None))
-        os.replace(part, path)
+        os.replace(partial, path)
     except (av.FFmpegError, OSError) as error:
-        raise write_error(path, error) from error
+        raise output_error(path, error) from error
     finally:
-        part.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The film's report as one HTML page that stands alone: style, script and pictures are inside, nothing is fetched."""
+"""The film's report as one HTML page, with its style, script and pictures inside; nothing is fetched."""
 
 from __future__ import annotations
 
@@ -7,33 +7,46 @@ import json
 from bisect import bisect_left
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kinemacolor.references.placement import clock_text
-from kinemacolor.report.timeline import LEFT, RIGHT, WIDTH, timeline
+from kinemacolor.core.atomic_write import atomic_write
+from kinemacolor.core.clock import clock_text
+from kinemacolor.core.errors import OutputError
+from kinemacolor.report.model import FilmReport, Thumbnail
+from kinemacolor.report.timeline import TIMELINE_LEFT, TIMELINE_RIGHT, TIMELINE_WIDTH, timeline
 
-if TYPE_CHECKING:
-    from kinemacolor.report.model import FilmReport, Thumbnail
+TIMELINE_PICTURES = 14
+"""Pictures above the timeline."""
+SHOT_PICTURES = 2000
+"""Shots that get a picture, at most; those with the lowest confidence come first."""
+LISTED_STRETCHES = 20
+"""Stretches of low confidence that are listed at once; the rest is folded."""
 
-FOLDER = Path(__file__).parent
-STRIP = 14
-"""Pictures over the timeline."""
-PICTURES = 2000
-"""Shots that have a picture, at most; those of the least confidence come first."""
-
-WORST = 20
-"""Stretches of low confidence that are seen at once."""
+_ASSETS = Path(__file__).parent
 
 
-def page(report: FilmReport) -> str:
-    """The whole page."""
+def write_report(path: str | Path, report: FilmReport) -> None:
+    """Writes the report as a page; the file gets its name, or replaces an older one, when it is complete.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    path = Path(path)
+    try:
+        with atomic_write(path) as partial:
+            partial.write_text(render_page(report), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(path, f"cannot be written ({error.strerror})", "check the folder and its space") from error
+
+
+def render_page(report: FilmReport) -> str:
+    """The whole page as HTML."""
     parts = [
         "<!doctype html><html lang=en><head><meta charset=utf-8>",
         "<meta name=viewport content='width=device-width'>",
         f"<title>{escape(report.film)}: colors</title>",
-        f"<style>{(FOLDER / 'report.css').read_text(encoding='utf-8')}</style></head><body>",
+        f"<style>{(_ASSETS / 'report.css').read_text(encoding='utf-8')}</style></head><body>",
         f"<h1>{escape(report.film)}</h1>",
         _facts(report),
         "".join(f"<p class=note>{escape(note)}</p>" for note in report.notes),
@@ -45,14 +58,14 @@ def page(report: FilmReport) -> str:
         _stretches(report),
         "<h2>Shots</h2>",
         _shots(report),
-        f"<script>{(FOLDER / 'report.js').read_text(encoding='utf-8')}</script></body></html>",
+        f"<script>{(_ASSETS / 'report.js').read_text(encoding='utf-8')}</script></body></html>",
     ]
     return "\n".join(part for part in parts if part)
 
 
 def _facts(report: FilmReport) -> str:
     count = len(report.confidence)
-    names = {name for one in report.shots for name in one.references} | {name for _, name in report.painted}
+    names = {name for entry in report.shots for name in entry.references} | {name for _, name in report.painted}
     low = float((report.confidence < report.threshold).mean())
     facts = (
         ("frames", f"{count:,}"),
@@ -71,43 +84,43 @@ def _facts(report: FilmReport) -> str:
     return f"<div class=facts>{cells}</div><p>{about}</p>"
 
 
-def _picture(report: FilmReport, one: Thumbnail | None) -> str:
-    if one is None:
+def _picture(report: FilmReport, thumbnail: Thumbnail | None) -> str:
+    if thumbnail is None:
         return ""
-    words = f"frame {report.number(one.frame)}"
-    data = base64.b64encode(one.jpeg).decode()
-    return f'<img alt="{escape(words)}" title="{escape(words)}" src="data:image/jpeg;base64,{data}">'
+    title = f"frame {report.number(thumbnail.frame)}"
+    data = base64.b64encode(thumbnail.jpeg).decode()
+    return f'<img alt="{escape(title)}" title="{escape(title)}" src="data:image/jpeg;base64,{data}">'
 
 
 class _Strip:
-    """The thumbnail nearest to a frame."""
+    """Thumbnails, of which the nearest to a frame is looked up."""
 
-    def __init__(self, strip: tuple[Thumbnail, ...]) -> None:
-        self.strip = sorted(strip, key=lambda one: one.frame)
-        self.frames = [one.frame for one in self.strip]
+    def __init__(self, thumbnails: tuple[Thumbnail, ...]) -> None:
+        self.thumbnails = sorted(thumbnails, key=lambda thumbnail: thumbnail.frame)
+        self.frames = [thumbnail.frame for thumbnail in self.thumbnails]
 
     def nearest(self, frame: int, start: int = 0, stop: int | None = None) -> Thumbnail | None:
-        """Among those of frames from ``start`` to before ``stop``; None where there is none."""
+        """The nearest thumbnail of a frame in ``start`` … ``stop`` − 1; None where there is none."""
         place = bisect_left(self.frames, frame)
-        near = [one for one in self.strip[max(0, place - 1) : place + 1] if start <= one.frame]
-        near = [one for one in near if stop is None or one.frame < stop]
-        return min(near, key=lambda one: abs(one.frame - frame), default=None)
+        neighbors = self.thumbnails[max(0, place - 1) : place + 1]
+        inside = [near for near in neighbors if start <= near.frame and (stop is None or near.frame < stop)]
+        return min(inside, key=lambda near: abs(near.frame - frame), default=None)
 
 
 def _film(report: FilmReport) -> str:
-    """The strip above the timeline, and what a pointer over the timeline asks for."""
+    """The strip of pictures, the timeline, and the data that a pointer over the timeline shows."""
     count, strip = len(report.confidence), _Strip(report.strip)
-    slots = min(STRIP, len(report.strip))
-    centers = [int((k + 0.5) * count / slots) for k in range(slots)]
-    pictures = "".join(_picture(report, strip.nearest(frame)) for frame in centers)
-    margin = f"margin: 0 {100 * RIGHT / WIDTH:.3f}% 4px {100 * LEFT / WIDTH:.3f}%"
+    pictures = min(TIMELINE_PICTURES, len(report.strip))
+    centers = [int((k + 0.5) * count / pictures) for k in range(pictures)]
+    images = "".join(_picture(report, strip.nearest(frame)) for frame in centers)
+    margin = f"margin: 0 {100 * TIMELINE_RIGHT / TIMELINE_WIDTH:.3f}% 4px {100 * TIMELINE_LEFT / TIMELINE_WIDTH:.3f}%"
     data = {
         "frames": count,
-        "numbers": _numbers(report),
+        "numbers": _frame_numbers(report),
         "rate": float(report.rate),
-        "starts": [one.shot.start for one in report.shots],
-        "confidence": _thinned(report),
-        "plot": [LEFT, RIGHT, WIDTH],
+        "starts": [entry.shot.start for entry in report.shots],
+        "confidence": _thinned_confidence(report),
+        "plot": [TIMELINE_LEFT, TIMELINE_RIGHT, TIMELINE_WIDTH],
     }
     legend = (
         "<div class=legend><span class=k-line>mean confidence</span><span class=k-range>its range</span>"
@@ -116,13 +129,13 @@ def _film(report: FilmReport) -> str:
     )
     return (
         f'<figure class=film data-film="{escape(json.dumps(data))}">'
-        f'<div class=strip style="{margin}">{pictures}</div>{timeline(report)}'
+        f'<div class=strip style="{margin}">{images}</div>{timeline(report)}'
         f"<div class=tip hidden></div>{legend}</figure>"
     )
 
 
-def _thinned(report: FilmReport) -> list[float]:
-    """Confidence for the pointer: as it is, or means over 4,000 parts of the film."""
+def _thinned_confidence(report: FilmReport) -> list[float]:
+    """Confidence that the pointer shows: of each frame, or means over 4,000 parts of a long film."""
     values = np.asarray(report.confidence, np.float64)
     if len(values) > 4000:
         edges = np.arange(4000) * len(values) // 4000
@@ -130,14 +143,14 @@ def _thinned(report: FilmReport) -> list[float]:
     return [round(float(value), 3) for value in values]
 
 
-def _numbers(report: FilmReport) -> int | list[int]:
-    """That of the first frame where the others follow, else all."""
+def _frame_numbers(report: FilmReport) -> int | list[int]:
+    """The number of the first frame if those of the others follow it one by one, else the numbers of all."""
     first, count = report.number(0), len(report.confidence)
     return first if report.number(count - 1) - first == count - 1 else list(report.numbers)
 
 
 def _place(report: FilmReport, frame: int) -> str:
-    """Frame, time and shot in words."""
+    """Number, time and shot of a frame as text."""
     number = report.shot_of(frame)
     shot = f", <a href='#shot-{number}'>shot {number}</a>" if number else ""
     return f"frame {report.number(frame):,} <span>{clock_text(frame / report.rate)}{shot}</span>"
@@ -147,52 +160,53 @@ def _advice(report: FilmReport) -> str:
     if not report.advice:
         return "<p>No frame is proposed.</p>"
     strip, ranked = _Strip(report.strip), report.best_first
-    most = max(gain for _, gain in ranked)
+    highest = max(gain for _, gain in ranked)
     cards = []
     for rank, (frame, gain) in enumerate(ranked, 1):
         near = strip.nearest(frame)
-        away = f" (picture: frame {report.number(near.frame):,})" if near and near.frame != frame else ""
-        share = 100 * max(0.0, gain) / most if most > 0 else 0
+        remark = f" (picture: frame {report.number(near.frame):,})" if near and near.frame != frame else ""
+        share = 100 * max(0.0, gain) / highest if highest > 0 else 0
         cards.append(
-            f"<li><b>{rank}</b>{_picture(report, near)}<div><p>{_place(report, frame)}{away}</p>"
+            f"<li><b>{rank}</b>{_picture(report, near)}<div><p>{_place(report, frame)}{remark}</p>"
             f"<div class=bar><i style='width:{share:.0f}%'></i></div><p>gain {gain:+.4f}; "
             f"save it as <code>{report.still(frame)}</code></p></div></li>"
         )
     about = (
-        "In order of gain: by how much the film's mean support rises when this frame, too, has a colored still. "
-        "Paint it, save it under this name, and give it with --reference."
+        "The gain is the expected rise of the film's mean confidence if this frame gets a colored still as well. "
+        "Paint the frame, save it under this name, and add it to the references."
     )
     return f"<p>{about}</p><ol class=cards>{''.join(cards)}</ol>"
 
 
 def _stretches(report: FilmReport) -> str:
     if not report.stretches:
-        return f"<p>Nowhere is it below {report.threshold:g} for long.</p>"
-    worst_first = sorted(report.stretches, key=lambda one: (one.mean - report.threshold) * (one.stop - one.start))
+        return f"<p>Confidence is nowhere below {report.threshold:g} for long.</p>"
+    worst_first = sorted(report.stretches, key=lambda low: (low.mean - report.threshold) * (low.stop - low.start))
     rows = [
-        f"<tr><td>{_place(report, one.start)}</td><td>{one.stop - one.start:,}</td>"
-        f"<td>{float((one.stop - one.start) / report.rate):.1f} s</td><td>{one.mean:.3f}</td>"
-        f"<td>{float(report.confidence[one.lowest]):.3f} at {report.number(one.lowest):,}</td></tr>"
-        for one in worst_first
+        f"<tr><td>{_place(report, low.start)}</td><td>{low.stop - low.start:,}</td>"
+        f"<td>{float((low.stop - low.start) / report.rate):.1f} s</td><td>{low.mean:.3f}</td>"
+        f"<td>{float(report.confidence[low.lowest]):.3f} at {report.number(low.lowest):,}</td></tr>"
+        for low in worst_first
     ]
     head = "<tr><th>from</th><th>frames</th><th>length</th><th>confidence</th><th>lowest</th></tr>"
 
     def table(lines: list[str]) -> str:
         return f"<div class=scroll><table>{head}{''.join(lines)}</table></div>"
 
-    rest = rows[WORST:]
+    rest = rows[LISTED_STRETCHES:]
     more = f"<details><summary>{len(rest):,} more</summary>{table(rest)}</details>" if rest else ""
-    return f"<p>By how much is missing, over how many frames.</p>{table(rows[:WORST])}{more}"
+    about = "Sorted by the confidence that is missing, times the number of frames."
+    return f"<p>{about}</p>{table(rows[:LISTED_STRETCHES])}{more}"
 
 
 def _shots(report: FilmReport) -> str:
-    spans = [(one.shot.start, one.shot.stop or one.shot.start) for one in report.shots]
+    spans = [(entry.shot.start, entry.shot.stop or entry.shot.start) for entry in report.shots]
     means = [float(report.confidence[start:stop].mean()) for start, stop in spans]
-    shown = set(sorted(range(len(spans)), key=lambda k: means[k])[:PICTURES])
+    pictured = set(sorted(range(len(spans)), key=lambda k: means[k])[:SHOT_PICTURES])
     strip, rows = _Strip(report.strip), []
     for k, ((start, stop), mean) in enumerate(zip(spans, means, strict=True)):
         lowest = start + int(report.confidence[start:stop].argmin())
-        picture = _picture(report, strip.nearest((start + stop) // 2, start, stop)) if k in shown else ""
+        picture = _picture(report, strip.nearest((start + stop) // 2, start, stop)) if k in pictured else ""
         names = ", ".join(map(escape, report.shots[k].references)) or "–"
         numbers = f"{report.number(start):,} – {report.number(stop - 1):,}"
         kind = " class=low" if mean < report.threshold else ""
@@ -210,7 +224,7 @@ def _shots(report: FilmReport) -> str:
 
 
 def _meter(value: float, threshold: float) -> str:
-    """A value with a bar, and a mark where the threshold is."""
-    wide = 100 * min(1.0, max(0.0, value))
+    """A value with a bar, and a mark at the threshold."""
+    width = 100 * min(1.0, max(0.0, value))
     mark = 100 * min(1.0, max(0.0, threshold))
-    return f"<div class=meter><i style='width:{wide:.1f}%'></i><s style='left:{mark:.1f}%'></s></div>{value:.3f}"
+    return f"<div class=meter><i style='width:{width:.1f}%'></i><s style='left:{mark:.1f}%'></s></div>{value:.3f}"

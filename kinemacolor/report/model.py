@@ -1,24 +1,21 @@
-"""What came of a film: its strip over time, shots, confidence, and frames to paint next; as a page and as JSON."""
+"""What a report tells about a colored film: thumbnails, shots, confidence, and frames to paint next; also as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from kinemacolor.core.atomic_write import atomic_write
-from kinemacolor.core.errors import OutputError
 from kinemacolor.core.types import Array, FloatArray, Shot
-from kinemacolor.report.html import page
 
-THUMBNAIL = 160
-"""Pixels across of a thumbnail, at most."""
-JPEG_QUALITY = 78
+THUMBNAIL_WIDTH = 160
+"""Width of a thumbnail in pixels, at most."""
+
+_JPEG_QUALITY = 78
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +28,7 @@ class ShotReport:
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """A small picture of a colored frame: the frame's index, and a JPEG."""
+    """A small picture of a colored frame: the frame's index, and the content of a JPEG file."""
 
     frame: int
     jpeg: bytes
@@ -44,7 +41,7 @@ class Stretch:
     Attributes:
         start, stop: indices of the first frame and of the one after the last.
         mean: of their confidence.
-        lowest: index of the frame with the least.
+        lowest: index of the frame with the lowest confidence.
     """
 
     start: int
@@ -55,20 +52,21 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FilmReport:
-    """What is told about a colored film.
+    """What a report tells about a colored film.
 
     Attributes:
         film: its name.
         rate: frames a second; the report's times are frames divided by it.
         shots: in order, without overlap; every end is known.
-        confidence: (F,) float32 in [-1, 1], a value a frame.
+        confidence: (F,) float32 in [-1, 1], a value for each frame.
         threshold: confidence below which a frame counts as badly supported.
         strip: thumbnails of frames, ascending.
-        stretches: where confidence is low: ``low_stretches``.
-        advice: frames worth painting next, with their gain: by how much the film's mean support would rise. Any order.
+        stretches: where confidence is low, see ``low_stretches``.
+        advice: frames worth painting next, with their gain: by how much the film's mean confidence would rise; in any
+            order.
         painted: frames that have a reference of their own, with its name.
         notes: warnings, a line each.
-        numbers: (F,) by which people, and names of stills, call the frames; empty for their indices.
+        numbers: (F,) by which people, and file names of stills, refer to the frames; empty for their indices.
     """
 
     film: str
@@ -84,36 +82,41 @@ class FilmReport:
     numbers: Sequence[int] = ()
 
     def __post_init__(self) -> None:
-        _check(self.confidence, [one.shot for one in self.shots])
+        _check(self.confidence, [entry.shot for entry in self.shots])
         if len(self.numbers) not in (0, len(self.confidence)):
-            raise ValueError(f"numbers: expected one of each of {len(self.confidence)} frames, got {len(self.numbers)}")
+            raise ValueError(
+                f"numbers: expected one for each of {len(self.confidence)} frames, got {len(self.numbers)}"
+            )
         if self.rate <= 0:
             raise ValueError(f"rate: expected > 0, got {self.rate}")
-        frames = [*(one.frame for one in self.strip), *(frame for frame, _ in (*self.advice, *self.painted))]
+        frames = [
+            *(thumbnail.frame for thumbnail in self.strip),
+            *(frame for frame, _ in (*self.advice, *self.painted)),
+        ]
         outside = [frame for frame in frames if not 0 <= frame < len(self.confidence)]
         if outside:
             raise ValueError(f"strip, advice, painted: expected frames below {len(self.confidence)}, got {outside[0]}")
 
     @property
     def best_first(self) -> list[tuple[int, float]]:
-        """The advice in order of gain; equals by frame."""
+        """The advice by descending gain; equal gains by frame."""
         return sorted(self.advice, key=lambda item: (-item[1], item[0]))
 
     def number(self, frame: int) -> int:
-        """What people call a frame."""
+        """The number by which people refer to a frame."""
         return self.numbers[frame] if self.numbers else frame
 
     def still(self, frame: int) -> str:
-        """Name under which a painted frame is bound to its place."""
+        """File name that binds a painted frame to its place."""
         return f"{self.number(frame):07}.png"
 
     def shot_of(self, frame: int) -> int | None:
         """Number of a frame's shot, from 1, or None."""
-        return next((number for number, one in enumerate(self.shots, 1) if frame in one.shot), None)
+        return next((number for number, entry in enumerate(self.shots, 1) if frame in entry.shot), None)
 
 
 def _check(confidence: FloatArray, shots: Sequence[Shot]) -> None:
-    """Raises ValueError unless there is a value a frame, and the shots are ascending and within them."""
+    """Raises ValueError unless there is a value for each frame and the shots are ascending and within them."""
     if confidence.ndim != 1 or confidence.size == 0:
         raise ValueError(f"confidence: expected (F,), F ≥ 1, got {confidence.shape}")
     if not (np.abs(confidence) <= 1.001).all():
@@ -126,14 +129,14 @@ def _check(confidence: FloatArray, shots: Sequence[Shot]) -> None:
 
 
 def thumbnail(frame: int, rgb: Array) -> Thumbnail:
-    """A thumbnail of a frame (H, W, 3) uint8, R'G'B', at most ``THUMBNAIL`` pixels across."""
+    """A thumbnail of a frame (H, W, 3) uint8, R'G'B', at most ``THUMBNAIL_WIDTH`` pixels wide."""
     height, width = rgb.shape[:2]
-    if width > THUMBNAIL:
-        size = (THUMBNAIL, max(1, round(height * THUMBNAIL / width)))
+    if width > THUMBNAIL_WIDTH:
+        size = (THUMBNAIL_WIDTH, max(1, round(height * THUMBNAIL_WIDTH / width)))
         rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     bgr = np.ascontiguousarray(rgb[..., ::-1])
-    good, content = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not good:
+    encoded, content = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    if not encoded:
         raise RuntimeError(f"OpenCV cannot encode a JPEG of shape {rgb.shape}")
     return Thumbnail(frame, bytes(content.tobytes()))
 
@@ -141,17 +144,17 @@ def thumbnail(frame: int, rgb: Array) -> Thumbnail:
 def low_stretches(
     confidence: FloatArray, shots: Sequence[Shot], threshold: float, least_frames: int
 ) -> tuple[Stretch, ...]:
-    """Where confidence is low for long enough to be worth a reference.
+    """Where confidence is low for long enough to justify another reference.
 
-    Runs of frames below the threshold, each within one shot. From a shot's start on, a run takes in the next one where
-    fewer than ``least_frames`` frames lie between them and their common mean stays below the threshold. What is then
-    shorter than ``least_frames`` is left out, unless it is a whole shot.
+    Stretches are runs of frames below the threshold, each within one shot. From a shot's start on, a run is joined with
+    the next one if fewer than ``least_frames`` frames lie between them and their common mean stays below the threshold.
+    Runs that are then shorter than ``least_frames`` are left out, unless they are a whole shot.
 
     Args:
         confidence: (F,) float32 in [-1, 1].
-        shots: ascending, without overlap; frames outside all of them are not looked at.
-        threshold: confidence that is high enough.
-        least_frames: shortest stretch, at least 1.
+        shots: ascending, without overlap; frames outside all of them are ignored.
+        threshold: lowest confidence that is high enough.
+        least_frames: of the shortest stretch, at least 1.
 
     Raises:
         ValueError: another shape or range, shots out of order or beyond the film, or ``least_frames`` below 1.
@@ -159,20 +162,20 @@ def low_stretches(
     _check(confidence, shots)
     if least_frames < 1:
         raise ValueError(f"least_frames: expected ≥ 1, got {least_frames}")
-    found: list[Stretch] = []
+    stretches: list[Stretch] = []
     for shot in shots:
         assert shot.stop is not None
         values = np.asarray(confidence[shot.start : shot.stop], np.float64)
-        for start, stop in _joined(values, threshold, least_frames):
+        for start, stop in _joined_runs(values, threshold, least_frames):
             if stop - start >= least_frames or stop - start == len(values):
                 part = values[start:stop]
                 lowest = shot.start + start + int(part.argmin())
-                found.append(Stretch(shot.start + start, shot.start + stop, float(part.mean()), lowest))
-    return tuple(found)
+                stretches.append(Stretch(shot.start + start, shot.start + stop, float(part.mean()), lowest))
+    return tuple(stretches)
 
 
-def _joined(values: Array, threshold: float, least_frames: int) -> list[tuple[int, int]]:
-    """Runs below the threshold, (start, stop), near ones joined."""
+def _joined_runs(values: Array, threshold: float, least_frames: int) -> list[tuple[int, int]]:
+    """Runs below the threshold as (start, stop), neighboring ones joined."""
     low = np.concatenate([[False], values < threshold, [False]])
     edges = np.flatnonzero(low[1:] != low[:-1])
     sums = np.concatenate([[0.0], np.cumsum(values)])
@@ -187,31 +190,15 @@ def _joined(values: Array, threshold: float, least_frames: int) -> list[tuple[in
     return runs
 
 
-def to_json(report: FilmReport) -> dict[str, Any]:
-    """The report as JSON-ready values, pictures left out: frames are indices, times are seconds, shots go from 1.
+# --- as JSON --------------------
 
-    ``numbers`` are what people call the frames, None where that is their indices.
+
+def report_to_json(report: FilmReport) -> dict[str, Any]:
+    """The report as JSON-ready values, without pictures: frames are indices, times are seconds, shots count from 1.
+
+    ``numbers`` are those by which people refer to the frames, None where these are their indices.
     """
     confidence = np.asarray(report.confidence, np.float64)
-
-    def seconds(frame: int) -> float:
-        return round(float(frame / report.rate), 3)
-
-    shots = []
-    for number, one in enumerate(report.shots, 1):
-        assert one.shot.stop is not None
-        part = confidence[one.shot.start : one.shot.stop]
-        shots.append(
-            {
-                "number": number,
-                "start": one.shot.start,
-                "stop": one.shot.stop,
-                "time": seconds(one.shot.start),
-                "references": list(one.references),
-                "confidence": round(float(part.mean()), 4),
-                "lowest": one.shot.start + int(part.argmin()),
-            }
-        )
     return {
         "film": report.film,
         "rate": str(report.rate),
@@ -219,23 +206,23 @@ def to_json(report: FilmReport) -> dict[str, Any]:
         "threshold": report.threshold,
         "mean_confidence": round(float(confidence.mean()), 4),
         "low_share": round(float((confidence < report.threshold).mean()), 4),
-        "shots": shots,
+        "shots": [_shot_to_json(report, number, shot) for number, shot in enumerate(report.shots, 1)],
         "low_stretches": [
             {
-                "start": one.start,
-                "stop": one.stop,
-                "time": seconds(one.start),
-                "shot": report.shot_of(one.start),
-                "confidence": round(one.mean, 4),
-                "lowest": one.lowest,
+                "start": stretch.start,
+                "stop": stretch.stop,
+                "time": _rounded_seconds(report, stretch.start),
+                "shot": report.shot_of(stretch.start),
+                "confidence": round(stretch.mean, 4),
+                "lowest": stretch.lowest,
             }
-            for one in report.stretches
+            for stretch in report.stretches
         ],
         "advice": [
             {
                 "frame": frame,
                 "still": report.still(frame),
-                "time": seconds(frame),
+                "time": _rounded_seconds(report, frame),
                 "shot": report.shot_of(frame),
                 "gain": round(float(gain), 5),
             }
@@ -248,15 +235,19 @@ def to_json(report: FilmReport) -> dict[str, Any]:
     }
 
 
-def write_report(path: str | Path, report: FilmReport) -> None:
-    """Writes the page, which stands alone; it appears, or takes the place of an older one, when it is complete.
+def _shot_to_json(report: FilmReport, number: int, entry: ShotReport) -> dict[str, Any]:
+    start, stop = entry.shot.start, entry.shot.stop
+    confidence = np.asarray(report.confidence[start:stop], np.float64)
+    return {
+        "number": number,
+        "start": start,
+        "stop": stop,
+        "time": _rounded_seconds(report, start),
+        "references": list(entry.references),
+        "confidence": round(float(confidence.mean()), 4),
+        "lowest": start + int(confidence.argmin()),
+    }
 
-    Raises:
-        OutputError: it cannot be written.
-    """
-    path = Path(path)
-    try:
-        with atomic_write(path) as part:
-            part.write_text(page(report), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(path, f"cannot be written ({error.strerror})", "check the folder and its space") from error
+
+def _rounded_seconds(report: FilmReport, frame: int) -> float:
+    return round(float(frame / report.rate), 3)

@@ -1,1 +1,1 @@
-"""Where a film's cuts are, and lists of shots."""
+"""Shots of a film: detecting them, and lists of them in files."""

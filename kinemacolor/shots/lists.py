@@ -1,11 +1,11 @@
 """Lists of shots as files that people and editing programs read: JSON, CSV and EDL (CMX 3600).
 
-In JSON and CSV a shot has its first and last frame, both within it, and its times in seconds at the film's nominal
-rate, the end being the next shot's start. Frames decide; times may be left out, and must not contradict the frames.
+In JSON and CSV a shot has its first and last frame, both inclusive, and its times in seconds at the film's nominal
+rate; its end is the next shot's start. Frames decide; times may be left out, and must not contradict the frames.
 
-In an EDL a shot is a video event whose out point is the next one's in point. It is written in non-drop timecode at the
-rate rounded to whole frames (24 for 24000/1001), from 00:00:00:00, so that timecode counts frames. Read is drop-frame
-timecode as well (``FCM: DROP FRAME`` or ``;`` before the frames), of 30000/1001 and 60000/1001 frames a second.
+In an EDL a shot is a video event whose out point is the next one's in point. EDLs are written in non-drop timecode at
+the rate rounded to whole frames (24 for 24000/1001), from 00:00:00:00, so that timecode counts frames. Drop-frame
+timecode (``FCM: DROP FRAME`` or ``;`` before the frames) of 30000/1001 and 60000/1001 frames a second is read as well.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from kinemacolor.core.atomic_write import atomic_write
 from kinemacolor.core.errors import InputError, OutputError
 from kinemacolor.core.types import Shot
 
-SUFFIXES = (".json", ".csv", ".edl")
-COLUMNS = ("shot", "first", "last", "start", "end")
-"""Of a CSV; shot counts from 1, start and end are seconds."""
-DROPPING = {Fraction(30000, 1001): 2, Fraction(60000, 1001): 4}
-"""Rates that have drop-frame timecode, and the numbers it leaves out at a minute's start (SMPTE ST 12-1)."""
-HOURS = 100
-"""Timecode ends before so many hours."""
+LIST_SUFFIXES = (".json", ".csv", ".edl")
+CSV_COLUMNS = ("shot", "first", "last", "start", "end")
+"""Shots count from 1; start and end are seconds."""
+DROPPED_NUMBERS = {Fraction(30000, 1001): 2, Fraction(60000, 1001): 4}
+"""Rates that have drop-frame timecode → frame numbers that it skips at the start of a minute (SMPTE ST 12-1)."""
+TIMECODE_HOURS = 100
+"""Hours at which timecode ends."""
 
 _TIMECODE = r"\d\d[:;.]\d\d[:;.]\d\d[:;.]\d\d"
 _CODES = r"\s+".join(4 * [rf"({_TIMECODE})"])
@@ -39,7 +39,13 @@ _EVENT = re.compile(rf"(\d+)\s+\S+\s+(\S+)\s+\S+(?:\s+\d+)?\s+{_CODES}")
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A shot as a file tells it, where it stands there, and its times in seconds if told."""
+    """A shot as a file lists it.
+
+    Attributes:
+        place: line or entry of the file, for messages.
+        first, stop: its first frame, and the one after its last.
+        start, end: its times in seconds, if the file has them.
+    """
 
     place: str
     first: int
@@ -57,22 +63,23 @@ def read_shots(path: str | Path, frames: int, rate: Fraction) -> tuple[Shot, ...
         rate: the film's nominal frames a second.
 
     Raises:
-        InputError: the file is missing, unreadable or of another kind; shots overlap, leave a gap or lie outside the
-            film; times contradict the frames or belong to another rate. It names the line or the entry.
+        InputError: the file is missing, unreadable or in another format; shots overlap, leave a gap or lie outside the
+            film; times contradict the frames or belong to another rate. The message names the line or the entry.
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise InputError(path, "is no list of shots by its name", f"give a file that ends in {', '.join(SUFFIXES)}")
+    if suffix not in LIST_SUFFIXES:
+        problem = "its extension is not that of a list of shots"
+        raise InputError(path, problem, f"give a file that ends in {', '.join(LIST_SUFFIXES)}")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(path, "is not text in UTF-8", "save it as UTF-8") from error
     except OSError as error:
         problem = "is a folder" if path.is_dir() else f"cannot be read ({error.strerror})"
-        raise InputError(path, problem, f"give a file that ends in {', '.join(SUFFIXES)}") from error
-    read = {".json": _read_json, ".csv": _read_csv, ".edl": _read_edl}[suffix]
-    entries = read(path, text, frames, rate)
+        raise InputError(path, problem, f"give a file that ends in {', '.join(LIST_SUFFIXES)}") from error
+    read_entries = {".json": _read_json, ".csv": _read_csv, ".edl": _read_edl}[suffix]
+    entries = read_entries(path, text, frames, rate)
     if not entries:
         raise InputError(path, "lists no shot", "write one with: kinemacolor shots FILM --output FILE")
     for number, entry in enumerate(entries):
@@ -86,16 +93,16 @@ def read_shots(path: str | Path, frames: int, rate: Fraction) -> tuple[Shot, ...
 
 
 def write_shots(path: str | Path, shots: Sequence[Shot], rate: Fraction, film: str) -> None:
-    """Writes a list of shots; the file appears, or takes the place of an older one, when it is complete.
+    """Writes a list of shots; the file gets its name, or replaces an older one, when it is complete.
 
     Args:
         path: ``.json``, ``.csv`` or ``.edl``.
         shots: with known ends.
         rate: the film's nominal frames a second.
-        film: its name, to be told in JSON and EDL.
+        film: its name, for JSON and EDL.
 
     Raises:
-        OutputError: no such kind of list, a place that cannot be written to, or a film that timecode cannot count.
+        OutputError: the extension is unknown, the file cannot be written, or timecode cannot count the film.
         ValueError: a shot has no end.
     """
     path = Path(path)
@@ -107,61 +114,62 @@ def write_shots(path: str | Path, shots: Sequence[Shot], rate: Fraction, film: s
     elif suffix == ".edl":
         text = _as_edl(path, _spans(shots), rate, film)
     else:
-        raise OutputError(path, "no list of shots is written under such a name", f"use {', '.join(SUFFIXES)}")
+        raise OutputError(path, "its extension is not that of a list of shots", f"use {', '.join(LIST_SUFFIXES)}")
     try:
-        with atomic_write(path) as aside:
-            aside.write_text(text, encoding="utf-8", newline="")
+        with atomic_write(path) as partial:
+            partial.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
         raise OutputError(path, f"cannot be written ({error.strerror})", "check the folder and its space") from error
 
 
-# --- what must hold --------------------
+# --- checks --------------------
 
 
 def _check_frames(path: Path, entry: _Entry, before: _Entry | None, frames: int) -> None:
     if entry.stop <= entry.first:
         problem = f"{entry.place}: a shot from frame {entry.first} to {entry.stop - 1} holds no frame"
-        raise InputError(path, problem, "let its last frame be its first or a later one")
+        raise InputError(path, problem, "make its last frame its first or a later one")
     expected = before.stop if before else 0
     if entry.first < expected:
         problem = f"{entry.place}: begins at frame {entry.first}, but {expected - 1} belongs to the shot before"
         problem = problem if before else f"{entry.place}: begins at frame {entry.first}, before the film"
-        raise InputError(path, problem, f"let it begin at {expected}")
+        raise InputError(path, problem, f"begin it at {expected}")
     if entry.stop > frames:
         problem = f"{entry.place}: ends at frame {entry.stop - 1}, but the film ends at {frames - 1}"
         raise InputError(path, problem, "check that the list belongs to this film")
     if entry.first > expected:
         problem = f"{entry.place}: begins at frame {entry.first}, and no shot holds frame {expected}"
-        raise InputError(path, problem, f"let it begin at {expected}, or list the shot that is missing")
+        raise InputError(path, problem, f"begin it at {expected}, or list the shot that is missing")
 
 
 def _check_times(path: Path, entry: _Entry, rate: Fraction) -> None:
-    for name, told, frame in (("start", entry.start, entry.first), ("end", entry.end, entry.stop)):
-        if told is not None and not abs(told * rate - frame) < 0.5:
-            problem = f"{entry.place}: {name} {told:g} s contradicts the frames, which say {float(frame / rate):.3f} s"
+    for name, seconds, frame in (("start", entry.start, entry.first), ("end", entry.end, entry.stop)):
+        if seconds is not None and not abs(seconds * rate - frame) < 0.5:
+            by_frames = f"{float(frame / rate):.3f} s"
+            problem = f"{entry.place}: {name} {seconds:g} s contradicts the frames, which say {by_frames}"
             raise InputError(path, problem, "correct the one that is wrong, or leave the times out")
 
 
-def _whole(value: Any) -> int | None:
-    """A frame number, or None where it is none."""
+def _frame_number(value: Any) -> int | None:
+    """A frame number, or None where the value is none."""
     if isinstance(value, str) and re.fullmatch(r"\s*-?\d+\s*", value):
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _entry(path: Path, place: str, row: dict[str, Any]) -> _Entry:
-    """A shot of the fields ``first`` and ``last``, perhaps ``start`` and ``end``."""
-    first, last = _whole(row.get("first")), _whole(row.get("last"))
+    """The shot in a row with the fields ``first`` and ``last``, perhaps ``start`` and ``end``."""
+    first, last = _frame_number(row.get("first")), _frame_number(row.get("last"))
     if first is None or last is None:
         name = "first" if first is None else "last"
-        raise InputError(path, f"{place}: {name} is no frame number: {row.get(name)!r}", "give whole numbers from 0")
+        raise InputError(path, f"{place}: {name} is not a frame number: {row.get(name)!r}", "give whole numbers from 0")
     times: list[float | None] = []
     for name in ("start", "end"):
         value = row.get(name)
         try:
             times.append(None if value in (None, "") else float(value))
         except (TypeError, ValueError) as error:
-            problem = f"{place}: {name} is no time: {value!r}"
+            problem = f"{place}: {name} is not a time: {value!r}"
             raise InputError(path, problem, "give seconds, or leave the times out") from error
     return _Entry(place, first, last + 1, *times)
 
@@ -193,34 +201,34 @@ def _read_json(path: Path, text: str, frames: int, rate: Fraction) -> list[_Entr
     try:
         record = json.loads(text)
     except ValueError as error:
-        raise InputError(path, f"is not JSON ({error})", "mend it, or write it anew") from error
+        raise InputError(path, f"is not JSON ({error})", "correct it, or write it again") from error
     shots = record.get("shots") if isinstance(record, dict) else None
     if not isinstance(shots, list):
         raise InputError(path, 'has no list "shots"', "write one with: kinemacolor shots FILM --output FILE.json")
-    for name, wanted in (("frames", Fraction(frames)), ("rate", rate)):
-        told = record.get(name, wanted)
-        if not _same(told, wanted):
-            problem = f"{name} is {told}, but the film's is {wanted}"
+    for name, expected in (("frames", Fraction(frames)), ("rate", rate)):
+        value = record.get(name, expected)
+        if not _is_number(value, expected):
+            problem = f"{name} is {value}, but the film's is {expected}"
             raise InputError(path, problem, f"check that the list belongs to this film, or leave {name} out")
     entries = []
     for number, row in enumerate(shots, start=1):
         if not isinstance(row, dict):
-            raise InputError(path, f"entry {number}: is no object", 'give {"first": …, "last": …}')
+            raise InputError(path, f"entry {number}: is not an object", 'give {"first": …, "last": …}')
         entries.append(_entry(path, f"entry {number}", row))
     return entries
 
 
-def _same(told: Any, wanted: Fraction) -> bool:
-    """Whether a number is the wanted one, to within the rounding of a rate such as 23.976."""
+def _is_number(value: Any, expected: Fraction) -> bool:
+    """Whether a value is the expected number, to within the rounding of a rate such as 23.976."""
     try:
-        return abs(Fraction(str(told)) - wanted) <= wanted / 100_000
+        return abs(Fraction(str(value)) - expected) <= expected / 100_000
     except (ValueError, ZeroDivisionError):
         return False
 
 
 def _as_csv(rows: list[dict[str, Any]]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
@@ -234,12 +242,12 @@ def _read_csv(path: Path, text: str, frames: int, rate: Fraction) -> list[_Entry
     try:
         names = {name.strip().lower() for name in reader.fieldnames or ()}
         if not {"first", "last"} <= names:
-            raise InputError(path, "line 1: has no columns first and last", f"let it read: {','.join(COLUMNS)}")
+            raise InputError(path, "line 1: has no columns first and last", f"begin it with {','.join(CSV_COLUMNS)}")
         for row in reader:
             cells = {str(key).strip().lower(): value for key, value in row.items() if key is not None}
             entries.append(_entry(path, f"line {reader.line_num}", cells))
     except csv.Error as error:
-        raise InputError(path, f"line {reader.line_num + 1}: {error}", "mend it, or write it anew") from error
+        raise InputError(path, f"line {reader.line_num + 1}: {error}", "correct it, or write it again") from error
     return entries
 
 
@@ -248,7 +256,7 @@ def _read_csv(path: Path, text: str, frames: int, rate: Fraction) -> list[_Entry
 
 def _as_edl(path: Path, rows: Sequence[tuple[int, int]], rate: Fraction, film: str) -> str:
     base = round(rate)
-    if not 1 <= base <= 99 or (rows and rows[-1][1] >= HOURS * 3600 * base):
+    if not 1 <= base <= 99 or (rows and rows[-1][1] >= TIMECODE_HOURS * 3600 * base):
         problem = f"timecode cannot count {rows[-1][1] if rows else 0} frames at {float(rate):g} a second"
         raise OutputError(path, problem, "use .csv or .json")
 
@@ -275,40 +283,43 @@ def _read_edl(path: Path, text: str, frames: int, rate: Fraction) -> list[_Entry
             continue
         event = _EVENT.fullmatch(line)
         if event is None:
-            raise InputError(path, f"{place}: is no event of a CMX 3600 list", "export it as CMX 3600")
+            raise InputError(path, f"{place}: is not an event of a CMX 3600 list", "export it as CMX 3600")
         if not event[2].upper().startswith(("V", "B")):
             continue  # sound
-        source, source_stop, first, stop = (_frame(path, place, code, rate, dropping) for code in event.groups()[2:])
+        source, source_stop, first, stop = (
+            _timecode_frame(path, place, code, rate, dropping) for code in event.groups()[2:]
+        )
         if source_stop - source != stop - first:
             problem = f"{place}: takes {source_stop - source} frames of the source for {stop - first} of the record"
-            raise InputError(path, problem, "export it without changes of speed")
+            raise InputError(path, problem, "export it without speed changes")
         if stop == first:
             continue  # where a transition begins
-        if not entries:  # programs like to let a film begin at one o'clock
-            origin = _frame(path, place, re.sub(r"\d\d", "00", event[5]).replace("00", event[5][:2], 1), rate, dropping)
+        if not entries:  # many programs begin a film at one hour
+            hour = event[5][:2] + re.sub(r"\d\d", "00", event[5][2:])
+            origin = _timecode_frame(path, place, hour, rate, dropping)
             shift = source - first
         if source - first != shift:
-            raise InputError(path, f"{place}: source and record are no longer in step", "keep the film's own order")
+            raise InputError(path, f"{place}: source and record timecodes drift apart", "keep the film's own order")
         entries.append(_Entry(place, first - origin, stop - origin))
     return entries
 
 
-def _frame(path: Path, place: str, timecode: str, rate: Fraction, dropping: bool) -> int:
+def _timecode_frame(path: Path, place: str, timecode: str, rate: Fraction, dropping: bool) -> int:
     """The frame that a timecode counts to."""
     base = round(rate)
     hours, minutes, seconds, rest = (int(part) for part in re.split("[:;.]", timecode))
     if minutes > 59 or seconds > 59 or rest >= base:
-        problem = f"{place}: {timecode} is no timecode at {base} frames a second"
+        problem = f"{place}: {timecode} is not a timecode at {base} frames a second"
         raise InputError(path, problem, f"export it at the film's rate, {rate}")
     minutes += 60 * hours
     count = (60 * minutes + seconds) * base + rest
     if not dropping and ";" not in timecode:
         return count
-    left_out = DROPPING.get(rate)
-    if left_out is None:
-        problem = f"{place}: drop-frame timecode, which {rate} frames a second do not have"
+    dropped = DROPPED_NUMBERS.get(rate)
+    if dropped is None:
+        problem = f"{place}: drop-frame timecode does not exist at {rate} frames a second"
         raise InputError(path, problem, "export it as non-drop frame, at the film's rate")
-    if minutes % 10 and not seconds and rest < left_out:
+    if minutes % 10 and not seconds and rest < dropped:
         problem = f"{place}: drop-frame timecode has no {timecode}"
-        raise InputError(path, problem, "export it anew, or as non-drop frame")
-    return count - left_out * (minutes - minutes // 10)
+        raise InputError(path, problem, "export it again, or as non-drop frame")
+    return count - dropped * (minutes - minutes // 10)

@@ -1,1 +1,1 @@
-"""Films in and films out: reader, writer, segments, and what they know of a film."""
+"""Reading films, writing them whole or in segments, and what a film says about itself."""

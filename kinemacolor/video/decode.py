@@ -1,4 +1,4 @@
-"""Decoding films with PyAV: everything that decodes, and notes on what does not."""
+"""Decoding films with PyAV: everything that decodes, and a record of what does not."""
 
 from __future__ import annotations
 
@@ -16,63 +16,77 @@ from av.video.stream import VideoStream
 
 from kinemacolor.core.errors import InputError
 
-_DECLARES_DURATION = ("matroska", "mov,mp4", "avi")
-_REORDERING = 2  # seconds a picture may be decoded before it is shown
+_CONTAINERS_WITH_DURATION = ("matroska", "mov,mp4", "avi")
+_REORDERING = 2  # seconds by which a picture may be decoded before it is shown
 ATTACHED_PICTURE = 0x400
 """The disposition bit of a cover picture."""
+FILM_SUFFIXES = (
+    *(".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"),
+    *(".mpg", ".mpeg", ".ts", ".ogv", ".wmv", ".mxf", ".y4m"),
+)
+"""Extensions by which films in a folder are recognized, the most common first; other films are opened by their name."""
 
 
 @dataclass(slots=True)
 class Damage:
-    """What one pass through a film met with that was not as it should be.
+    """What is wrong with a film, as one pass through it shows.
 
-    ``skipped`` and ``skipped_time`` are added to the numbers and times it is told: frames before those of the pass.
+    Attributes:
+        index, time: the last frame that decoded, and its time in seconds from the first.
+        undecodable: packets that could not be decoded.
+        concealed: frames that the decoder had to repair.
+        retimed: frames that had no valid time of their own.
+        first: where the first fault is, or None.
+        broke_off: why the film ends early, or None.
+        remarks: other faults, a line each.
+        skipped, skipped_time: frames before those of the pass, and their length in seconds; numbers and times of frames
+            are given without them.
     """
 
     index: int = -1
     time: Fraction = Fraction(0)
     undecodable: int = 0
     concealed: int = 0
-    disordered: int = 0
+    retimed: int = 0
     first: str | None = None
     broke_off: str | None = None
     remarks: list[str] = field(default_factory=list)
     skipped: int = 0
     skipped_time: Fraction = Fraction(0)
 
-    def frame(self, index: int, time: Fraction, corrupt: bool) -> None:
-        """A frame came out of the decoder, at ``time`` seconds from the first."""
+    def count_frame(self, index: int, time: Fraction, corrupt: bool) -> None:
+        """Counts a frame that decoded, at ``time`` seconds from the first."""
         self.index, self.time = index + self.skipped, time + self.skipped_time
         if corrupt:
             self.concealed += 1
-            self._first()
+            self._mark_first()
 
-    def packet_lost(self) -> None:
-        """A packet could not be decoded, somewhere after the last frame."""
+    def count_lost_packet(self) -> None:
+        """Counts a packet that could not be decoded, somewhere after the last frame."""
         self.undecodable += 1
-        self._first()
+        self._mark_first()
 
-    def time_repaired(self) -> None:
-        """A frame had no time, or one before the last frame's."""
-        self.disordered += 1
-        self._first()
+    def count_repaired_time(self) -> None:
+        """Counts a frame that had no time, or one before the last frame's."""
+        self.retimed += 1
+        self._mark_first()
 
-    def take(self, other: Damage) -> None:
-        """Takes over all that another pass met with."""
+    def replace_with(self, other: Damage) -> None:
+        """Becomes a copy of the record of another pass."""
         for name in self.__slots__:
             setattr(self, name, getattr(other, name))
 
-    def _first(self) -> None:
+    def _mark_first(self) -> None:
         if self.first is None:
             self.first = f"near frame {max(self.index, 0)} ({float(self.time):.3f} s)"
 
     @property
-    def hurt(self) -> bool:
+    def affects_frames(self) -> bool:
         """Whether frames are missing, damaged, or not at their own times."""
-        return bool(self.undecodable or self.concealed or self.disordered)
+        return bool(self.undecodable or self.concealed or self.retimed)
 
-    def text(self) -> str | None:
-        """One line for the user, or None."""
+    def summary(self) -> str | None:
+        """One line for the user, or None where nothing is wrong."""
         parts = list(self.remarks)
         if self.broke_off:
             parts.append(f"the film breaks off after frame {self.index} ({float(self.time):.3f} s): {self.broke_off}")
@@ -80,8 +94,8 @@ class Damage:
             parts.append(f"{self.undecodable} packets could not be decoded and were skipped")
         if self.concealed:
             parts.append(f"{self.concealed} frames are damaged")
-        if self.disordered:
-            parts.append(f"{self.disordered} frames had no valid time and got one from the frame rate")
+        if self.retimed:
+            parts.append(f"{self.retimed} frames had no valid time and got one from the frame rate")
         if self.first and parts:
             parts.append(f"first {self.first}")
         return "; ".join(parts) or None
@@ -91,7 +105,7 @@ def open_film(path: Path) -> InputContainer:
     """Opens a film for reading.
 
     Raises:
-        InputError: it is missing, a folder, empty, not permitted, or no film.
+        InputError: the file is missing, a folder, empty, locked, or no film.
     """
     if not path.exists():
         raise InputError(path, "there is no such file", "check the name")
@@ -102,14 +116,14 @@ def open_film(path: Path) -> InputContainer:
     if not os.access(path, os.R_OK):
         raise InputError(path, "reading it is not permitted", "change its permissions")
     try:
-        # An absolute path cannot be taken for a network address; odd bytes in old tags must not stop a film.
+        # An absolute path cannot be mistaken for a network address; odd bytes in old tags must not stop a film.
         container = av.open(str(path.absolute()), "r", metadata_errors="replace")
     except av.error.PermissionError as error:
         raise InputError(path, "reading it is not permitted", "change its permissions") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = "it cannot be read as a film"
         if path.suffix.lower() in (".mp4", ".mov", ".m4v"):
-            reason += " (an MP4 or MOV without its index, as when a recording was cut off, looks like this)"
+            reason += " (so does an MP4 or MOV without its index, which a recording that was cut off lacks)"
         raise InputError(path, reason, "check that it plays elsewhere, or fetch it again") from error
     if container.format.name in ("tty", "txt", "rawvideo"):  # FFmpeg draws plain text as pictures
         container.close()
@@ -118,34 +132,34 @@ def open_film(path: Path) -> InputContainer:
 
 
 def video_stream(path: Path, container: InputContainer) -> VideoStream:
-    """The film's picture: its first video stream that is not a cover picture."""
+    """The stream of the film's pictures: the first video stream that is not a cover picture."""
     for stream in container.streams.video:
         if stream.codec_context is not None and not int(stream.disposition) & ATTACHED_PICTURE:
             return stream
     if container.streams.video and container.streams.video[0].codec_context is None:
-        raise InputError(path, "its video codec is not known here", "convert the film to H.264 or FFV1 first")
+        raise InputError(path, "its video codec is unknown", "convert the film to H.264 or FFV1 first")
     raise InputError(path, "has no video stream", "give a film with pictures")
 
 
-def film_pictures(path: Path, notes: Damage, start: int | None = None) -> Generator[av.VideoFrame, None, None]:
-    """Decoded pictures of a film, everything that decodes; ``notes`` learns what did not.
+def film_pictures(path: Path, damage: Damage, start: int | None = None) -> Generator[av.VideoFrame, None, None]:
+    """Decoded pictures of a film, everything that decodes; what does not is counted in ``damage``.
 
-    With ``start``, only pictures at or after that time; it must be a keyframe's.
+    With ``start``, only pictures at or after that time, which must be that of a keyframe.
     """
     with open_film(path) as container:
         stream = video_stream(path, container)
         if start is not None:
-            # These are searched by decoding times, which lie before the pictures' own.
+            # MPEG containers are searched by decoding times, which lie before the pictures' own.
             early = container.format.name.startswith("mpeg")
             container.seek(start - (round(_REORDERING / (stream.time_base or 1)) if early else 0), stream=stream)
-        for picture in _decoded(container, stream, notes):
+        for picture in _decoded(container, stream, damage):
             if start is None or (picture.pts is not None and picture.pts >= start):
                 yield picture
 
 
-def _decoded(container: InputContainer, stream: VideoStream, notes: Damage) -> Iterator[av.VideoFrame]:
-    # Decoders that work on several frames at once mend damage now so, now otherwise, and drop frames behind it. That of
-    # H.264 neither mends it nor tells of it when it works on several slices at once.
+def _decoded(container: InputContainer, stream: VideoStream, damage: Damage) -> Iterator[av.VideoFrame]:
+    # Decoders that work on several frames at once repair damage differently from run to run, and drop frames behind it.
+    # That of H.264 neither repairs nor reports it when it works on several slices at once.
     stream.codec_context.thread_type = "SLICE"
     if stream.codec_context.name == "h264":
         stream.codec_context.thread_count = 1
@@ -157,38 +171,38 @@ def _decoded(container: InputContainer, stream: VideoStream, notes: Damage) -> I
         try:
             packet = next(packets, None)
         except (av.FFmpegError, OSError) as error:
-            notes.broke_off = f"reading on fails ({getattr(error, 'strerror', None) or error})"
+            damage.broke_off = f"reading fails there ({getattr(error, 'strerror', None) or error})"
             packet = None
         if packet is None:
             break
         reached = max(reached, _packet_end(packet))
-        if packet.stream is not stream:  # a flush packet names its stream, but bears number 0
+        if packet.stream is not stream:  # a flush packet names its stream, but has index 0
             continue
         suspect = bool(packet.is_corrupt) if packet.size else suspect
         flushed = flushed or not packet.size
-        yield from _packet_pictures(container, stream, packet, notes)
+        yield from _packet_pictures(container, stream, packet, damage)
     if not flushed:
-        yield from _packet_pictures(container, stream, None, notes)
-    if notes.broke_off is None:
+        yield from _packet_pictures(container, stream, None, damage)
+    if damage.broke_off is None:
         declared = _declared_end(container)
         slack = Fraction(1, 5) + 2 / (stream.guessed_rate or Fraction(25))
-        if suspect or _torn_transport_stream(container):
-            notes.broke_off = "its last packet is incomplete"
+        if suspect or _incomplete_transport_stream(container):
+            damage.broke_off = "its last packet is incomplete"
         elif declared is not None and reached + slack < declared:
-            notes.broke_off = f"{float(declared):.3f} s are declared, {float(reached):.3f} s are there"
+            damage.broke_off = f"its header declares {float(declared):.3f} s, but it holds {float(reached):.3f} s"
 
 
 def _packet_pictures(
-    container: InputContainer, stream: VideoStream, packet: Packet[Stream] | None, notes: Damage
+    container: InputContainer, stream: VideoStream, packet: Packet[Stream] | None, damage: Damage
 ) -> list[av.VideoFrame]:
     try:
         pictures = stream.decode(packet)
     except av.error.EOFError:
         return []
     except (av.FFmpegError, OSError, ValueError):
-        notes.packet_lost()
+        damage.count_lost_packet()
         return []
-    if container.format.name == "avi":  # it stores no presentation times: what stands there is a guess of FFmpeg's
+    if container.format.name == "avi":  # AVI stores no presentation times: FFmpeg guesses them
         for picture in pictures:
             picture.pts = picture.dts
     return pictures
@@ -200,13 +214,13 @@ def _packet_end(packet: Packet[Stream]) -> Fraction:
     return (packet.pts + (packet.duration or 0)) * packet.time_base
 
 
-def _torn_transport_stream(container: InputContainer) -> bool:
+def _incomplete_transport_stream(container: InputContainer) -> bool:
     """Whether an MPEG transport stream ends within one of its packets of 188 (or 192, or 204) bytes."""
     return container.format.name == "mpegts" and all(container.size % size for size in (188, 192, 204))
 
 
 def _declared_end(container: InputContainer) -> Fraction | None:
     """Seconds at which the container's header says the film ends; None where it only guesses."""
-    if container.duration is None or not container.format.name.startswith(_DECLARES_DURATION):
+    if container.duration is None or not container.format.name.startswith(_CONTAINERS_WITH_DURATION):
         return None
     return Fraction(container.duration, av.time_base)

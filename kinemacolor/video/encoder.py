@@ -9,13 +9,13 @@ import av
 import av.filter
 
 from kinemacolor.core.types import Frame
+from kinemacolor.video.codecs import CODECS, ChromaFormat
 from kinemacolor.video.info import VideoInfo
-from kinemacolor.video.output import CODECS, Encoding
-from kinemacolor.video.planes import ChromaFormat, at_depth, picture_from_planes
+from kinemacolor.video.output import Encoding
+from kinemacolor.video.planes import convert_depth, picture_from_planes
 
 _FRAME_DURATION = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION
-_ROWS_A_THREAD = 128
-_THREADS = {"h264": 8, "h265": 3}
+_ROWS_PER_THREAD = 128
 
 
 def film_ticks(info: VideoInfo) -> Fraction:
@@ -24,7 +24,7 @@ def film_ticks(info: VideoInfo) -> Fraction:
 
 
 def set_encoder(context: Any, info: VideoInfo, encoding: Encoding) -> None:
-    """Sets a codec context that is not open yet, its options and frame rate aside, to write a film of ``info``."""
+    """Sets a codec context that is not open yet to write a film of ``info``; its options and frame rate stay."""
     context.width, context.height, context.pix_fmt = info.width, info.height, encoding.pixel_format
     context.time_base = film_ticks(info)
     context.sample_aspect_ratio = info.sample_aspect_ratio
@@ -36,22 +36,27 @@ def set_encoder(context: Any, info: VideoInfo, encoding: Encoding) -> None:
 
 
 def encoder_threads(codec: str, height: int) -> int:
-    """Threads of an encoder; 0 leaves it to FFmpeg.
+    """Threads of an encoder; 0 leaves the number to FFmpeg.
 
-    x264 and x265 write other bytes with another number of threads, and left alone take it from the machine: a film
-    that is begun on one computer and finished on another would not be the same.
+    x264 and x265 write other bytes with another number of threads, and take it from the machine if it is not set: a
+    film that is started on one computer and finished on another would not be the same.
     """
-    most = _THREADS.get(codec, 0)
-    return max(1, min(most, height // _ROWS_A_THREAD)) if most else 0
+    most = CODECS[codec].max_threads
+    return max(1, min(most, height // _ROWS_PER_THREAD)) if most else 0
 
 
-class Pictures:
-    """Makes a film's frames into pictures for its encoder."""
+def aspect_in_frames(info: VideoInfo, encoding: Encoding) -> bool:
+    """Whether the pixel shape must be set on the frames themselves."""
+    return info.sample_aspect_ratio != 1 and CODECS[encoding.codec].aspect_in_frames
+
+
+class PictureConverter:
+    """Turns a film's frames into pictures for its encoder."""
 
     def __init__(self, info: VideoInfo, encoding: Encoding) -> None:
         self._info, self._encoding = info, encoding
         self._ticks = film_ticks(info)
-        self._shape = self._shape_filter() if shape_in_frames(info, encoding) else None
+        self._aspect_filter = self._open_aspect_filter() if aspect_in_frames(info, encoding) else None
 
     def picture(self, frame: Frame, shift: Fraction = Fraction(0)) -> av.VideoFrame:
         """The picture of a frame with U and V, ``shift`` seconds earlier than the frame."""
@@ -60,9 +65,9 @@ class Pictures:
         depth, coding = self._encoding.bit_depth, frame.coding
         u, v = frame.chroma
         planes = (
-            at_depth(frame.luma, coding, depth, chroma=False),
-            at_depth(u, coding, depth, chroma=True),
-            at_depth(v, coding, depth, chroma=True),
+            convert_depth(frame.luma, coding, depth, chroma=False),
+            convert_depth(u, coding, depth, chroma=True),
+            convert_depth(v, coding, depth, chroma=True),
         )
         picture = picture_from_planes(planes, self._encoding.pixel_format)
         picture.pts = round(frame.time / self._ticks) - round(shift / self._ticks)
@@ -71,62 +76,60 @@ class Pictures:
         tags = self._info.tags.for_output(coding)
         picture.color_primaries, picture.color_trc = tags.primaries, tags.transfer
         picture.colorspace, picture.color_range = tags.matrix, tags.range
-        if self._shape is None:
+        if self._aspect_filter is None:
             return picture
-        self._shape.push(picture)
-        shaped: Any = self._shape.pull()
-        result: av.VideoFrame = shaped
+        self._aspect_filter.push(picture)
+        filtered: Any = self._aspect_filter.pull()
+        result: av.VideoFrame = filtered
         return result
 
-    def _shape_filter(self) -> av.filter.Graph:
-        """Puts the pixel shape on frames, where the FFV1 encoder takes it from; PyAV sets it on no MKV track."""
-        info, shape = self._info, self._info.sample_aspect_ratio
+    def _open_aspect_filter(self) -> av.filter.Graph:
+        """Sets the pixel shape on frames, where the FFV1 encoder takes it from; PyAV sets it on no MKV track."""
+        info, aspect = self._info, self._info.sample_aspect_ratio
         pixels = av.VideoFormat(self._encoding.pixel_format, info.width, info.height)
         graph = av.filter.Graph()
         source = graph.add_buffer(width=info.width, height=info.height, format=pixels, time_base=self._ticks)
-        steps = graph.add("setsar", f"{shape.numerator}/{shape.denominator}"), graph.add("buffersink")
+        steps = graph.add("setsar", f"{aspect.numerator}/{aspect.denominator}"), graph.add("buffersink")
         source.link_to(steps[0])
         steps[0].link_to(steps[1])
         graph.configure()
         return graph
 
 
-def shape_in_frames(info: VideoInfo, encoding: Encoding) -> bool:
-    """Whether the pixel shape must stand in the frames themselves."""
-    return info.sample_aspect_ratio != 1 and encoding.codec == "ffv1"
-
-
 class SegmentEncoder:
     """An encoder by itself, set as that of a whole film.
 
     Attributes:
-        extradata: what it says once for all frames (parameter sets), known from the start.
+        extradata: what the encoder says once for all frames (parameter sets), known from the start.
     """
 
     def __init__(self, info: VideoInfo, encoding: Encoding) -> None:
-        plan = CODECS[encoding.codec]  # type: ignore[index]
-        context: Any = av.CodecContext.create(plan.encoder, "w")
+        context: Any = av.CodecContext.create(CODECS[encoding.codec].encoder, "w")
         set_encoder(context, info, encoding)
         context.framerate = info.rate
         context.bit_rate = 0
         context.options = dict(encoding.options)
         context.flags |= av.codec.context.Flags.global_header
         context.open()
-        self._context, self._pictures = context, Pictures(info, encoding)
+        self._context, self._converter = context, PictureConverter(info, encoding)
         self.extradata = bytes(context.extradata or b"")
 
     def encode(self, frame: Frame | None) -> list[Any]:
-        """The packets that are ready after a frame, or after the last (None)."""
-        picture = None if frame is None else self._pictures.picture(frame)
+        """The packets that are ready after a frame, or after the last one (None)."""
+        picture = None if frame is None else self._converter.picture(frame)
         packets: list[Any] = self._context.encode(picture)
         return packets
 
 
 class FrameCheck:
-    """Refuses frames that do not fit a film or do not follow one another."""
+    """Refuses frames that do not fit a film or do not follow one another.
 
-    def __init__(self, info: VideoInfo, chroma: ChromaFormat) -> None:
-        self._info, self._chroma = info, chroma
+    Attributes:
+        last: time of the last frame in seconds, or None before the first one.
+    """
+
+    def __init__(self, info: VideoInfo, chroma_format: ChromaFormat) -> None:
+        self._info, self._chroma_format = info, chroma_format
         self.last: Fraction | None = None
 
     def __call__(self, frame: Frame) -> None:
@@ -134,11 +137,11 @@ class FrameCheck:
         height, width = self._info.height, self._info.width
         if frame.luma.shape != (height, width) or frame.coding != self._info.coding:
             raise ValueError(f"frame {frame.index}: expected {width}x{height} in {self._info.coding}")
-        step_y, step_x = {"420": (2, 2), "422": (1, 2), "444": (1, 1)}[self._chroma]
+        step_y, step_x = {"420": (2, 2), "422": (1, 2), "444": (1, 1)}[self._chroma_format]
         shape = (-(-height // step_y), -(-width // step_x))
         if frame.chroma is None or frame.chroma[0].shape != shape:
             got = None if frame.chroma is None else frame.chroma[0].shape
-            raise ValueError(f"frame {frame.index}: expected U and V of {shape} ({self._chroma}), got {got}")
+            raise ValueError(f"frame {frame.index}: expected U and V of {shape} ({self._chroma_format}), got {got}")
         if self.last is not None and frame.time <= self.last:
             raise ValueError(f"frame {frame.index}: expected a time after {self.last} s, got {frame.time} s")
         self.last = frame.time

@@ -16,24 +16,25 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from kinemacolor.core.errors import KinemacolorError, OutputError
+from kinemacolor.core.errors import OutputError
+from kinemacolor.video.codecs import CODECS, CONTAINERS
 from kinemacolor.video.decode import open_film, video_stream
-from kinemacolor.video.encoder import film_ticks, set_encoder, shape_in_frames
+from kinemacolor.video.encoder import aspect_in_frames, film_ticks, set_encoder
 from kinemacolor.video.info import VideoInfo
-from kinemacolor.video.output import CODECS, CONTAINERS, Encoding
+from kinemacolor.video.output import Encoding
 from kinemacolor.video.streams import ITUNES_TAGS, CopiedStreams, chapters_within, film_tags, stream_tags
 
-_RESTARTING_CLOCKS = ("mpegts", "mpeg")
+_CLOCKS_FROM_ANYWHERE = ("mpegts", "mpeg")
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class FilmPart:
     """The part of a film that is written, in seconds of its own clock.
 
     Attributes:
         begin: where it starts; None for the film's start.
         stop: where it ends, not included; None for the film's end.
-        shift: what is taken from every time.
+        shift: seconds that are subtracted from every time.
     """
 
     begin: Fraction | None
@@ -41,19 +42,22 @@ class Cut:
     shift: Fraction
 
     @classmethod
-    def of(cls, info: VideoInfo, begin: Fraction | None, stop: Fraction | None) -> Cut:
-        """For a part of a film the time of its first frame, and seconds from the film's first frame to its end.
+    def of(cls, info: VideoInfo, begin: Fraction | None, stop: Fraction | None) -> FilmPart:
+        """The part between two times, which moves to 0; so does a transport stream, whose clock starts anywhere.
 
-        A part moves to 0; so does a transport stream, whose clock starts anywhere.
+        Args:
+            info: of the film.
+            begin: time of the first frame on the film's clock; None for the whole film.
+            stop: seconds from the film's first frame to its end; None for the film's end.
         """
         shift = begin if begin is not None else Fraction(0)
-        if begin is None and info.container in _RESTARTING_CLOCKS:
+        if begin is None and info.container in _CLOCKS_FROM_ANYWHERE:
             shift = _film_start(info)
         return cls(begin, None if stop is None else info.first_time + stop, shift)
 
 
 class FilmSink:
-    """A container and the copied streams, on a partial file beside the destination; packets of the picture come in.
+    """A container and the copied streams, on a partial file beside the destination; it takes packets of the picture.
 
     The encoder of ``stream`` is open and set as ``encoding`` says, whether or not it is the one that makes the packets:
     it gives the container its parameters.
@@ -64,13 +68,13 @@ class FilmSink:
     """
 
     def __init__(
-        self, destination: Path, info: VideoInfo, encoding: Encoding, cut: Cut, strict: bool, warnings: list[str]
+        self, destination: Path, info: VideoInfo, encoding: Encoding, part: FilmPart, strict: bool, warnings: list[str]
     ) -> None:
         self._destination = destination.absolute()
         suffix = destination.suffix
         self._partial = self._destination.parent / f".{destination.stem}.partial-{os.getpid()}{suffix}"
         self._info, self._encoding = info, encoding
-        self._cut, self._warnings = cut, warnings
+        self._part, self._warnings = part, warnings
         self._container: OutputContainer | None = None
         self._copied: CopiedStreams | None = None
         self.ticks = film_ticks(info)
@@ -80,30 +84,30 @@ class FilmSink:
             self.abandon()
             raise
 
-    def _open(self, name: str, strict: bool) -> None:
-        info, cut = self._info, self._cut
-        if name == "matroska" and 1000 % info.time_base.denominator:
+    def _open(self, container_name: str, strict: bool) -> None:
+        info, part = self._info, self._part
+        if container_name == "matroska" and 1000 % info.time_base.denominator:
             self._warnings.append("MKV stores times in milliseconds: frame times are rounded by up to 0.5 ms")
-        options = {} if name == "matroska" else self._mov_options()
-        container = av.open(str(self._partial), "w", format=name, container_options=options)
+        options = {} if container_name == "matroska" else self._mov_options()
+        container = av.open(str(self._partial), "w", format=container_name, container_options=options)
         self._container = container
         container.metadata.update(film_tags(info.metadata))
-        self.stream = self._add_picture(container, name)
+        self.stream = self._add_picture(container, container_name)
         if info.container != "image2":
             film = open_film(info.path)
             picture = video_stream(info.path, film)
             self.stream.disposition = picture.disposition
             self._copied = CopiedStreams(
-                film, picture.index, container, begin=cut.begin, stop=cut.stop, shift=cut.shift, strict=strict
+                film, picture.index, container, begin=part.begin, stop=part.stop, shift=part.shift, strict=strict
             )
             self._warnings.extend(self._copied.warnings)
             self._copied.warnings = self._warnings
-        begin = cut.begin if cut.begin is not None else Fraction(0)
-        container.set_chapters(chapters_within(info, begin, cut.stop, cut.shift))
+        begin = part.begin if part.begin is not None else Fraction(0)
+        container.set_chapters(chapters_within(info, begin, part.stop, part.shift))
         container.start_encoding()
 
     def _mov_options(self) -> dict[str, str]:
-        """So that MP4 keeps the film's unit of time and tags of any name."""
+        """Options with which MP4 keeps the film's unit of time and tags of any name."""
         ticks = self._info.time_base.denominator
         movie = math.lcm(ticks, 1000)
         options = {"video_track_timescale": str(ticks), "movie_timescale": str(movie if movie <= 1_000_000 else ticks)}
@@ -111,27 +115,29 @@ class FilmSink:
             options["movflags"] = "+use_metadata_tags"
         return options
 
-    def _add_picture(self, container: OutputContainer, name: str) -> VideoStream:
+    def _add_picture(self, container: OutputContainer, container_name: str) -> VideoStream:
         info, encoding = self._info, self._encoding
-        plan = CODECS[encoding.codec]  # type: ignore[index]
-        stream: Any = container.add_stream(plan.encoder, rate=info.rate, options=dict(encoding.options))
+        record = CODECS[encoding.codec]
+        stream: Any = container.add_stream(record.encoder, rate=info.rate, options=dict(encoding.options))
         stream.time_base = self.ticks
         set_encoder(stream.codec_context, info, encoding)
-        if encoding.codec == "h265" and name in ("mp4", "mov"):
-            stream.codec_context.codec_tag = "hvc1"  # the tag Apple's players want
+        if container_name in record.container_tags:
+            stream.codec_context.codec_tag = record.container_tags[container_name]
         if info.display_matrix is not None and info.rotation:
             if hasattr(stream, "set_display_matrix"):
                 stream.set_display_matrix(info.display_matrix)
             else:
-                self._warnings.append("the film's rotation is lost: it needs PyAV 18 or newer")
-        if shape_in_frames(info, encoding):
-            self._warnings.append("FFV1 in MKV keeps the pixel shape in its frames alone; some programs do not see it")
+                self._warnings.append("the film's rotation is lost: keeping it needs PyAV 18 or newer")
+        if aspect_in_frames(info, encoding):
+            self._warnings.append(
+                f"{encoding.codec} keeps the pixel shape only in its frames, where some programs do not see it"
+            )
         stream.metadata.update(stream_tags(info.video_metadata, colored=True))
         video: VideoStream = stream
         return video
 
     def advance(self, until: Fraction) -> None:
-        """Copies what belongs beside the pictures up to a time of the film (seconds, before any shift)."""
+        """Copies the streams beside the picture up to a time of the film (seconds, before any shift)."""
         if self._copied is not None:
             self._copied.advance(until)
 
@@ -151,7 +157,7 @@ class FilmSink:
         self._container.close()
         self._container = None
         if not overwrite and self._destination.exists():
-            raise OutputError(self._destination, "exists by now", "give another name, or --overwrite")
+            raise OutputError(self._destination, "exists by now", "give another name, or `overwrite`")
         os.replace(self._partial, self._destination)
 
     def abandon(self) -> None:
@@ -170,13 +176,13 @@ def check_muxing(destination: Path, info: VideoInfo, encoding: Encoding, *, stri
     """What could not be kept if the film were written to ``destination``, a line each; leaves nothing there.
 
     Raises:
-        OutputError: with ``strict``, where a stream cannot be copied; or the film cannot be begun at all.
+        OutputError: with ``strict``, a stream cannot be copied; or the film cannot be written at all.
     """
     warnings: list[str] = []
     try:
-        FilmSink(destination, info, encoding, Cut.of(info, None, None), strict, warnings).abandon()
+        FilmSink(destination, info, encoding, FilmPart.of(info, None, None), strict, warnings).abandon()
     except (av.FFmpegError, OSError) as error:
-        raise write_error(destination, error) from error
+        raise output_error(destination, error) from error
     return warnings
 
 
@@ -186,8 +192,8 @@ def _film_start(info: VideoInfo) -> Fraction:
         return info.first_time if film.start_time is None else Fraction(film.start_time, av.time_base)
 
 
-def write_error(destination: Path, error: Exception) -> KinemacolorError:
-    """What the user is told when writing fails."""
+def output_error(destination: Path, error: Exception) -> OutputError:
+    """The error for the user that stands for a failure to write."""
     number = getattr(error, "errno", None)
     if number in (errno.ENOSPC, errno.EDQUOT):
         return OutputError(destination, "the disk is full", "make room, or write to another disk")

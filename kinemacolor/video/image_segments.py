@@ -1,4 +1,4 @@
-"""A finished segment of a film that becomes images: a folder of them, and a file that says what they must be."""
+"""A finished segment of a film that becomes images: a folder of them, with a file that lists their checksums."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from kinemacolor.core.errors import InputError, OutputError
 from kinemacolor.core.types import Frame
 from kinemacolor.video.image_writer import encode_png
-from kinemacolor.video.packets import FOREIGN, RESTART, VERSION, partial_name, sync_folder
+from kinemacolor.video.packets import NOT_A_SEGMENT, RESTART_REMEDY, SEGMENT_VERSION, partial_name, sync_folder
 
 _DESCRIPTION = "segment.json"
 _FORMAT = "kinemacolor images"
@@ -32,7 +32,7 @@ class ImageSegment:
 
     @property
     def frames(self) -> int:
-        """How many there are."""
+        """Number of images."""
         return len(self.index)
 
     def files(self) -> list[Path]:
@@ -40,10 +40,10 @@ class ImageSegment:
         return [self.path / _image_name(number) for number in range(self.frames)]
 
     def check(self, number: int) -> None:
-        """Reads an image whole. Raises InputError where it is not as it was written."""
+        """Reads a whole image. Raises InputError where it is not as it was written."""
         file = self.path / _image_name(number)
         if zlib.crc32(file.read_bytes()) != self.index[number][1]:
-            raise InputError(file, "this finished image is damaged", RESTART)
+            raise InputError(file, "this finished image is damaged", RESTART_REMEDY)
 
 
 class ImageFolder:
@@ -64,12 +64,12 @@ class ImageFolder:
         self._index.append((len(png), zlib.crc32(png)))
 
     def finish(self) -> None:
-        """Writes the description, sees all to the disk and gives the folder its name."""
-        record = {"format": _FORMAT, "version": VERSION, "images": self._index}
+        """Writes the description, flushes everything to the disk and gives the folder its name."""
+        record = {"format": _FORMAT, "version": SEGMENT_VERSION, "images": self._index}
         (self._partial / _DESCRIPTION).write_text(json.dumps(record))
         for file in self._partial.iterdir():
-            with file.open("rb") as written:
-                os.fsync(written.fileno())
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
         sync_folder(self._partial)
         if self._path.exists():
             shutil.rmtree(self._path)
@@ -87,25 +87,24 @@ def read_image_folder(path: Path) -> ImageSegment:
     Raises:
         InputError: the folder is no segment, of another version, or lacks images.
     """
-    foreign = InputError(path, *FOREIGN)
+    not_a_segment = InputError(path, *NOT_A_SEGMENT)
     try:
         record = json.loads((path / _DESCRIPTION).read_bytes())
     except FileNotFoundError:
-        raise foreign from None
+        raise not_a_segment from None
     except ValueError:
-        raise InputError(path, "the description of this finished segment is damaged", RESTART) from None
+        raise InputError(path, "the description of this finished segment is damaged", RESTART_REMEDY) from None
     except OSError as error:
-        raise InputError(path, f"this finished segment cannot be read ({error.strerror})", RESTART) from error
+        raise InputError(path, f"this finished segment cannot be read ({error.strerror})", RESTART_REMEDY) from error
     if not isinstance(record, dict) or record.get("format") != _FORMAT:
-        raise foreign
-    if record.get("version") != VERSION:
-        raise InputError(
-            path, f"is a segment of version {record.get('version')}, this program makes {VERSION}", RESTART
-        )
+        raise not_a_segment
+    if record.get("version") != SEGMENT_VERSION:
+        problem = f"is a segment of version {record.get('version')}, this program makes version {SEGMENT_VERSION}"
+        raise InputError(path, problem, RESTART_REMEDY)
     segment = ImageSegment(path, tuple((size, crc) for size, crc in record["images"]))
     for file, (size, _) in zip(segment.files(), segment.index, strict=True):
         if not file.is_file() or file.stat().st_size != size:
-            raise InputError(file, "this finished image is missing or torn", RESTART)
+            raise InputError(file, "this finished image is missing or incomplete", RESTART_REMEDY)
     return segment
 
 

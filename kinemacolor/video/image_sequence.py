@@ -1,4 +1,4 @@
-"""Films kept as numbered images: reading a folder or a pattern."""
+"""Films kept as numbered images: a folder or a pattern."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import av
 
 from kinemacolor.core.errors import InputError
+from kinemacolor.core.natural_sort import natural_key
 from kinemacolor.core.types import Array, Frame
 from kinemacolor.video.info import VideoInfo, picture_coding, picture_tags
 from kinemacolor.video.planes import (
@@ -27,7 +28,10 @@ from kinemacolor.video.planes import (
 if TYPE_CHECKING:
     from kinemacolor.video.decode import Damage
 
-IMAGE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".dpx", ".exr", ".webp", ".pgm", ".ppm"})
+COMMON_IMAGE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp"})
+"""Extensions of images that FFmpeg and OpenCV read: those of data sets, benchmarks and other tools' results."""
+IMAGE_SUFFIXES = COMMON_IMAGE_SUFFIXES | {".dpx", ".exr", ".pgm", ".ppm"}
+"""Extensions of images that a film may be kept as."""
 _PATTERN = re.compile(r"%(?:0(\d+))?d")
 _NUMBER = re.compile(r"[0-9]+$")
 
@@ -46,16 +50,11 @@ def pattern_regex(name: str) -> re.Pattern[str] | None:
     return re.compile(f"{re.escape(name[: match.start()])}({digits}){re.escape(name[match.end() :])}")
 
 
-def _rising(found: Sequence[re.Match[str] | None]) -> tuple[int, ...] | None:
-    """The numbers, where each is larger than the one before it."""
-    numbers = tuple(int(match[0]) for match in found if match)
-    rise = len(numbers) == len(found) and all(a < b for a, b in pairwise(numbers))
-    return numbers if rise else None
-
-
-def _natural(path: Path) -> list[tuple[bool, int, str]]:
-    parts = re.split(r"(\d+)", path.name)
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts if part]
+def _rising_numbers(files: Sequence[Path]) -> tuple[int, ...] | None:
+    """The numbers in which the files' names end, if all have one and each is larger than the one before it."""
+    numbers = tuple(int(match[0]) for file in files if (match := _NUMBER.search(file.stem)))
+    rising = len(numbers) == len(files) and all(a < b for a, b in pairwise(numbers))
+    return numbers if rising else None
 
 
 class ImageSequence:
@@ -64,6 +63,11 @@ class ImageSequence:
     Args:
         path: a folder (its images in natural order, ``a2`` before ``a10``), a pattern, or one image.
         rate: frames a second.
+
+    Attributes:
+        files: the images in order.
+        gap: a remark for the user where numbers are missing, or None.
+        info: what the images say about the film.
 
     Raises:
         InputError: there are no images, or the first cannot be decoded.
@@ -90,29 +94,28 @@ class ImageSequence:
             tags=picture_tags(first),
             codec="image",
             container="image2",
-            numbers=_rising([_NUMBER.search(file.stem) for file in self.files]),
+            numbers=_rising_numbers(self.files),
         )
 
-    def frames(self, notes: Damage, chroma: bool) -> Generator[Frame, None, None]:
-        """The images in order; one that cannot be decoded is skipped and noted, and its time stays empty."""
+    def frames(self, damage: Damage, chroma: bool) -> Generator[Frame, None, None]:
+        """The images in order; one that cannot be decoded is skipped and counted, and its time stays empty."""
         info = self.info
         if self.gap:
-            notes.remarks.append(self.gap)
+            damage.remarks.append(self.gap)
         index = 0
         for position, file in enumerate(self.files):
             try:
                 picture = _decode(file)
             except InputError:
-                notes.packet_lost()
+                damage.count_lost_packet()
                 continue
             layout = pixel_layout(picture.format.name)
             coding = picture_coding(picture, layout, "image")
-            same = (picture.width, picture.height, coding) == (info.width, info.height, info.coding)
-            if not same:
-                got = f"{picture.width}x{picture.height} at {coding.bit_depth} bits"
-                want = f"{info.width}x{info.height} at {info.coding.bit_depth} bits"
-                raise InputError(file, f"is {got}, the first image is {want}", "convert the images to one kind")
-            notes.frame(index, position * info.time_base, False)
+            if (picture.width, picture.height, coding) != (info.width, info.height, info.coding):
+                this = f"{picture.width}x{picture.height} at {coding.bit_depth} bits"
+                first = f"{info.width}x{info.height} at {info.coding.bit_depth} bits"
+                raise InputError(file, f"is {this}, the first image is {first}", "convert the images to one format")
+            damage.count_frame(index, position * info.time_base, False)
             luma, planes = self._planes(picture, layout, chroma)
             yield Frame(index, position, info.time_base, luma, info.coding, 1, planes)
             index += 1
@@ -120,19 +123,20 @@ class ImageSequence:
     def _planes(
         self, picture: av.VideoFrame, layout: PixelLayout, chroma: bool
     ) -> tuple[Array, tuple[Array, Array] | None]:
-        ready = readable_picture(picture, layout)
+        readable = readable_picture(picture, layout)
         if layout.planes == "rgb":
-            luma, u, v = rgb_as_ycbcr(ready, layout, self.info.coding)
+            luma, u, v = rgb_as_ycbcr(readable, layout, self.info.coding)
             return luma, (u, v) if chroma else None
-        color = chroma_planes(ready, layout) if chroma and layout.chroma != "gray" else None
-        return luma_plane(ready, layout), color
+        color = chroma_planes(readable, layout) if chroma and layout.chroma != "gray" else None
+        return luma_plane(readable, layout), color
 
 
 def _image_files(path: Path) -> tuple[list[Path], str | None]:
     """The images in order, and a remark where numbers are missing."""
     if path.is_dir():
-        files = sorted((f for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES), key=_natural)
-        files = [f for f in files if not f.name.startswith(".")]
+        images = (file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+        files = sorted(images, key=lambda file: natural_key(file, letters_first=True))
+        files = [file for file in files if not file.name.startswith(".")]
         if not files:
             raise InputError(path, "is a folder without images", "give a folder of PNG, TIFF or JPEG images, or a film")
         return files, None
@@ -143,10 +147,12 @@ def _image_files(path: Path) -> tuple[list[Path], str | None]:
         return [path], None
     if not path.parent.is_dir():
         raise InputError(path.parent, "there is no such folder", "check the name")
-    found = ((regex.fullmatch(f.name), f) for f in path.parent.iterdir())
-    numbered = sorted((int(match[1]), f) for match, f in found if match)
+    matches = ((regex.fullmatch(file.name), file) for file in path.parent.iterdir())
+    numbered = sorted((int(match[1]), file) for match, file in matches if match)
     if not numbered:
-        raise InputError(path, "no image has a name of this pattern", "check the folder and the number of digits")
+        raise InputError(
+            path, "no image has a name that fits this pattern", "check the folder and the number of digits"
+        )
     missing = numbered[-1][0] - numbered[0][0] + 1 - len(numbered)
     remark = f"{missing} numbers between {numbered[0][0]} and {numbered[-1][0]} have no image" if missing else None
     return [file for _, file in numbered], remark

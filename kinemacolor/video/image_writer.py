@@ -1,4 +1,4 @@
-"""Frames as numbered PNG images, in a folder that appears when all of them are there."""
+"""Frames as numbered PNG images, in a folder that gets its name when all of them are written."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from kinemacolor.video.planes import ycbcr_as_rgb
 def encode_png(frame: Frame) -> bytes | None:
     """A frame, whose U and V are at full resolution, as a PNG image; None where encoding fails.
 
-    R'G'B' comes straight from Y'CbCr in float32 and is rounded once; 8 bits a channel for 8 bit films, else 16.
+    R'G'B' is computed from Y'CbCr in float32 and rounded once; 8 bits a channel for 8 bit films, else 16.
     """
     if frame.chroma is None:
         raise ValueError("frame.chroma: expected U and V, got None")
     rgb = ycbcr_as_rgb(frame.luma, *frame.chroma, frame.coding)
-    good, png = cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))
-    return png.tobytes() if good else None
+    encoded, png = cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))
+    return png.tobytes() if encoded else None
 
 
 class ImageWriter:
@@ -46,30 +46,30 @@ class ImageWriter:
         png = encode_png(frame)
         if png is None:
             raise OutputError(self.target.folder, "an image could not be encoded", "write a film instead")
-        self._next().write_bytes(png)
+        self._next_name().write_bytes(png)
 
-    def take(self, file: Path) -> None:
-        """Takes an image that is there already as the next, without a copy where the disk allows that."""
-        name = self._next()
+    def adopt(self, file: Path) -> None:
+        """Takes an existing image as the next one, as a hard link where the disk allows that, else as a copy."""
+        name = self._next_name()
         try:
             os.link(file, name)
         except OSError:
             shutil.copyfile(file, name)
 
-    def _next(self) -> Path:
+    def _next_name(self) -> Path:
         self._count += 1
         return self._partial / (self.target.pattern % (self._count - 1))
 
     def finish(self, overwrite: bool) -> None:
-        """Puts the images in their place; old ones of the same pattern go, other files stay."""
+        """Puts the images in their place; old ones of the same pattern are removed, other files stay."""
         folder = self.target.folder.absolute()
         if not folder.exists():
             os.rename(self._partial, folder)
             return
-        old = existing_images(self.target)
-        if old and not overwrite:
-            raise OutputError(folder, "holds such images by now", "choose another folder, or --overwrite")
-        for file in old:
+        replaced = existing_images(self.target)
+        if replaced and not overwrite:
+            raise OutputError(folder, "holds such images by now", "choose another folder, or `overwrite`")
+        for file in replaced:
             file.unlink()
         for file in sorted(self._partial.iterdir()):
             os.replace(file, folder / file.name)

@@ -12,7 +12,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from kinemacolor.core.types import Coding, Matrix
-from kinemacolor.video.planes import FilmChroma, PixelLayout, clockwise_turn, display_matrix, pixel_layout
+from kinemacolor.video.planes import FilmChroma, PixelLayout, clockwise_rotation, display_matrix, pixel_layout
 
 RANGE_LIMITED, RANGE_FULL = 1, 2
 _MATRIX_OF_TAG: dict[int, Matrix] = {
@@ -25,7 +25,9 @@ _MATRIX_OF_TAG: dict[int, Matrix] = {
     10: "bt2020",
 }
 _TAG_OF_MATRIX: dict[Matrix, int] = {"bt601": 6, "bt709": 1, "bt2020": 9}
-_LIMITED_WHEN_SILENT = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9", "av1", "libdav1d"})
+_LIMITED_WHEN_UNTAGGED = frozenset(
+    {"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9", "av1", "libdav1d"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class ColorTags:
     range: int = 0
 
     def for_output(self, coding: Coding) -> ColorTags:
-        """The same tags, with matrix and range said outright where the film left them open or spoke of RGB."""
+        """The same tags, with matrix and range set where the film left them unspecified or named RGB."""
         matrix = self.matrix if self.matrix in _MATRIX_OF_TAG else _TAG_OF_MATRIX[coding.matrix]
         return ColorTags(self.primaries, self.transfer, matrix, RANGE_FULL if coding.full_range else RANGE_LIMITED)
 
@@ -87,7 +89,8 @@ class VideoInfo:
         video_metadata: the video stream's tags.
         chapters: as PyAV gives them: id, start, end, time_base, metadata.
         display_matrix: nine numbers in FFmpeg's layout, or None.
-        numbers: of a film of images, those in which their names end, where they rise from image to image; else None.
+        numbers: of a film of images, the numbers at the ends of their names, if these rise from image to image; else
+            None.
     """
 
     path: Path
@@ -124,17 +127,17 @@ def picture_tags(picture: av.VideoFrame) -> ColorTags:
 def picture_coding(picture: av.VideoFrame, layout: PixelLayout, codec: str) -> Coding:
     """What the code values of a decoded picture mean.
 
-    An untagged matrix is BT.709 for pictures from 1280 pixels wide or 577 high, else BT.601, as players take it.
+    An untagged matrix is BT.709 for pictures at least 1280 pixels wide or 577 high, else BT.601, as players assume.
     RGB is read as full-range BT.709. An untagged range is limited for Y'CbCr and for gray in codecs whose standard
-    says so (H.264, HEVC, MPEG, VP9, AV1); other gray (PNG, FFV1 …) is full range, as FFmpeg takes it.
+    says so (H.264, HEVC, MPEG, VP9, AV1); other gray (PNG, FFV1 …) is full range, as FFmpeg assumes.
     """
     tags = picture_tags(picture)
     if layout.planes == "rgb":
         return Coding(layout.bit_depth, True, "bt709")
-    guess: Matrix = "bt709" if picture.width >= 1280 or picture.height > 576 else "bt601"
-    matrix = _MATRIX_OF_TAG.get(tags.matrix, "bt709" if tags.matrix == 0 else guess)
-    silent_full = layout.always_full or (layout.planes == "gray" and codec not in _LIMITED_WHEN_SILENT)
-    full = tags.range == RANGE_FULL or (tags.range != RANGE_LIMITED and silent_full)
+    usual: Matrix = "bt709" if picture.width >= 1280 or picture.height > 576 else "bt601"
+    matrix = _MATRIX_OF_TAG.get(tags.matrix, "bt709" if tags.matrix == 0 else usual)
+    full_when_untagged = layout.always_full or (layout.planes == "gray" and codec not in _LIMITED_WHEN_UNTAGGED)
+    full = tags.range == RANGE_FULL or (tags.range != RANGE_LIMITED and full_when_untagged)
     return Coding(layout.bit_depth, full, matrix)
 
 
@@ -165,7 +168,7 @@ def film_info(
         frames=count,
         duration=seconds,
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
-        rotation=clockwise_turn(matrix),
+        rotation=clockwise_rotation(matrix),
         tags=picture_tags(picture),
         codec=stream.codec_context.name,
         container=container.format.name,

@@ -14,15 +14,16 @@ import numpy as np
 
 from kinemacolor.core.color import rgb_to_codes, yuv_to_rgb
 from kinemacolor.core.types import Array, Coding
+from kinemacolor.video.codecs import ChromaFormat
 
-ChromaFormat = Literal["420", "422", "444"]
-FilmChroma = Literal["gray", "420", "422", "444"]
+FilmChroma = ChromaFormat | Literal["gray"]
+"""Subsampling of U and V in a film, which may have none."""
 
 _SUBSAMPLING: dict[tuple[int, int], FilmChroma] = {
     (8, 8): "420",
     (8, 16): "422",
     (16, 16): "444",
-    (16, 8): "444",  # 4:4:0: the next richer format we can write
+    (16, 8): "444",  # 4:4:0: the next richer format that is written
     (4, 16): "422",  # 4:1:1
     (4, 4): "420",  # 4:1:0
 }
@@ -37,8 +38,8 @@ class PixelLayout:
         name: the format as decoded.
         readable: the planar format the samples are read from; equal to ``name`` unless the format is packed.
         bit_depth: bits of a luma sample, 8 to 16.
-        shift: how far the samples lie above the low bits of their 16-bit words (p010 and kin).
-        chroma: subsampling of the film, ``gray`` for none.
+        shift: bits by which the samples lie above the low end of their 16-bit words (p010 and its relatives).
+        chroma: subsampling of the film; ``gray`` where it has no color.
         planes: ``planar`` (Y, U, V), ``semi`` (Y, UV), ``gray`` (Y) or ``rgb`` (G, B, R).
         exact_chroma: False where U and V must be resampled to become ``chroma`` (4:1:1, 4:1:0, 4:4:0).
         always_full: the format itself says full range (yuvj*, RGB).
@@ -62,11 +63,11 @@ def planar_name(chroma: FilmChroma, bit_depth: int) -> str:
 
 def pixel_layout(name: str) -> PixelLayout:
     """Where the samples of pixel format ``name`` (FFmpeg's name) lie."""
-    form = av.VideoFormat(name, 16, 16)
-    components = [part for part in form.components if not part.is_alpha]
+    pixel_format = av.VideoFormat(name, 16, 16)
+    components = [part for part in pixel_format.components if not part.is_alpha]
     deepest = max((part.bits for part in components), default=8)
     depth = next((depth for depth in _PLANAR_DEPTHS if depth >= deepest), 16)
-    if form.is_rgb or form.has_palette or form.is_bayer or name.startswith("xyz"):
+    if pixel_format.is_rgb or pixel_format.has_palette or pixel_format.is_bayer or name.startswith("xyz"):
         planar = name.startswith("gbrp") and not name.endswith("be") and deepest in _PLANAR_DEPTHS
         readable = name if planar else ("gbrp" if depth == 8 else "gbrp16le")
         return PixelLayout(name, readable, depth if planar or depth == 8 else 16, 0, "444", "rgb", True, True)
@@ -74,7 +75,7 @@ def pixel_layout(name: str) -> PixelLayout:
         plain = name.startswith("gray") and deepest in _PLANAR_DEPTHS
         readable = name if plain and not name.endswith("be") else planar_name("gray", depth)
         return PixelLayout(name, readable, depth, 0, "gray", "gray", True, False)
-    size = (form.chroma_width(16), form.chroma_height(16))
+    size = (pixel_format.chroma_width(16), pixel_format.chroma_height(16))
     chroma = _SUBSAMPLING.get(size, "444")
     exact = size in ((8, 8), (8, 16), (16, 16))
     used = [part.plane for part in components]
@@ -130,8 +131,8 @@ def chroma_planes(picture: av.VideoFrame, layout: PixelLayout) -> tuple[Array, A
 def rgb_as_ycbcr(picture: av.VideoFrame, layout: PixelLayout, coding: Coding) -> tuple[Array, Array, Array]:
     """Y', Cb, Cr (4:4:4, full range) of a picture in planar RGB, rounded to the nearest code."""
     wide = layout.bit_depth > 8
-    g, b, r = (_samples(plane, wide) for plane in picture.planes[:3])
-    rgb = np.stack((r, g, b), axis=-1).astype(np.float32) / np.float32(coding.maximum)
+    green, blue, red = (_samples(plane, wide) for plane in picture.planes[:3])
+    rgb = np.stack((red, green, blue), axis=-1).astype(np.float32) / np.float32(coding.maximum)
     return rgb_to_codes(rgb, coding, (1, 1))
 
 
@@ -147,8 +148,8 @@ def _codes(values: Array, coding: Coding) -> Array:
     return codes
 
 
-def at_depth(plane: Array, coding: Coding, depth: int, *, chroma: bool) -> Array:
-    """The plane at another bit depth. Upwards it is exact and invertible; downwards it rounds to the nearest code."""
+def convert_depth(plane: Array, coding: Coding, depth: int, *, chroma: bool) -> Array:
+    """A plane at another bit depth: exact and invertible to more bits, rounded to the nearest code to fewer."""
     if depth == coding.bit_depth:
         return plane
     target = Coding(depth, coding.full_range, coding.matrix)
@@ -179,8 +180,8 @@ def display_matrix(picture: av.VideoFrame) -> tuple[int, ...] | None:
     return None
 
 
-def clockwise_turn(matrix: tuple[int, ...] | None) -> int:
-    """Degrees clockwise (0, 90, 180, 270) that a viewer turns the picture by, from its display matrix."""
+def clockwise_rotation(matrix: tuple[int, ...] | None) -> int:
+    """Degrees clockwise (0, 90, 180, 270) by which a viewer turns the picture, from its display matrix."""
     if matrix is None:
         return 0
     first = np.hypot(matrix[0], matrix[3]) or 1.0

@@ -1,4 +1,4 @@
-"""Reading films: every frame in display order with its exact time, and an honest word where a film is damaged."""
+"""Reading a film: the frames in display order, whole or in part, and where the film is damaged."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ from kinemacolor.video.planes import (
     rgb_as_ycbcr,
 )
 
-_Numbered = tuple[int, int, av.VideoFrame]
+_NumberedPicture = tuple[int, int, av.VideoFrame]
 
 
 class VideoReader:
     """A film: a file, a folder of images, or images by pattern (``frame_%06d.png``).
 
-    ``frames`` may be called any number of times; each call opens the film anew. Where a part of the film begins is
-    found once and kept: 8 bytes a frame.
+    ``frames`` may be called any number of times; each call opens the film again. The places where parts of the film
+    begin are looked up once and kept: 8 bytes a frame.
 
     Args:
         source: the film, the folder or the pattern.
-        rate: frames a second, for images only (24 where it is not given).
+        rate: frames a second, for images only (None for 24).
 
     Attributes:
         info: what the film says about itself.
-        damage: after an iteration of ``frames``, None or a line that says where the film is damaged or breaks off.
+        damage: after an iteration of ``frames``, a line that says where the film is damaged or breaks off, or None.
 
     Raises:
-        InputError: the film is missing, unreadable, no film, or not one frame of it can be decoded.
-        UsageError: ``rate`` was given for a film, or is not positive.
+        InputError: the film is missing, unreadable, no film, or none of its frames can be decoded.
+        UsageError: ``rate`` is set for a film, or is not positive.
     """
 
     def __init__(self, source: str | Path, *, rate: Fraction | None = None) -> None:
@@ -59,9 +59,9 @@ class VideoReader:
         if rate is not None and rate <= 0:
             raise UsageError("rate", f"{rate} is not a frame rate", "give frames a second above 0, such as 24")
         self._images: ImageSequence | None = None
-        self._known: NDArray[np.int64] | None = None  # times of all frames, in units of the time base
-        self._points: EntryPoints | None = None
-        self._doubtful = False
+        self._frame_times: NDArray[np.int64] | None = None  # of all frames, in units of the time base
+        self._entry_points: EntryPoints | None = None
+        self._packets_mislead = False  # packets do not tell which frame is which
         if is_image_source(path):
             self._images = ImageSequence(path, Fraction(24) if rate is None else Fraction(rate))
             self.info: VideoInfo = self._images.info
@@ -76,7 +76,7 @@ class VideoReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        points, self._points = self._points, None  # a pass through the film closes its own file
+        points, self._entry_points = self._entry_points, None  # a pass through the film closes its own file
         if points is not None:
             points.close()
 
@@ -91,200 +91,201 @@ class VideoReader:
     ) -> Iterator[Frame]:
         """The frames in display order.
 
-        A part is entered at the keyframe before it, where the film's packets tell which frame that is and what decodes
-        from there bears them out; else all is decoded from the beginning, which gives the same frames later. Of films
-        with damage before the part, packets count frames that do not decode: there numbers are sure after one pass
-        through the whole film (see ``times``).
+        Decoding of a part starts at the keyframe before it, if the film's packets tell which frame that is and the
+        frames that are decoded from there agree; else it starts at the beginning, which gives the same frames later. If
+        a film is damaged before the part, its packets include frames that do not decode: then frame numbers are exact
+        only after one pass through the whole film (see ``times``).
 
         Args:
-            start, end: take only frames at times in [start, end), in seconds from the film's first frame.
-            first, last: take only frames with ``first`` ≤ index < ``last``.
-            chroma: also read U and V (at full resolution and full range for RGB images).
+            start, end: only frames at times in [start, end), in seconds from the film's first frame.
+            first, last: only frames with ``first`` ≤ index < ``last``.
+            chroma: whether to read U and V as well (at full resolution and full range for RGB images).
 
         Raises:
             InputError: the frames change their size or pixel format, or nothing can be decoded.
             UsageError: the interval is empty or lies beyond the film's end.
         """
-        begin, stop = interval(start, end)
-        low = _check_range(first, last)
+        begin, stop = time_interval(start, end)
+        lowest = _check_range(first, last)
         self.damage = None
-        notes = Damage()
+        damage = Damage()
         count = 0
-        source = (self._image_frames if self._images else self._film_frames)(notes, begin, low, chroma)
+        source = (self._image_frames if self._images else self._film_frames)(damage, begin, lowest, chroma)
         with contextlib.closing(source):
             for frame in source:
                 time = frame.time - self.info.first_time
                 if (stop is not None and time >= stop) or (last is not None and frame.index >= last):
                     break
-                if time >= begin and frame.index >= low:
+                if time >= begin and frame.index >= lowest:
                     count += 1
                     yield frame
                 if last is not None and frame.index == last - 1:
                     break
-        self.damage = notes.text()
+        self.damage = damage.summary()
         if count == 0:
             length = f"{self.info.duration:.3f} s" if self.info.duration is not None else "unknown length"
             raise UsageError(self.info.path, f"no frame lies in the interval ({length})", "choose another start or end")
 
     def times(self) -> tuple[Fraction, ...] | None:
-        """Times of all frames in seconds, if a pass through the whole film was made with this reader; else None.
+        """Times of all frames in seconds, if this reader has made a pass through the whole film; else None.
 
-        Also None where frames lacked valid times, so that times do not tell which frame is which.
+        Also None if frames lacked valid times, so that times do not tell which frame is which.
         """
-        return None if self._known is None else tuple(int(pts) * self.info.time_base for pts in self._known)
+        return None if self._frame_times is None else tuple(int(pts) * self.info.time_base for pts in self._frame_times)
 
     def recall(self, times: Sequence[Fraction] | None) -> None:
-        """Tells a reader what ``times`` said after a whole pass made before: it finds frames as after that pass.
+        """Restores what ``times`` returned after an earlier pass, so that frames are found as after that pass.
 
         Raises:
-            ValueError: they are not times of this film.
+            ValueError: these are not the times of this film.
         """
         if times is None:
-            self._known, self._doubtful = None, True
+            self._frame_times, self._packets_mislead = None, True
             return
         stamps = [time / self.info.time_base for time in times]
-        known = np.array([int(stamp) for stamp in stamps], np.int64)
-        exact = all(stamp.denominator == 1 for stamp in stamps) and bool((np.diff(known) > 0).all())
+        frame_times = np.array([int(stamp) for stamp in stamps], np.int64)
+        exact = all(stamp.denominator == 1 for stamp in stamps) and bool((np.diff(frame_times) > 0).all())
         if not exact or not stamps or (self._images is None and times[0] != self.info.first_time):
             raise ValueError(f"times: expected those of {self.info.path}, got others")
-        self._known = known
+        self._frame_times = frame_times
 
-    def _image_frames(self, notes: Damage, begin: Fraction, first: int, chroma: bool) -> Generator[Frame, None, None]:
-        """The images from a frame on; which image that is, is known once all of them were decoded."""
+    def _image_frames(self, damage: Damage, begin: Fraction, first: int, chroma: bool) -> Generator[Frame, None, None]:
+        """The images from a frame on; without a whole pass before, from the first image on."""
         images, number, position = self._images, 0, 0
         assert images is not None
-        if self._known is not None:
-            number = max(first, int(np.searchsorted(self._known, math.ceil(begin / self.info.time_base))))
-            number = number if number < len(self._known) else 0
-            position = int(self._known[number]) if number else 0
+        if self._frame_times is not None:
+            number = max(first, int(np.searchsorted(self._frame_times, math.ceil(begin / self.info.time_base))))
+            number = number if number < len(self._frame_times) else 0
+            position = int(self._frame_times[number]) if number else 0
         if number:
             images = copy.copy(images)
             images.files = images.files[position:]
-            notes.skipped, notes.skipped_time = number, position * self.info.time_base
-        met = array("q")
-        for frame in images.frames(notes, chroma):
-            met.append(frame.pts)
+            damage.skipped, damage.skipped_time = number, position * self.info.time_base
+        times = array("q")
+        for frame in images.frames(damage, chroma):
+            times.append(frame.pts)
             yield replace(frame, index=frame.index + number, pts=frame.pts + position) if number else frame
         if number == 0:
-            self._known = np.array(met, np.int64)
+            self._frame_times = np.array(times, np.int64)
 
-    def _film_frames(self, notes: Damage, begin: Fraction, first: int, chroma: bool) -> Generator[Frame, None, None]:
+    def _film_frames(self, damage: Damage, begin: Fraction, first: int, chroma: bool) -> Generator[Frame, None, None]:
         info = self.info
         layout = pixel_layout(info.pixel_format)
         shape = (info.width, info.height, info.pixel_format)
-        pictures = self._pictures(notes, self._entry(begin, first))
+        pictures = self._pictures(damage, self._entry(begin, first))
         with contextlib.closing(pictures):
             for index, pts, picture in pictures:
                 if index < first or pts * info.time_base - info.first_time < begin:
                     continue
-                got = (picture.width, picture.height, picture.format.name)
-                if got != shape:
-                    problem = f"frame {index} is {got[0]}x{got[1]} {got[2]}"
-                    raise InputError(
-                        info.path,
-                        f"{problem}, the film began as {shape[0]}x{shape[1]} {shape[2]}",
-                        "cut the film there, or convert it to one size and pixel format",
-                    )
-                ready = readable_picture(picture, layout)
+                changed = (picture.width, picture.height, picture.format.name)
+                if changed != shape:
+                    problem = "frame {} is {}x{} {}, the film began as {}x{} {}".format(index, *changed, *shape)
+                    remedy = "cut the film there, or convert it to one size and pixel format"
+                    raise InputError(info.path, problem, remedy)
+                readable = readable_picture(picture, layout)
                 planes: tuple[Array, Array] | None = None
                 if layout.planes == "rgb":
-                    luma, *color = rgb_as_ycbcr(ready, layout, info.coding)
+                    luma, *color = rgb_as_ycbcr(readable, layout, info.coding)
                     planes = (color[0], color[1]) if chroma else None
                 else:
-                    luma = luma_plane(ready, layout)
+                    luma = luma_plane(readable, layout)
                     if chroma and layout.chroma != "gray":
-                        planes = chroma_planes(ready, layout)
+                        planes = chroma_planes(readable, layout)
                 yield Frame(index, pts, info.time_base, luma, info.coding, max(0, int(picture.duration or 0)), planes)
 
-    def _pictures(self, notes: Damage, entry: tuple[int, int] | None) -> Generator[_Numbered, None, None]:
+    def _pictures(self, damage: Damage, entry: tuple[int, int] | None) -> Generator[_NumberedPicture, None, None]:
         """All pictures from an entry point on, or from the beginning, with their numbers and times."""
         path, reached = self.info.path, 0
         if entry is not None:
             trial = Damage()
-            number, key = entry
-            with contextlib.closing(film_pictures(path, trial, key)) as pictures:
+            number, keyframe = entry
+            with contextlib.closing(film_pictures(path, trial, keyframe)) as pictures:
                 for index, pts, picture in self._numbered(pictures, trial, number):
                     if index == number:
-                        trial.undecodable = 0  # what lies before the keyframe is not asked for
-                    if trial.hurt or self._time_of(index) != pts:
+                        trial.undecodable = 0  # packets before the keyframe do not matter
+                    if trial.affects_frames or self._time_of(index) != pts:
                         break
                     reached = index + 1
                     yield index, pts, picture
                 else:
-                    if reached and not trial.hurt and self._ends_with(reached):
-                        notes.take(trial)
+                    if reached and not trial.affects_frames and self._ends_with(reached):
+                        damage.replace_with(trial)
                         return
-            self._doubtful = self._known is None
-        met = array("q")
-        with contextlib.closing(film_pictures(path, notes)) as pictures:
-            for index, pts, picture in self._numbered(pictures, notes, 0):
-                met.append(pts)
+            self._packets_mislead = self._frame_times is None
+        times = array("q")
+        with contextlib.closing(film_pictures(path, damage)) as pictures:
+            for index, pts, picture in self._numbered(pictures, damage, 0):
+                times.append(pts)
                 if index >= reached:
                     yield index, pts, picture
-        self._known = None if notes.disordered else np.array(met, np.int64)
-        self._doubtful = bool(notes.disordered)
+        self._frame_times = None if damage.retimed else np.array(times, np.int64)
+        self._packets_mislead = bool(damage.retimed)
 
     def _numbered(
-        self, pictures: Iterator[av.VideoFrame], notes: Damage, number: int
-    ) -> Generator[_Numbered, None, None]:
+        self, pictures: Iterator[av.VideoFrame], damage: Damage, number: int
+    ) -> Generator[_NumberedPicture, None, None]:
         info = self.info
         step = max(1, round(1 / (info.rate * info.time_base)))
         last: int | None = None
         for index, picture in enumerate(pictures, number):
-            last = _next_pts(picture, last, step, notes)
-            notes.frame(index, last * info.time_base - info.first_time, bool(picture.is_corrupt))
+            last = _next_pts(picture, last, step, damage)
+            damage.count_frame(index, last * info.time_base - info.first_time, bool(picture.is_corrupt))
             yield index, last, picture
 
     def _entry(self, begin: Fraction, first: int) -> tuple[int, int] | None:
-        """Number and time of the last keyframe before the frames that are asked for; None for the film's beginning."""
+        """Number and time of the last keyframe before the requested frames; None for the film's beginning."""
         if begin == 0 and first == 0:
             return None
         info = self.info
-        base = int(info.first_time / info.time_base)
-        due = base + math.ceil(begin / info.time_base)
-        if self._points is None:
-            self._points = EntryPoints(info.path, base)
-        points = self._points
-        if self._known is None and (self._doubtful or points.time_of(0) is None):
+        origin = int(info.first_time / info.time_base)
+        begin_pts = origin + math.ceil(begin / info.time_base)
+        if self._entry_points is None:
+            self._entry_points = EntryPoints(info.path, origin)
+        points = self._entry_points
+        if self._frame_times is None and (self._packets_mislead or points.time_of(0) is None):
             return None
-        start = self._number_of(due)
+        start = self._number_of(begin_pts)
         time = None if start is None else self._time_of(max(start, first))
-        entry = None if time is None else self._numbered_key(points.key_before(time))
+        entry = None if time is None else self._numbered_keyframe(points.keyframe_before(time))
         return entry if entry is not None and entry[0] else None
 
-    def _numbered_key(self, key: int | None) -> tuple[int, int] | None:
-        """A keyframe's number and time; None where no frame has that time."""
-        number = None if key is None else self._number_of(key)
-        return None if key is None or number is None or self._time_of(number) != key else (number, key)
+    def _numbered_keyframe(self, time: int | None) -> tuple[int, int] | None:
+        """Number and time of the keyframe at ``time``; None where no frame has that time."""
+        number = None if time is None else self._number_of(time)
+        return None if time is None or number is None or self._time_of(number) != time else (number, time)
 
     def _number_of(self, time: int) -> int | None:
-        if self._known is not None:
-            return int(np.searchsorted(self._known, time))
-        return None if self._points is None else self._points.number_of(time)
+        if self._frame_times is not None:
+            return int(np.searchsorted(self._frame_times, time))
+        return None if self._entry_points is None else self._entry_points.number_of(time)
 
     def _time_of(self, number: int) -> int | None:
-        if self._known is not None:
-            return int(self._known[number]) if number < len(self._known) else None
-        return None if self._points is None else self._points.time_of(number)
+        if self._frame_times is not None:
+            return int(self._frame_times[number]) if number < len(self._frame_times) else None
+        return None if self._entry_points is None else self._entry_points.time_of(number)
 
     def _ends_with(self, count: int) -> bool:
-        """Whether the film is known to have so many frames."""
-        trusted = self._known is not None or (self._points is not None and self._points.counted)
-        return trusted and self._time_of(count) is None
+        """Whether the film is known to have exactly ``count`` frames."""
+        countable = self._frame_times is not None or (self._entry_points is not None and self._entry_points.countable)
+        return countable and self._time_of(count) is None
 
 
 def _check_range(first: int | None, last: int | None) -> int:
-    """The first frame that is asked for."""
+    """The index of the first requested frame. Raises UsageError where the range makes no sense."""
     if first is not None and first < 0:
         raise UsageError("first", f"there is no frame {first}", "count from 0")
-    low = first or 0
-    if last is not None and last <= low:
-        raise UsageError("last", f"{last} does not lie after the first frame, {low}", "give a later frame")
-    return low
+    lowest = first or 0
+    if last is not None and last <= lowest:
+        raise UsageError("last", f"{last} does not lie after the first frame, {lowest}", "give a later frame")
+    return lowest
 
 
-def interval(start: float | None, end: float | None) -> tuple[Fraction, Fraction | None]:
-    """[start, end) as exact seconds; decimal fractions and frame times given as floats come out as meant."""
+def time_interval(start: float | None, end: float | None) -> tuple[Fraction, Fraction | None]:
+    """[start, end) as exact seconds; floats become the decimal fractions or frame times that they stand for.
+
+    Raises:
+        UsageError: the interval is empty or begins before 0.
+    """
     begin = Fraction(0) if start is None else Fraction(start).limit_denominator(1_000_000)
     stop = None if end is None else Fraction(end).limit_denominator(1_000_000)
     if begin < 0:
@@ -299,19 +300,19 @@ def _probe(path: Path) -> VideoInfo:
     picture = next(pictures, None)
     pictures.close()
     if picture is None:
-        raise InputError(path, "not one frame of it can be decoded", "check that it plays elsewhere, or fetch it again")
+        raise InputError(path, "none of its frames can be decoded", "check that it plays elsewhere, or fetch it again")
     with open_film(path) as container:
         first = _next_pts(picture, None, 1, Damage())
         return film_info(path, container, video_stream(path, container), picture, first)
 
 
-def _next_pts(picture: av.VideoFrame, last: int | None, step: int, notes: Damage) -> int:
-    """The picture's time, or where it has none or would go back, one step after the last."""
+def _next_pts(picture: av.VideoFrame, last: int | None, step: int, damage: Damage) -> int:
+    """The picture's time, or one step after the last one where it has none or an earlier one."""
     pts = picture.pts
     if last is None:
         return pts if pts is not None else 0
     if pts is None or pts <= last:
         if pts is not None:
-            notes.time_repaired()
+            damage.count_repaired_time()
         return last + step
     return pts

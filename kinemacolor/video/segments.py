@@ -1,4 +1,4 @@
-"""A film in pieces: segments that are encoded and finished one by one, and the film that is joined from them.
+"""A film in segments, which are encoded and finished one by one, and the film that is joined from them.
 
 A segment is encoded by itself, so that its bytes depend on its frames alone; packets are never encoded again.
 """
@@ -18,17 +18,17 @@ from av.packet import Packet
 
 from kinemacolor.core.errors import InputError, OutputError
 from kinemacolor.core.types import Frame
+from kinemacolor.video.codecs import CODECS, DEFAULT_CODEC
 from kinemacolor.video.encoder import FrameCheck, SegmentEncoder, film_ticks
-from kinemacolor.video.film_sink import Cut, FilmSink, write_error
+from kinemacolor.video.film_sink import FilmPart, FilmSink, output_error
 from kinemacolor.video.image_segments import ImageFolder, ImageSegment, read_image_folder
 from kinemacolor.video.image_writer import ImageWriter
 from kinemacolor.video.info import VideoInfo
-from kinemacolor.video.output import CodecName, Encoding, ImageTarget, check_destination, image_target
-from kinemacolor.video.packets import RESTART, EncodedSegment, PacketFile, SegmentKind, read_packets
-from kinemacolor.video.reader import VideoReader, interval
+from kinemacolor.video.output import Encoding, ImageTarget, check_destination, image_target
+from kinemacolor.video.packets import RESTART_REMEDY, EncodedSegment, PacketFile, SegmentFormat, read_packets
+from kinemacolor.video.reader import VideoReader, time_interval
 
-_SEI = {"h264": (6,), "h265": (39, 40)}  # NAL units in which an encoder writes of itself, and of its threads
-_MOST_REORDERED = 64  # frames; H.264 and H.265 allow 16
+_MAX_REORDERING = 64  # frames; H.264 and H.265 allow 16
 
 
 class SegmentWriter:
@@ -36,7 +36,7 @@ class SegmentWriter:
     and gives it its name; an exception removes what was written.
 
     Args:
-        path: of the segment, in a folder that exists; a file, or for images a folder. What is there is replaced.
+        path: of the segment, in an existing folder: a file, or for images a folder. An older one is replaced.
         source: the film that is colored.
         encoding: of the whole film (see ``plan_output``).
 
@@ -47,23 +47,23 @@ class SegmentWriter:
     def __init__(self, path: Path, source: VideoInfo, encoding: Encoding) -> None:
         self.path = Path(path)
         self._info, self._encoding = source, encoding
-        self._check = FrameCheck(source, encoding.chroma)
+        self._check = FrameCheck(source, encoding.chroma_format)
         self._encoder: SegmentEncoder | None = None
         self._file: PacketFile | ImageFolder | None = None
 
     def __enter__(self) -> Self:
         try:
-            if self._encoding.codec == "png":
+            if self._encoding.as_images:
                 self._file = ImageFolder(self.path)
             else:
                 self._encoder = SegmentEncoder(self._info, self._encoding)
-                self._file = PacketFile(self.path, segment_kind(self._info, self._encoding, self._encoder.extradata))
+                self._file = PacketFile(self.path, segment_format(self._info, self._encoding, self._encoder.extradata))
         except (av.FFmpegError, OSError) as error:
-            raise write_error(self.path, error) from error
+            raise output_error(self.path, error) from error
         return self
 
     def write(self, frame: Frame) -> None:
-        """Writes the next frame; ``frame.chroma`` holds U and V in the encoding's ``chroma`` format.
+        """Writes the next frame; ``frame.chroma`` holds U and V in the encoding's ``chroma_format``.
 
         Raises:
             OutputError: the disk is full, or writing fails in another way.
@@ -76,7 +76,7 @@ class SegmentWriter:
             else:
                 self._encode(frame)
         except (av.FFmpegError, OSError) as error:
-            raise write_error(self.path, error) from error
+            raise output_error(self.path, error) from error
 
     def _encode(self, frame: Frame | None) -> None:
         if self._encoder is None or not isinstance(self._file, PacketFile):
@@ -101,31 +101,32 @@ class SegmentWriter:
         except BaseException as failure:
             self._file.abandon()
             if isinstance(failure, av.FFmpegError | OSError):
-                raise write_error(self.path, failure) from failure
+                raise output_error(self.path, failure) from failure
             raise
         finally:
             self._encoder = self._file = None
 
 
-def segment_kind(info: VideoInfo, encoding: Encoding, extradata: bytes) -> SegmentKind:
-    """What every segment of a film must be."""
-    return SegmentKind(
+def segment_format(info: VideoInfo, encoding: Encoding, extradata: bytes) -> SegmentFormat:
+    """The format that every segment of a film must have."""
+    return SegmentFormat(
         codec=encoding.codec,
         pixel_format=encoding.pixel_format,
         width=info.width,
         height=info.height,
         ticks=film_ticks(info),
         options=dict(encoding.options),
-        extradata=_parameters(encoding.codec, extradata),
+        extradata=_parameter_sets(encoding.codec, extradata),
     )
 
 
-def _parameters(codec: str, extradata: bytes) -> bytes:
-    """The parameter sets alone: beside them x265 tells its threads and the processor, which differ between machines."""
-    if codec not in _SEI:
+def _parameter_sets(codec: str, extradata: bytes) -> bytes:
+    """The parameter sets alone: beside them x265 names its threads and the processor, which differ between machines."""
+    nal_units = CODECS[codec].nal_units
+    if nal_units is None:
         return extradata
     units = [unit.rstrip(b"\0") for unit in extradata.split(b"\0\0\1")[1:] if unit]
-    kept = [unit for unit in units if (unit[0] & 31 if codec == "h264" else unit[0] >> 1 & 63) not in _SEI[codec]]
+    kept = [unit for unit in units if nal_units.type_of(unit) not in nal_units.messages]
     return b"".join(b"\0\0\0\1" + unit for unit in kept)
 
 
@@ -133,19 +134,19 @@ def read_segment(path: str | Path) -> EncodedSegment | ImageSegment:
     """A finished segment; its frames stay on the disk, and their bytes are checked when they are read.
 
     Raises:
-        InputError: there is none, it is torn, of another version, or something else.
+        InputError: there is none, or it is incomplete, damaged, of another version, or something else.
     """
     path = Path(path)
     if not path.exists():
-        raise InputError(path, "this segment is missing", f"color it again, or {RESTART}")
+        raise InputError(path, "this segment is missing", f"color it again, or {RESTART_REMEDY}")
     return read_image_folder(path) if path.is_dir() else read_packets(path)
 
 
 def segment_frames(path: str | Path) -> int:
-    """How many frames a finished segment holds.
+    """Number of frames in a finished segment.
 
     Raises:
-        InputError: there is none, it is torn, of another version, or something else.
+        InputError: there is none, or it is incomplete, damaged, of another version, or something else.
     """
     return read_segment(path).frames
 
@@ -161,28 +162,28 @@ def join_segments(
     start: float | None = None,
     end: float | None = None,
 ) -> list[str]:
-    """The film from its finished segments: what ``VideoWriter`` would write, but that every segment starts anew.
+    """Joins the film from its finished segments: as ``VideoWriter`` writes it, but in independent segments.
 
     Memory does not grow with the film.
 
     Args:
-        destination: as of ``VideoWriter``, as are ``overwrite``, ``strict``, ``start`` and ``end``.
+        destination: see ``VideoWriter``, also for ``overwrite``, ``strict``, ``start`` and ``end``.
         source: the film that is colored; its sound, subtitles and tags are copied.
         segments: in order, each written by ``SegmentWriter`` with this source and encoding.
         encoding: of the whole film.
 
     Returns:
-        What could not be kept as it was, a line each.
+        Warnings about what could not be kept as it was, a line each.
 
     Raises:
-        InputError: a segment is missing, torn, damaged, does not follow the one before, or was encoded in another way.
+        InputError: a segment is missing, incomplete, damaged, does not follow the one before, or has another format.
         OutputError: the destination cannot be written, or cannot hold the film.
         UsageError: the interval makes no sense.
     """
     destination = Path(destination)
-    codec: CodecName = "h264" if encoding.codec == "png" else encoding.codec  # type: ignore[assignment]
+    codec = DEFAULT_CODEC if encoding.as_images else encoding.codec
     check_destination(destination, source=source.info.path, codec=codec, overwrite=overwrite)
-    _, stop = interval(start, end)
+    _, stop = time_interval(start, end)
     if not segments:
         raise OutputError(destination, "no frame was written", "check the film and the interval")
     target = image_target(destination)
@@ -190,19 +191,19 @@ def join_segments(
         if target is not None:
             _join_images(target, segments, overwrite)
             return list(encoding.warnings)
-        plan = _survey(segments, segment_kind(source.info, encoding, b""))
-        begin = plan.opening[0] * film_ticks(source.info) if start is not None or end is not None else None
-        cut = Cut.of(source.info, begin, stop)
+        timing = _read_timing(segments, segment_format(source.info, encoding, b""))
+        begin = timing.first_times[0] * film_ticks(source.info) if start is not None or end is not None else None
+        part = FilmPart.of(source.info, begin, stop)
         warnings = list(encoding.warnings)
-        sink = FilmSink(destination, source.info, encoding, cut, strict, warnings)
+        sink = FilmSink(destination, source.info, encoding, part, strict, warnings)
         try:
-            _join_packets(sink, segments, segment_kind(source.info, encoding, _extradata(sink)), plan, cut.shift)
+            _join_packets(sink, segments, segment_format(source.info, encoding, _extradata(sink)), timing, part.shift)
             sink.finish(overwrite)
         except BaseException:
             sink.abandon()
             raise
     except (av.FFmpegError, OSError) as error:
-        raise write_error(destination, error) from error
+        raise output_error(destination, error) from error
     return warnings
 
 
@@ -211,79 +212,90 @@ def _extradata(sink: FilmSink) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
-    """What must be known of all segments before the first packet: the film's first times, and its reordering."""
+class _Timing:
+    """What must be known of all segments before the first packet is written.
 
-    opening: tuple[int, ...]
+    Attributes:
+        first_times: of the film's first frames, in ticks.
+        reordering: places by which a frame is decoded after its place in display order, at most.
+    """
+
+    first_times: tuple[int, ...]
     reordering: int
 
 
-def _survey(segments: Sequence[Path], kind: SegmentKind) -> _Plan:
+def _read_timing(segments: Sequence[Path], expected: SegmentFormat) -> _Timing:
     """Reads the descriptions of all segments, holding one at a time."""
-    opening: list[int] = []
+    first_times: list[int] = []
     reordering = 0
     last: int | None = None
     for path in segments:
         segment = _film_segment(path)
-        if replace(segment.kind, extradata=b"") != kind:
-            raise InputError(path, "this segment was encoded with other settings", RESTART)
+        if replace(segment.format, extradata=b"") != expected:
+            raise InputError(path, "this segment was encoded with other settings", RESTART_REMEDY)
         times = segment.times
         if last is not None and times[0] <= last:
-            raise InputError(path, "this segment does not follow the one before it in time", RESTART)
+            raise InputError(path, "this segment does not follow the one before it in time", RESTART_REMEDY)
         last = times[-1]
         reordering = max(reordering, segment.reordering)
-        if len(opening) <= _MOST_REORDERED:
-            opening.extend(times[: _MOST_REORDERED + 1 - len(opening)])
-    return _Plan(tuple(opening), reordering)
+        if len(first_times) <= _MAX_REORDERING:
+            first_times.extend(times[: _MAX_REORDERING + 1 - len(first_times)])
+    return _Timing(tuple(first_times), reordering)
 
 
 def _film_segment(path: Path) -> EncodedSegment:
     segment = read_segment(path)
     if not isinstance(segment, EncodedSegment):
-        raise InputError(path, "is a segment of images, and a film is to be made", RESTART)
+        raise InputError(path, "is a segment of images, but the output is a film", RESTART_REMEDY)
     return segment
 
 
-def _join_packets(sink: FilmSink, segments: Sequence[Path], kind: SegmentKind, plan: _Plan, shift: Fraction) -> None:
-    # What the encoder would have announced, where it is more than occurs: x264 then gives the very same times.
-    delay = max(plan.reordering, getattr(sink.stream.codec_context, "reorder_depth", 0) or 0)
+def _join_packets(
+    sink: FilmSink, segments: Sequence[Path], expected: SegmentFormat, timing: _Timing, shift: Fraction
+) -> None:
+    # At least the delay that the encoder announces, even if less occurs: it gives the times of a film in one run.
+    delay = max(timing.reordering, getattr(sink.stream.codec_context, "reorder_depth", 0) or 0)
     step = max(1, round(1 / (sink.stream.codec_context.framerate * sink.ticks)))
-    move = round(shift / sink.ticks)
-    times = decoding_times(_times(segments), plan.opening, delay, step)
+    offset = round(shift / sink.ticks)
+    times = decoding_times(_display_times(segments), timing.first_times, delay, step)
     for path in segments:
         segment = _film_segment(path)
-        if segment.kind.extradata != kind.extradata:
-            problem = "the encoder's parameters in this segment are not those of this version of it"
-            raise InputError(path, problem, RESTART)
-        for coded, (shown, decoded) in zip(segment.packets(), times, strict=False):
-            sink.advance(shown * sink.ticks)
-            packet: Packet[Any] = Packet(coded.data)
+        if segment.format.extradata != expected.extradata:
+            problem = "the encoder's parameters in this segment are not those of the encoder installed here"
+            raise InputError(path, problem, RESTART_REMEDY)
+        for encoded, (display_time, decoding_time) in zip(segment.packets(), times, strict=False):
+            sink.advance(display_time * sink.ticks)
+            packet: Packet[Any] = Packet(encoded.data)
             packet.stream, packet.time_base = sink.stream, sink.ticks
-            packet.pts, packet.dts = coded.pts - move, decoded - move
-            packet.duration, packet.is_keyframe = coded.duration, coded.keyframe
+            packet.pts, packet.dts = encoded.pts - offset, decoding_time - offset
+            packet.duration, packet.is_keyframe = encoded.duration, encoded.keyframe
             sink.mux(packet)
 
 
-def _times(segments: Sequence[Path]) -> Iterator[int]:
+def _display_times(segments: Sequence[Path]) -> Iterator[int]:
     for path in segments:
         yield from _film_segment(path).times
 
 
-def decoding_times(times: Iterable[int], opening: Sequence[int], delay: int, step: int) -> Iterator[tuple[int, int]]:
+def decoding_times(
+    times: Iterable[int], first_times: Sequence[int], delay: int, step: int
+) -> Iterator[tuple[int, int]]:
     """For each place in decoding order, the time shown at that place of display order, and the decoding time.
 
-    A frame is decoded ``delay`` frames before it can be due at the latest, so at the time of the frame shown that many
-    places earlier; the first ``delay`` frames are decoded before the first is shown, at their own distances.
+    A frame may be needed ``delay`` frames before its place in display order, so it is decoded at the time of the frame
+    shown that many places earlier; the first ``delay`` frames are decoded before the first is shown, at their own
+    distances.
 
     Args:
         times: presentation times in display order, ascending.
-        opening: the first of them, ``delay`` + 1 or all.
+        first_times: the first of them, ``delay`` + 1 or all.
         delay: frames between decoding and display, ≥ 0.
         step: a frame's length, for films of no more than ``delay`` frames.
     """
     lead = 0
     if delay:
-        lead = opening[min(delay, len(opening) - 1)] - opening[0] + max(0, delay + 1 - len(opening)) * step
+        lead = first_times[min(delay, len(first_times) - 1)] - first_times[0]
+        lead += max(0, delay + 1 - len(first_times)) * step
     recent: deque[int] = deque(maxlen=delay + 1)
     for place, time in enumerate(times):
         recent.append(time)
@@ -296,10 +308,10 @@ def _join_images(target: ImageTarget, segments: Sequence[Path], overwrite: bool)
         for path in segments:
             segment = read_segment(path)
             if not isinstance(segment, ImageSegment):
-                raise InputError(path, "is a segment of a film, and images are to be made", RESTART)
+                raise InputError(path, "is a segment of a film, but the output is images", RESTART_REMEDY)
             for number, file in enumerate(segment.files()):
                 segment.check(number)
-                writer.take(file)
+                writer.adopt(file)
         writer.finish(overwrite)
     except BaseException:
         writer.abandon()

@@ -1,4 +1,4 @@
-"""Everything of a film but its picture, copied packet by packet: sound, subtitles, attachments, chapters, tags."""
+"""Everything in a film beside its picture, copied packet by packet: sound, subtitles, attachments, chapters, tags."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from kinemacolor.video.decode import ATTACHED_PICTURE
 from kinemacolor.video.info import VideoInfo
 
 _TEXT_SUBTITLES = frozenset({"subrip", "srt", "mov_text", "webvtt", "ass", "ssa", "text"})
-_TEXT_FOR = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip"}
-_INTERLEAVING = 10  # seconds that streams of one film may lie apart in the file
-_OF_THE_CONTAINER = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "software", "duration"})
-_OF_THE_STREAM = frozenset({"encoder", "duration", "bps", "number_of_frames", "number_of_bytes", "vendor_id"})
+_TEXT_CODEC = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip"}
+_INTERLEAVING = 10  # seconds by which streams of one film may lie apart in the file
+_CONTAINER_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "software", "duration"})
+_ENCODING_TAGS = frozenset({"encoder", "duration", "bps", "number_of_frames", "number_of_bytes", "vendor_id"})
 ITUNES_TAGS = frozenset(
     {
         "title",
@@ -55,51 +55,54 @@ ITUNES_TAGS = frozenset(
         "disc",
     }
 )
-"""Tags an MP4 file keeps in the form that players read."""
+"""Tags that an MP4 file keeps in the form that players read."""
 
 
 def film_tags(tags: dict[str, str]) -> dict[str, str]:
-    """A film's tags without those that describe the file they stood in."""
-    return {key: value for key, value in tags.items() if key.lower() not in _OF_THE_CONTAINER}
+    """A film's tags without those that describe the file they were read from."""
+    return {key: value for key, value in tags.items() if key.lower() not in _CONTAINER_TAGS}
 
 
 def stream_tags(tags: dict[str, str], *, colored: bool) -> dict[str, str]:
-    """A stream's tags; of the colored stream without those that described the old encoding."""
+    """A stream's tags; those of the colored stream without the ones that describe its old encoding."""
     if not colored:
         return dict(tags)
     return {
         key: value
         for key, value in tags.items()
-        if key.lower().split("-")[0] not in _OF_THE_STREAM and not key.upper().startswith("_STATISTICS")
+        if key.lower().split("-")[0] not in _ENCODING_TAGS and not key.upper().startswith("_STATISTICS")
     }
 
 
 def chapters_within(info: VideoInfo, begin: Fraction, stop: Fraction | None, shift: Fraction) -> list[Any]:
-    """The chapters that touch [begin, stop) seconds, cut to it and moved by −shift seconds."""
-    kept: list[Any] = []
+    """The chapters that overlap [begin, stop) seconds, clipped to it and moved by −shift seconds."""
+    chapters: list[Any] = []
     for chapter in info.chapters:
         base = chapter["time_base"] or Fraction(1, 1000)
         start, end = chapter["start"] * base, chapter["end"] * base
         if end <= begin or (stop is not None and start >= stop):
             continue
         start, end = max(start, begin) - shift, (end if stop is None else min(end, stop)) - shift
-        kept.append({**chapter, "start": round(start / base), "end": round(end / base)})
-    return kept
+        chapters.append({**chapter, "start": round(start / base), "end": round(end / base)})
+    return chapters
 
 
 class CopiedStreams:
-    """The streams beside the picture, on their way from the film to the output.
+    """Copies the streams beside the picture from the film to the output.
 
     Args:
         film: the film, opened a second time.
         picture: index of the stream that is colored.
         output: where packets go; its header must not be written yet.
-        begin, stop: packets with times in [begin, stop) seconds are taken.
-        shift: seconds taken from every time.
+        begin, stop: packets with times in [begin, stop) seconds are copied.
+        shift: seconds that are subtracted from every time.
         strict: raise where a stream cannot be copied, instead of warning.
 
+    Attributes:
+        warnings: what could not be copied, a line each.
+
     Raises:
-        OutputError: ``strict``, and the container cannot hold a stream.
+        OutputError: with ``strict``, the container cannot hold a stream.
     """
 
     def __init__(
@@ -134,21 +137,21 @@ class CopiedStreams:
         if container == "matroska" and int(stream.disposition) & ATTACHED_PICTURE:
             if self._attach_cover(stream):
                 return
-        elif container_takes(container, stream):
+        elif container_accepts(container, stream):
             target = self._output.add_stream_from_template(stream, opaque=True)
-        elif _name(stream) in _TEXT_SUBTITLES and container in _TEXT_FOR:
-            target = self._add_text(stream, _TEXT_FOR[container])
-        elif self._made_anew(stream):
+        elif _name(stream) in _TEXT_SUBTITLES and container in _TEXT_CODEC:
+            target = self._add_text(stream, _TEXT_CODEC[container])
+        elif self._muxer_recreates(stream):
             stream.discard = av.stream.Discard.all
             return
         if target is None:
-            what = f"{stream.type} stream {stream.index} ({_name(stream) or 'no codec'})"
-            other = container != "matroska" and container_takes("matroska", stream)
+            label = f"{stream.type} stream {stream.index} ({_name(stream) or 'no codec'})"
+            fits_mkv = container != "matroska" and container_accepts("matroska", stream)
             if strict:
-                remedy = "write an .mkv file, or leave out --strict" if other else "leave out --strict"
-                raise OutputError(f"{container} output", f"cannot hold {what}", remedy)
-            remedy = "; an .mkv file keeps it" if other else ""
-            self.warnings.append(f"{what} was left out, which {container} cannot hold{remedy}")
+                remedy = "write an .mkv file, or leave out `strict`" if fits_mkv else "leave out `strict`"
+                raise OutputError(f"{container} output", f"cannot hold {label}", remedy)
+            remedy = "; an .mkv file keeps it" if fits_mkv else ""
+            self.warnings.append(f"{label} was left out, which {container} cannot hold{remedy}")
             stream.discard = av.stream.Discard.all
             return
         target.metadata.update(stream_tags(stream.metadata, colored=False))
@@ -157,8 +160,8 @@ class CopiedStreams:
             return
         self._targets[stream.index] = target
 
-    def _made_anew(self, stream: Stream) -> bool:
-        """Whether the muxer makes such a track of its own: MP4 chapters as text, time code from the picture's tag."""
+    def _muxer_recreates(self, stream: Stream) -> bool:
+        """Whether the muxer makes such a track by itself: MP4 chapters as text, timecode from the picture's tag."""
         if stream.type != "data" or not self._film.format.name.startswith("mov"):
             return False
         chapters = _name(stream) == "bin_data" and bool(self._film.chapters())
@@ -166,15 +169,16 @@ class CopiedStreams:
 
     def _attach_cover(self, stream: Stream) -> bool:
         """Puts a cover picture into an MKV file, where covers are attachments."""
-        kind = {"png": "png", "mjpeg": "jpeg"}.get(_name(stream) or "")
-        if kind is None:
+        image_type = {"png": "png", "mjpeg": "jpeg"}.get(_name(stream) or "")
+        if image_type is None:
             return False
         with av.open(self._film.name, "r", metadata_errors="replace") as film:
             packet = next((packet for packet in film.demux(film.streams[stream.index]) if packet.size), None)
         stream.discard = av.stream.Discard.all
         if packet is None:
             return False
-        self._output.add_attachment(f"cover.{kind.replace('jpeg', 'jpg')}", f"image/{kind}", bytes(packet))
+        name = f"cover.{image_type.replace('jpeg', 'jpg')}"
+        self._output.add_attachment(name, f"image/{image_type}", bytes(packet))
         return True
 
     def _add_text(self, stream: Stream, codec: str) -> Stream | None:
@@ -194,7 +198,8 @@ class CopiedStreams:
 
     def _read(self) -> Iterator[Packet[Stream]]:
         if self._begin is not None and self._begin > 0:
-            with contextlib.suppress(av.FFmpegError):  # then from the start: what lies before is skipped anyway
+            # Where seeking fails, reading starts at the beginning; packets before the part are skipped anyway.
+            with contextlib.suppress(av.FFmpegError):
                 self._film.seek(int(self._begin * av.time_base))
         packets = self._film.demux()
         while True:
@@ -212,7 +217,7 @@ class CopiedStreams:
                 yield packet
 
     def close(self) -> None:
-        """Closes the film and adds up what was left out."""
+        """Closes the film and adds warnings about packets that were left out."""
         for index, count in sorted(self._untimed.items()):
             self.warnings.append(f"{count} packets of stream {index} without a valid time were left out")
         self._untimed.clear()
@@ -239,15 +244,15 @@ class CopiedStreams:
         index = packet.stream.index
         target = self._targets[index]
         if index in self._texts:
-            text = self._as_text(packet, *self._texts[index])
+            text = self._convert_text(packet, *self._texts[index])
             if text is None:
                 return
             packet = text
         base = packet.time_base or Fraction(1, 1000)
-        move = round(self._shift / base)
+        offset = round(self._shift / base)
         if packet.pts is not None:
-            packet.pts -= move
-        packet.dts = packet.dts - move if packet.dts is not None else packet.pts
+            packet.pts -= offset
+        packet.dts = packet.dts - offset if packet.dts is not None else packet.pts
         if packet.dts is None and int(packet.stream.disposition) & ATTACHED_PICTURE:
             packet.pts = packet.dts = 0
         if packet.dts is None or packet.dts < self._last.get(index, packet.dts):
@@ -257,7 +262,7 @@ class CopiedStreams:
         packet.stream = target
         self._output.mux_one(packet)
 
-    def _as_text(self, packet: Packet[Stream], source: Any, context: Any) -> Packet[Stream] | None:
+    def _convert_text(self, packet: Packet[Stream], source: Any, context: Any) -> Packet[Stream] | None:
         try:
             subtitles = source.decode2(packet)
             if subtitles is None:
@@ -273,8 +278,8 @@ class CopiedStreams:
         return text
 
 
-def container_takes(container: str, stream: Stream) -> bool:
-    """Whether a container can hold a copy of a stream; found by writing a header into memory."""
+def container_accepts(container: str, stream: Stream) -> bool:
+    """Whether a container can hold a copy of a stream, tried by writing a header into memory."""
     try:
         with av.open(io.BytesIO(), "w", format=container) as trial:
             trial.add_stream_from_template(stream, opaque=True)

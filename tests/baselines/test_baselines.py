@@ -1,4 +1,4 @@
-"""The baselines as engines: the conformance suite where it applies, and each method against a plain loop."""
+"""The baselines as engines: the conformance suite where it applies, and each baseline against a plain loop."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from functools import cache
 import numpy as np
 import pytest
 
-from kinemacolor.baselines import BASELINES, open_baseline
 from kinemacolor.baselines.cells import cell_means
-from kinemacolor.baselines.welsh import draw, nearest, texture
+from kinemacolor.baselines.registry import BASELINES, open_baseline
+from kinemacolor.baselines.welsh import draw_samples, nearest, texture
 from kinemacolor.core.errors import UsageError
 from kinemacolor.engine.protocol import Engine, EngineState
 from tests.engine import conformance
 from tests.engine.conformance import in_blocks, masked, reference_of, scene
 
 DOES_NOT_APPLY = {
-    ("gray", conformance.check_block_sizes): "asks for color",
-    ("gray", conformance.check_color_comes_back): "asks for color",
-    ("gray", conformance.check_several_references): "asks that a second reference matters",
-    # The suite's scene has colors that neither lightness nor texture tells: only places do.
-    ("reinhard", conformance.check_block_sizes): "no places",
-    ("reinhard", conformance.check_color_comes_back): "no places",
-    ("welsh", conformance.check_block_sizes): "no places",
-    ("welsh", conformance.check_color_comes_back): "no places",
+    ("gray", conformance.check_block_sizes): "needs color",
+    ("gray", conformance.check_color_comes_back): "needs color",
+    ("gray", conformance.check_several_references): "needs a second reference that matters",
+    # The colors of the suite's scene depend on neither lightness nor texture, only on position.
+    ("reinhard", conformance.check_block_sizes): "ignores positions",
+    ("reinhard", conformance.check_color_comes_back): "ignores positions",
+    ("welsh", conformance.check_block_sizes): "ignores positions",
+    ("welsh", conformance.check_color_comes_back): "ignores positions",
     ("welsh", conformance.check_padding): "a larger picture is sampled at other pixels",
     ("flow", conformance.check_several_references): "a second reference matters only where a frame looks like it",
 }
@@ -45,7 +45,7 @@ def test_conformance(name: str, check: conformance.Check) -> None:
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_frames_do_not_depend_on_blocks_and_memories_of_others_are_refused(name: str) -> None:
+def test_frames_do_not_depend_on_blocks_and_states_of_other_engines_are_refused(name: str) -> None:
     film, colors = scene(48, 61, 5)
     engine = engine_of(name)
     bank = engine.start([reference_of(film[0], colors[0])])
@@ -54,13 +54,22 @@ def test_frames_do_not_depend_on_blocks_and_memories_of_others_are_refused(name:
         parts = in_blocks(engine, film, bank, length)
         np.testing.assert_array_equal(parts[0], whole[0])
         np.testing.assert_array_equal(parts[1], whole[1])
-    with pytest.raises(ValueError, match=f"memory: expected one of the engine {name}"):
+    with pytest.raises(ValueError, match=f"state: expected one of the engine {name}"):
         engine.step(film[:1], bank, EngineState())
 
 
-def test_unknown_baseline_is_named() -> None:
-    with pytest.raises(UsageError, match="there is no baseline nonsense"):
+def test_an_unknown_baseline_is_named() -> None:
+    with pytest.raises(
+        UsageError, match="methods: there is no baseline nonsense; choose among gray, reinhard, welsh, flow"
+    ):
         open_baseline("nonsense")
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_records_describe_their_engines(name: str) -> None:
+    record = BASELINES[name]
+    assert record.name == engine_of(name).name == name
+    assert record.summary
 
 
 def test_gray_has_no_color() -> None:
@@ -109,7 +118,7 @@ def test_reinhard_against_a_plain_loop() -> None:
     assert abs(joint) > 1
 
 
-def test_reinhard_is_one_tint_where_lightness_tells_nothing_or_is_flat() -> None:
+def test_reinhard_is_one_tint_where_lightness_and_color_are_uncorrelated_or_lightness_is_flat() -> None:
     film, colors = scene(48, 64)
     engine = engine_of("reinhard")
     tint = np.broadcast_to(np.array([12, -7], np.float32), colors[0].shape)
@@ -146,15 +155,15 @@ def test_welsh_samples_cover_the_picture_and_no_masked_pixel() -> None:
     lightness, _ = scene(97, 131)
     y, x = np.mgrid[:97, :131].astype(np.float32)
     still = reference_of(lightness[0], np.stack([x - 60, y - 60], axis=2))
-    _, colors = draw(still)
+    _, colors = draw_samples(still)
     assert 150 < len(colors) < 250
     counts = np.histogram2d(colors[:, 0] + 60, colors[:, 1] + 60, bins=4, range=((0, 131), (0, 97)))[0]
     assert counts.min() > 5
     mask = x < 40
-    assert draw(masked(still, mask))[1][:, 0].max() + 60 < 40
+    assert draw_samples(masked(still, mask))[1][:, 0].max() + 60 < 40
 
 
-def test_welsh_gives_color_back_that_lightness_tells_however_the_frame_is_exposed() -> None:
+def test_welsh_restores_colors_that_depend_on_lightness_at_any_exposure() -> None:
     film, _ = scene(48, 64, 3, seed=6)
     colors = np.stack([film - 50, 0.5 * (50 - film)], axis=3)
     engine = engine_of("welsh")
@@ -168,7 +177,7 @@ def test_welsh_gives_color_back_that_lightness_tells_however_the_frame_is_expose
 # --- flow --------------------
 
 
-def test_flow_follows_the_picture_and_says_where_it_lost_it() -> None:
+def test_flow_follows_the_motion_and_reports_where_it_lost_it() -> None:
     film, colors = scene(48, 64, 6)
     engine = engine_of("flow")
     bank = engine.start([reference_of(film[0], colors[0])])
@@ -182,7 +191,7 @@ def test_flow_follows_the_picture_and_says_where_it_lost_it() -> None:
 
 
 def test_flow_is_chained_from_the_frame_before() -> None:
-    """Frames repeated, then shown out of reach of a direct flow: only the chain gets there."""
+    """The last frame is out of reach of a direct flow: only the chain gets there."""
     film, colors = scene(64, 96, 13, shift=4.0)
     engine = engine_of("flow")
     bank = engine.start([reference_of(film[0], colors[0])])
@@ -192,7 +201,7 @@ def test_flow_is_chained_from_the_frame_before() -> None:
     assert chained < 0.5 * direct
 
 
-def test_flow_starts_anew_at_the_frame_of_another_reference() -> None:
+def test_flow_restarts_at_the_frame_of_another_reference() -> None:
     film, colors = scene(48, 64, 7, shift=5.0)
     engine = engine_of("flow")
     stills = [reference_of(film[0], colors[0]), reference_of(film[6], np.ascontiguousarray(colors[6]))]

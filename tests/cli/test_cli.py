@@ -128,7 +128,7 @@ BAD_FILMS = {
     "notes.txt": "text file",
     "header.mkv": "",
     "sound.mkv": "no video stream",
-    "zero.mkv": "not one frame",
+    "zero.mkv": "none of its frames",
     "missing_%03d.png": "pattern",
     "a" * 300 + ".mkv": "too long",
 }
@@ -161,22 +161,22 @@ BAD_OUTPUTS = {
 }
 BAD_OPTIONS: dict[str, tuple[tuple[str, ...], str]] = {
     "engine": (("--engine", "magic"), "expected lite, matching"),
-    "small size": (("--size", "31"), "got 31"),
-    "negative size": (("--size", "-5"), "got -5"),
-    "large size": (("--size", "99999"), "99999"),
-    "no start": (("--start", "soon"), "'--start'"),
+    "small size": (("--working-size", "31"), "got 31"),
+    "negative size": (("--working-size", "-5"), "got -5"),
+    "large size": (("--working-size", "99999"), "99999"),
+    "no start": (("--start", "soon"), "--start: expected seconds or a time"),
     "start nan": (("--start", "nan"), "nan"),
     "start inf": (("--start", "inf"), "inf"),
     "end nan": (("--end", "nan"), "nan"),
-    "negative start": (("--start", "-1"), "before"),
+    "negative start": (("--start", "-1"), "not before 0"),
     "start after the end": (("--start", "0.3", "--end", "0.2"), "after start"),
     "start beyond the film": (("--start", "100"), "no frame lies"),
     "end at 0": (("--end", "0"), "after start"),
     "fps of a film": (("--fps", "18"), "own frame rate"),
     "codec": (("--codec", "av1"), "av1"),
     "crf": (("--crf", "99"), "99"),
-    "chroma": (("--chroma", "411"), "411"),
-    "upsample": (("--upsample", "superb"), "superb"),
+    "chroma": (("--chroma-format", "411"), "411"),
+    "upsample": (("--chroma-upsampling", "superb"), "superb"),
     "no such option": (("--color",), "--color"),
 }
 
@@ -304,7 +304,7 @@ def folder(tmp_path: Path, bad: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-SMALL = (*FILM, "--size", "32")
+SMALL = (*FILM, "--working-size", "32")
 FOLDER = ["film.mkv", "full.mkv", "still.png"]
 
 
@@ -326,13 +326,33 @@ def test_the_summary_as_json(run: Run, folder: Path) -> None:
     record = json.loads(result.out)
     assert (record["output"], record["frames"], record["size"]) == ("out.mkv", 5, [64, 48])
     assert record["network_size"] == [43, 32]
-    assert set(record["stage_frames_per_second"]) == {"look", "read", "network", "steady", "upsample", "write", "join"}
+    assert set(record["stage_frames_per_second"]) == {
+        "analyze",
+        "read",
+        "network",
+        "smooth",
+        "upsample",
+        "write",
+        "join",
+    }
     assert (record["warnings"], record["damage"]) == ([], None)
     assert len(list(VideoReader(folder / "out.mkv").frames())) == 5
 
 
 def test_every_option_reaches_the_film(run: Run, folder: Path) -> None:
-    options = ("--codec", "h265", "--crf", "30", "--chroma", "444", "--upsample", "best", "--no-propagate", "--quiet")
+    options = (
+        "--codec",
+        "h265",
+        "--crf",
+        "30",
+        "--chroma-format",
+        "444",
+        "--chroma-upsampling",
+        "best",
+        "--propagation",
+        "off",
+        "--quiet",
+    )
     assert run("colorize", *SMALL, "-o", "out.mp4", *options).code == 0
     info = VideoReader(folder / "out.mp4").info
     assert (info.codec, info.chroma_format) == ("hevc", "444")
@@ -342,7 +362,7 @@ def test_a_folder_of_images_in_and_out(run: Run, folder: Path) -> None:
     (folder / "in").mkdir()
     for number in range(3):
         cv2.imwrite(str(folder / "in" / f"{number}.png"), gray(halves()))
-    arguments = ("-r", "still.png", "--size", "32", "--quiet")
+    arguments = ("-r", "still.png", "--working-size", "32", "--quiet")
     assert run("colorize", "in", *arguments, "-o", "out", "--fps", "18") == (0, "", "")
     assert sorted(os.listdir("out")) == [f"frame_{k:06d}.png" for k in range(3)]
     assert run("colorize", "in/%d.png", *arguments, "-o", "out.mkv", "--fps", "24000/1001").code == 0
@@ -350,7 +370,7 @@ def test_a_folder_of_images_in_and_out(run: Run, folder: Path) -> None:
 
 
 def test_what_the_container_cannot_hold_is_dropped_with_a_warning_or_refused(run: Run, folder: Path) -> None:
-    film = ("full.mkv", "-r", "still.png", "--size", "32", "--quiet", "-o", "out.mp4")
+    film = ("full.mkv", "-r", "still.png", "--working-size", "32", "--quiet", "-o", "out.mp4")
     before = snapshot(folder)
     strict = run("colorize", *film, "--strict")
     assert (strict.code, strict.out) == (4, "")
@@ -396,7 +416,17 @@ def test_a_film_cut_in_the_middle_is_colored_as_far_as_it_goes(run: Run, folder:
     times = [frame.time for frame in VideoReader(folder / "broken.mkv").frames()]
     assert 10 < len(times) < 50
     result = run(
-        "colorize", "broken.mkv", "-r", "still.png", "--size", "32", "--quiet", "-o", "out.mkv", "--codec", "ffv1"
+        "colorize",
+        "broken.mkv",
+        "-r",
+        "still.png",
+        "--working-size",
+        "32",
+        "--quiet",
+        "-o",
+        "out.mkv",
+        "--codec",
+        "ffv1",
     )
     assert (result.code, result.out) == (3, "")
     assert len(result.err.splitlines()) == 1

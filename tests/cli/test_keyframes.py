@@ -14,18 +14,18 @@ import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
-from kinemacolor.cli.keyframes import keyframes, sample
+from kinemacolor.cli.keyframes import keyframes
 from kinemacolor.core.errors import KinemacolorError
 from kinemacolor.core.types import Array, Shot
+from kinemacolor.keyframes.sampling import sample_frames
 from kinemacolor.pipeline.analysis import scan_frames
 from kinemacolor.references.image import read_still
 from kinemacolor.references.placement import reference_files
 from kinemacolor.references.selection import bindings_within
 from kinemacolor.shots.lists import write_shots
 from kinemacolor.video.reader import VideoReader
-
-from .media import Film, make_film
-from .stills import halves, write_still
+from tests.media import Film, make_film
+from tests.stills import halves, write_still
 
 app = typer.Typer()
 app.command()(keyframes)
@@ -67,7 +67,7 @@ def names(folder: Path) -> list[str]:
 
 def test_a_proposal_is_exported(tmp_path: Path) -> None:
     film, folder = rooms(tmp_path / "rooms.film"), tmp_path / "paint"
-    result = run(film, "--output", folder, "--size", 32, "--threshold", 0.9)
+    result = run(film, "--output", folder, "--working-size", 32, "--threshold", 0.9)
     assert result.exit_code == 0, result.output
     told = json.loads((folder / "proposal.json").read_text())
     frames = [pick["frame"] for pick in told["picks"]]
@@ -87,7 +87,7 @@ def test_exports_of_images_have_the_images_numbers(tmp_path: Path) -> None:
     film, folder = rooms(tmp_path / "rooms.film"), tmp_path / "paint"
     for file in sorted(film.iterdir(), reverse=True):
         file.rename(film / f"reel2_{int(file.stem) + 86401:06d}.png")
-    run(film, "-o", folder, "--size", 32, "--threshold", 0.9)
+    run(film, "-o", folder, "--working-size", 32, "--threshold", 0.9)
     told = json.loads((folder / "proposal.json").read_text())
     for pick in told["picks"]:
         assert pick["file"] == f"{pick['frame'] + 86401:07d}.png"
@@ -102,7 +102,7 @@ def test_exports_of_images_have_the_images_numbers(tmp_path: Path) -> None:
 
 def test_the_proposal_as_json_says_the_same(tmp_path: Path) -> None:
     film, folder = rooms(tmp_path / "rooms.film"), tmp_path / "paint"
-    result = run(film, "-o", folder, "--size", 32, "--budget", 1, "--every", 6, "--json")
+    result = run(film, "-o", folder, "--working-size", 32, "--budget", 1, "--every", 6, "--json")
     told = json.loads(result.stdout)
     assert told == json.loads((folder / "proposal.json").read_text())
     (pick,) = told["picks"]
@@ -122,8 +122,8 @@ def test_frames_are_exported_as_a_viewer_sees_them(tmp_path: Path) -> None:
     with VideoReader(film) as reader:
         lumas = [frame.luma.astype(np.float64) for frame in reader.frames()]
     make_film(tmp_path / "turned.mp4", Film(count=5, codec="libx264", display_matrix=turn, options={"qp": "0"}))
-    assert run(film, "-o", tmp_path / "a", "--size", 32, "--budget", 1, "-q").exit_code == 0
-    assert run(tmp_path / "turned.mp4", "-o", tmp_path / "b", "--size", 32, "--budget", 1, "-q").exit_code == 0
+    assert run(film, "-o", tmp_path / "a", "--working-size", 32, "--budget", 1, "-q").exit_code == 0
+    assert run(tmp_path / "turned.mp4", "-o", tmp_path / "b", "--working-size", 32, "--budget", 1, "-q").exit_code == 0
     (name,) = (name for name in names(tmp_path / "a") if name[:7].isdecimal())
     image = cv2.imread(str(tmp_path / "a" / name), cv2.IMREAD_UNCHANGED)
     assert image.shape == (64, 64, 3)
@@ -144,7 +144,7 @@ def test_frames_are_exported_as_a_viewer_sees_them(tmp_path: Path) -> None:
 def test_a_list_of_shots_is_taken(tmp_path: Path) -> None:
     film, file = rooms(tmp_path / "rooms.film"), tmp_path / "shots.json"
     write_shots(file, (Shot(0, 10), Shot(10, 39)), Fraction(24), str(film))
-    told = json.loads(run(film, "-o", tmp_path / "paint", "--size", 32, "--shots", file, "--json").stdout)
+    told = json.loads(run(film, "-o", tmp_path / "paint", "--working-size", 32, "--shots", file, "--json").stdout)
     assert [(shot["start"], shot["stop"]) for shot in told["shots"]] == [(0, 10), (10, 39)]
 
 
@@ -154,18 +154,19 @@ def test_a_list_of_shots_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "problem"),
     [
-        ("--budget", 0, "0 is not a number of frames"),
-        ("--threshold", 1.5, "1.5 is not a support"),
-        ("--threshold", 0, "0.0 is not a support"),
-        ("--every", 0, "0 is not a step"),
-        ("--size", 8, "8 is not a short side"),
-        ("--engine", "none", "there is no engine none"),
+        ("--budget", 0, "expected a number greater than or equal to 1, got 0"),
+        ("--threshold", 1.5, "expected a number less than or equal to 1, got 1.5"),
+        ("--threshold", 0, "expected a number greater than 0, got 0.0"),
+        ("--every", 0, "expected a number greater than or equal to 1, got 0"),
+        ("--working-size", 8, "expected a number greater than or equal to 32, got 8"),
+        ("--engine", "none", "expected lite, matching, onnx, torch, got 'none'"),
     ],
 )
 def test_numbers_that_make_no_sense(tmp_path: Path, option: str, value: Any, problem: str) -> None:
     error = refused("film.mp4", "-o", tmp_path / "paint", option, value)
     assert error.exit_code == 2
-    assert str(error).startswith(f"{option}: {problem}")
+    name = option.removeprefix("--").replace("-", "_")
+    assert str(error).startswith(f"{name}: {problem}")
 
 
 def test_a_film_that_is_not_there(tmp_path: Path) -> None:
@@ -182,17 +183,19 @@ def test_a_folder_with_files_is_left_alone(tmp_path: Path) -> None:
     (folder / "0000003.png").write_bytes((film / "0000.png").read_bytes())
     error = refused(film, "-o", folder)
     assert error.exit_code == 4
-    assert str(error) == f"{folder}: holds files already; choose another folder, or --overwrite"
-    assert run(film, "-o", folder, "--overwrite", "--size", 32, "--budget", 1, "--every", 9, "-q").exit_code == 0
+    assert str(error) == f"{folder}: holds files already; choose another folder, or `overwrite`"
+    assert (
+        run(film, "-o", folder, "--overwrite", "--working-size", 32, "--budget", 1, "--every", 9, "-q").exit_code == 0
+    )
     assert names(folder) == ["0000004.png", "notes.txt", "proposal.json", "sheet.png"]
 
 
 def test_painted_frames_are_never_replaced(tmp_path: Path) -> None:
     film, folder = rooms(tmp_path / "rooms.film", (9,), (1,)), tmp_path / "paint"
-    assert run(film, "-o", folder, "--size", 32, "--budget", 1, "-q").exit_code == 0
+    assert run(film, "-o", folder, "--working-size", 32, "--budget", 1, "-q").exit_code == 0
     name = names(folder)[0]
     write_still(folder / name, halves(80, 64))
-    error = refused(film, "-o", folder, "--overwrite", "--size", 32, "--budget", 1)
+    error = refused(film, "-o", folder, "--overwrite", "--working-size", 32, "--budget", 1)
     assert error.exit_code == 4
     assert f"{name} in it is painted" in str(error)
     read_still(folder / name)
@@ -211,9 +214,9 @@ def test_a_film_that_breaks_off_is_told(tmp_path: Path) -> None:
     make_film(tmp_path / "whole.mkv", Film(count=20))
     content = (tmp_path / "whole.mkv").read_bytes()
     (tmp_path / "half.mkv").write_bytes(content[: len(content) // 2])
-    result = run(tmp_path / "half.mkv", "-o", tmp_path / "paint", "--size", 32, "--budget", 1)
+    result = run(tmp_path / "half.mkv", "-o", tmp_path / "paint", "--working-size", 32, "--budget", 1)
     assert result.exit_code == 3
-    assert "what decodes was looked at" in result.stderr
+    assert "what decodes was compared" in result.stderr
     assert "proposal.json" in names(tmp_path / "paint")
 
 
@@ -224,7 +227,7 @@ def test_nothing_is_left_where_it_fails(tmp_path: Path, monkeypatch: pytest.Monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    error = refused(film, "-o", folder, "--size", 32, "--budget", 1)
+    error = refused(film, "-o", folder, "--working-size", 32, "--budget", 1)
     assert error.exit_code == 4
     assert "No space left on device" in str(error)
     assert names(tmp_path) == ["rooms"]
@@ -236,7 +239,7 @@ def test_nothing_is_left_where_it_fails(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("every", [1, 4, 7, 100])
 def test_every_shot_is_looked_at_in_equal_pieces(every: int) -> None:
     shots = [Shot(0, 1), Shot(1, 30), Shot(30, 130), Shot(130, 133)]
-    frames = sample(shots, every)
+    frames = sample_frames(shots, every)
     assert frames == sorted(set(frames))
     for shot in shots:
         assert shot.stop
@@ -248,7 +251,7 @@ def test_every_shot_is_looked_at_in_equal_pieces(every: int) -> None:
 
 
 def test_long_films_are_looked_at_less_often() -> None:
-    assert len(sample([Shot(0, 400)], None)) == 100
-    assert len(sample([Shot(0, 170_000)], None)) == pytest.approx(1000, abs=10)
+    assert len(sample_frames([Shot(0, 400)], None)) == 100
+    assert len(sample_frames([Shot(0, 170_000)], None)) == pytest.approx(1000, abs=10)
     lone = [Shot(10 * k, 10 * k + 10) for k in range(3000)]
-    assert len(sample(lone, None)) == 3000  # one in each shot all the same
+    assert len(sample_frames(lone, None)) == 3000  # one in each shot all the same

@@ -1,3 +1,5 @@
+"""Color arithmetic: against scikit-image, round trips, and properties such as a color's luma that must not change."""
+
 from __future__ import annotations
 
 from typing import get_args
@@ -69,7 +71,7 @@ def test_film_and_still_show_the_same_lightness(coding: Coding) -> None:
     rgb = colors(40)
     film = color.luma_to_lightness(color.rgb_to_codes(rgb, coding)[0], coding)
     still = color.still_lightness(rgb, coding.matrix)
-    assert np.abs(film - still).max() < 0.5 * 100 / 219 * 1.6  # half a code value, where L* rises fastest
+    assert np.abs(film - still).max() < 0.5 * 100 / 219 * 1.6  # half a code value, at the steepest slope of L*
 
 
 @pytest.mark.parametrize("matrix", MATRICES)
@@ -85,13 +87,13 @@ def test_chroma_of_ab_gives_the_color_back(matrix: Matrix) -> None:
 
 @given(st.tuples(channel, channel, channel), st.sampled_from(MATRICES))
 def test_chroma_keeps_luma_and_ab(rgb: tuple[float, float, float], matrix: Matrix) -> None:
-    color = np.array(rgb, dtype=np.float32)
-    lab = color.rgb_to_lab(color)
-    luma = color.rgb_to_luma(color, matrix)
+    before = np.array(rgb, dtype=np.float32)
+    lab = color.rgb_to_lab(before)
+    luma = color.rgb_to_luma(before, matrix)
     chroma = color.ab_to_chroma(luma, lab[1:], matrix)
-    back = color.chroma_to_rgb(luma, chroma, matrix)
-    assert abs(float(color.rgb_to_luma(back, matrix) - luma)) < 1e-5
-    assert np.abs(back - color).max() < 4e-3
+    after = color.chroma_to_rgb(luma, chroma, matrix)
+    assert abs(float(color.rgb_to_luma(after, matrix) - luma)) < 1e-5
+    assert np.abs(after - before).max() < 4e-3
 
 
 @pytest.mark.parametrize("matrix", MATRICES)
@@ -130,7 +132,7 @@ def test_gamut_keeps_luma_and_hue(luma: float, cb: float, cr: float, matrix: Mat
     if before.min() >= 1e-6 and before.max() <= 1 - 1e-6:
         assert np.array_equal(fitted, chroma)
     elif before.min() < -1e-6 or before.max() > 1 + 1e-6:
-        assert min(after.min(), 1 - after.max()) < 1e-5  # no further in than it must
+        assert min(after.min(), 1 - after.max()) < 1e-5  # no further inside than necessary
 
 
 def test_gamut_leaves_its_input_alone() -> None:
@@ -186,10 +188,10 @@ def test_chroma_grid_sizes_and_constants(size: tuple[int, int], subsampling: tup
     assert np.allclose(back, image)
 
 
-@pytest.mark.parametrize(("siting", "place"), [("left", 0.0), ("center", 0.5)])
-def test_chroma_siting(siting: color.Siting, place: float) -> None:
+@pytest.mark.parametrize(("siting", "offset"), [("left", 0.0), ("center", 0.5)])
+def test_chroma_siting(siting: color.Siting, offset: float) -> None:
     x = np.broadcast_to(np.arange(16, dtype=np.float32), (4, 16))
     grid = color.to_chroma_grid(x, (2, 2), siting)
-    assert np.allclose(grid[:, 1:-1], 2 * np.arange(8)[1:-1] + place)
+    assert np.allclose(grid[:, 1:-1], 2 * np.arange(8)[1:-1] + offset)
     back = color.from_chroma_grid(np.dstack([grid, grid]), (4, 16), siting)
     assert np.allclose(back[:, 4:-4, 0], x[:, 4:-4], atol=0.02)

@@ -1,4 +1,4 @@
-"""What every engine must do, whatever it is made of. A test module hands its engines to ``CASES``."""
+"""Checks that every engine must pass. Test modules run ``CHECKS`` on their engines."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ SIZES = ((48, 64), (61, 97), (97, 61), (33, 130))
 
 def scene(height: int, width: int, frames: int = 1, shift: float = 1.7, seed: int = 0) -> tuple[FloatArray, FloatArray]:
     """A textured picture drifting to the left: L* (frames, H, W) and ab (frames, H, W, 2)."""
-    noise = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     waves = [
-        (noise.uniform(0.04, 0.35), noise.uniform(0.04, 0.35), noise.uniform(0, 6), c)
-        for c in range(3)
+        (rng.uniform(0.04, 0.35), rng.uniform(0.04, 0.35), rng.uniform(0, 6), channel)
+        for channel in range(3)
         for _ in range(6)
     ]
     y, x = np.mgrid[:height, :width].astype(np.float64)
@@ -44,27 +44,28 @@ def masked(reference: Reference, mask: np.ndarray) -> Reference:
 
 
 def in_blocks(engine: Engine, film: FloatArray, bank: ReferenceBank, length: int) -> tuple[FloatArray, FloatArray]:
-    memory, every_ab, every_similarity = None, [], []
+    """ab (N, H, W, 2) and similarity (N, H, W) of a film that is colored in blocks of ``length`` frames."""
+    state, ab, similarity = None, [], []
     for first in range(0, len(film), length):
-        step = engine.step(film[first : first + length], bank, memory)
-        memory = step.state
-        every_ab.append(step.ab)
-        every_similarity.append(step.similarity)
-    return np.concatenate(every_ab), np.concatenate(every_similarity)
+        result = engine.step(film[first : first + length], bank, state=state)
+        state = result.state
+        ab.append(result.ab)
+        similarity.append(result.similarity)
+    return np.concatenate(ab), np.concatenate(similarity)
 
 
 def check_shapes(engine: Engine) -> None:
     for height, width in SIZES:
         film, colors = scene(height, width, 2)
         bank = engine.start([reference_of(film[0], colors[0])])
-        step = engine.step(film, bank)
-        assert step.ab.shape == (2, height, width, 2)
-        assert step.similarity.shape == (2, height, width)
-        assert step.keys.shape[:3] == (2, *cells(height, width))
-        assert step.ab.dtype == step.similarity.dtype == step.keys.dtype == np.float32
-        assert np.isfinite(step.ab).all()
-        assert np.abs(step.similarity).max() <= 1.001
-        assert bank.keys.shape == (np.prod(cells(height, width)), step.keys.shape[3])
+        result = engine.step(film, bank)
+        assert result.ab.shape == (2, height, width, 2)
+        assert result.similarity.shape == (2, height, width)
+        assert result.keys.shape[:3] == (2, *cells(height, width))
+        assert result.ab.dtype == result.similarity.dtype == result.keys.dtype == np.float32
+        assert np.isfinite(result.ab).all()
+        assert np.abs(result.similarity).max() <= 1.001
+        assert bank.keys.shape == (np.prod(cells(height, width)), result.keys.shape[3])
 
 
 def check_deterministic(engine: Engine) -> None:
@@ -90,17 +91,17 @@ def check_block_sizes(engine: Engine) -> None:
 
 def check_several_references(engine: Engine) -> None:
     film, colors = scene(48, 64, 3)
-    one = reference_of(film[0], colors[0])
+    reference = reference_of(film[0], colors[0])
     other_film, other_colors = scene(61, 97, 1, seed=5)
     hidden = masked(reference_of(other_film[0], other_colors[0]), np.zeros((61, 97), np.bool_))
-    alone = in_blocks(engine, film, engine.start([one]), 2)
-    for references in ([one, hidden], [hidden, one]):
+    alone = in_blocks(engine, film, engine.start([reference]), 2)
+    for references in ([reference, hidden], [hidden, reference]):
         both = in_blocks(engine, film, engine.start(references), 2)
         np.testing.assert_allclose(both[0], alone[0], atol=2e-3)
         np.testing.assert_allclose(both[1], alone[1], atol=1e-4)
-    turned = reference_of(film[2], np.ascontiguousarray(colors[2][..., ::-1]))
-    shown = in_blocks(engine, film, engine.start([one, turned]), 2)
-    assert np.abs(shown[0] - alone[0]).max() > 0.02, "an unmasked second reference must matter"
+    swapped = reference_of(film[2], np.ascontiguousarray(colors[2][..., ::-1]))
+    both = in_blocks(engine, film, engine.start([reference, swapped]), 2)
+    assert np.abs(both[0] - alone[0]).max() > 0.02, "an unmasked second reference must matter"
 
 
 def check_masked_areas(engine: Engine) -> None:
@@ -110,18 +111,18 @@ def check_masked_areas(engine: Engine) -> None:
     poisoned = colors[0].copy()
     poisoned[:, 32:] = 120
     clean = in_blocks(engine, film, engine.start([masked(reference_of(film[0], colors[0]), mask)]), 1)
-    other = in_blocks(engine, film, engine.start([masked(reference_of(film[0], poisoned), mask)]), 1)
-    np.testing.assert_allclose(other[0], clean[0], atol=1e-3)
+    hidden = in_blocks(engine, film, engine.start([masked(reference_of(film[0], poisoned), mask)]), 1)
+    np.testing.assert_allclose(hidden[0], clean[0], atol=1e-3)
 
 
 def check_padding(engine: Engine) -> None:
-    """Entries of padding change nothing; nor does the frame's own border, repeated outwards, change the inside."""
+    """Invalid entries change nothing; repeating the border outward hardly changes the inside."""
     film, colors = scene(61, 97, 2)
     bank = engine.start([reference_of(film[0], colors[0])])
-    garbage = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     padded = replace(
         bank,
-        keys=np.concatenate([bank.keys, garbage.standard_normal((37, bank.keys.shape[1])).astype(np.float32)]),
+        keys=np.concatenate([bank.keys, rng.standard_normal((37, bank.keys.shape[1])).astype(np.float32)]),
         ab=np.concatenate([bank.ab, np.full((37, 2), 99, np.float32)]),
         valid=np.concatenate([bank.valid, np.zeros(37, np.bool_)]),
     )
@@ -138,23 +139,23 @@ def check_padding(engine: Engine) -> None:
     assert np.abs(wide - plain[0]).mean() < 0.1 * np.abs(colors).mean()
 
 
-def check_memory(engine: Engine) -> None:
+def check_state(engine: Engine) -> None:
     film, colors = scene(48, 64, 4)
     bank = engine.start([reference_of(film[0], colors[0])])
     first = engine.step(film[:2], bank)
-    kept = first.ab.copy()
-    engine.step(film[2:], bank, first.memory)
+    copy = first.ab.copy()
+    engine.step(film[2:], bank, state=first.state)
     again = engine.step(film[:2], bank)
-    np.testing.assert_array_equal(again.ab, kept, err_msg="a step without memory must be a fresh start")
-    after = engine.step(film[2:], bank, first.memory)
-    twice = engine.step(film[2:], bank, first.memory)
-    np.testing.assert_array_equal(after.ab, twice.ab, err_msg="memory is a value: a step must not change it")
+    np.testing.assert_array_equal(again.ab, copy, err_msg="a step without a state must be a fresh start")
+    second = engine.step(film[2:], bank, state=first.state)
+    repeated = engine.step(film[2:], bank, state=first.state)
+    np.testing.assert_array_equal(second.ab, repeated.ab, err_msg="a state is a value: a step must not change it")
 
 
 def check_color_comes_back(engine: Engine) -> None:
     film, colors = scene(48, 64)
-    step = engine.step(film, engine.start([reference_of(film[0], colors[0])]))
-    assert np.abs(step.ab - colors).mean() < 0.35 * np.abs(colors).mean()
+    result = engine.step(film, engine.start([reference_of(film[0], colors[0])]))
+    assert np.abs(result.ab - colors).mean() < 0.35 * np.abs(colors).mean()
 
 
 def check_bad_input(engine: Engine) -> None:
@@ -184,7 +185,7 @@ CHECKS: tuple[Check, ...] = (
     check_several_references,
     check_masked_areas,
     check_padding,
-    check_memory,
+    check_state,
     check_color_comes_back,
     check_bad_input,
 )

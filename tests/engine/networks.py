@@ -1,4 +1,4 @@
-"""Small untrained networks on disk, as weights and exported, made once a test session."""
+"""Small untrained networks on disk, as weights and exported, written once in a test session."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ WIDTHS = {
 }
 
 
-def made(name: str, factory: pytest.TempPathFactory) -> Path:
-    """Folder with ``network.safetensors`` and, exported, ``graphs``; workers share it."""
+def network_folder(name: str, factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``network.safetensors`` and the exported ``graphs``; the test workers share it."""
     base = factory.getbasetemp()
     if base.name.startswith("popen"):
         base = base.parent

@@ -1,4 +1,4 @@
-"""Records of weights: what ships is what was released, and anything else is refused."""
+"""Records of weights: the package comes with the released files, and refuses any others."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import pytest
 
 from kinemacolor.core.errors import InputError
 from kinemacolor.engine import weights
-from kinemacolor.engine.weights import RELEASED, Weights
+from kinemacolor.engine.weights import LITE, MATCHING, RELEASED, Weights, released_hashes
 
 
 @pytest.fixture
 def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Weights:
-    """A released file in a folder of its own."""
-    monkeypatch.setattr(weights, "__file__", str(tmp_path / "weights.py"))
+    """A released file in a temporary folder of assets."""
+    monkeypatch.setattr(weights, "ASSETS", tmp_path / "assets")
     (tmp_path / "assets").mkdir()
     (tmp_path / "assets" / "toy.onnx").write_bytes(b"numbers")
     return Weights("toy", "toy.onnx", hashlib.sha256(b"numbers").hexdigest(), "MIT", "nowhere", "none")
 
 
-@pytest.mark.parametrize("released", RELEASED, ids=lambda w: w.file)
-def test_what_ships_is_what_was_released(released: Weights) -> None:
+@pytest.mark.parametrize("released", RELEASED, ids=lambda record: record.file)
+def test_installed_files_are_the_released_ones(released: Weights) -> None:
     content = released.load()
     assert hashlib.sha256(content).hexdigest() == released.sha256
     assert len(content) <= 10_000_000
@@ -32,16 +32,22 @@ def test_what_ships_is_what_was_released(released: Weights) -> None:
     assert released.recipe
 
 
-def test_every_file_that_ships_has_a_record() -> None:
-    assets = Path(weights.__file__).parent / "assets"
-    files = (path for path in assets.rglob("*") if path.suffix in (".onnx", ".safetensors"))
-    shipped = {path.relative_to(assets).as_posix() for path in files}
-    assert shipped == {released.file for released in RELEASED}
+def test_every_installed_file_has_a_record() -> None:
+    files = (path for path in weights.ASSETS.rglob("*") if path.suffix in (".onnx", ".safetensors"))
+    installed = {path.relative_to(weights.ASSETS).as_posix() for path in files}
+    assert len(installed) >= 5
+    assert installed == {released.file for released in RELEASED}
+
+
+def test_hashes_are_those_of_the_engines_files() -> None:
+    assert released_hashes("matching") == {MATCHING.file: MATCHING.sha256}
+    assert released_hashes("lite") == {record.file: record.sha256 for record in LITE}
+    assert released_hashes("torch") == {}
 
 
 def test_a_changed_file_is_refused(record: Weights) -> None:
     assert record.load() == b"numbers"
-    record.path.write_bytes(b"numbers")
+    record.path.write_bytes(b"changed")
     with pytest.raises(InputError, match="sha256") as caught:
         record.load()
     assert caught.value.exit_code == 3

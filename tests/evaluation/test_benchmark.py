@@ -1,4 +1,4 @@
-"""The benchmark: figures, what is done again and what is not, processes, and the command."""
+"""The benchmark: its figures, which results are computed again, processes, and the command."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ import pytest
 from kinemacolor.cli.benchmark import benchmark
 from kinemacolor.core.errors import InputError, OutputError, UsageError
 from kinemacolor.evaluation import benchmark as running
-from kinemacolor.evaluation.benchmark import Run, Tools, run
+from kinemacolor.evaluation.benchmark import BenchmarkRun, MeasurementSettings, run
 from kinemacolor.evaluation.clips import find_clips, load_clip
 from kinemacolor.evaluation.exemplars import parse_choice, references_of
 from kinemacolor.evaluation.measure import measure
 from kinemacolor.evaluation.methods import color, parse_methods
 from kinemacolor.evaluation.optical import clip_flow, film_lightness
-from kinemacolor.evaluation.records import Unit, code_digest, write_aside
+from kinemacolor.evaluation.records import ClipResult, code_digest, write_file
 from tests.evaluation.toys import color_film, toy_protocol, write_frames
 
-TOOLS = Tools(flow="dis", perceptual=False)
+SETTINGS = MeasurementSettings(flow="dis", perceptual=False)
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +35,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(data: Path, output: Path, methods: str = "gray,flow", jobs: int = 0, **protocol: object) -> Run:
-    return run(data, parse_methods(methods), output, toy_protocol(data.parent, **protocol), tools=TOOLS, jobs=jobs)  # type: ignore[arg-type]
+def start(data: Path, output: Path, methods: str = "gray,flow", jobs: int = 0, **protocol: object) -> BenchmarkRun:
+    return run(
+        data, parse_methods(methods), output, toy_protocol(data.parent, **protocol), settings=SETTINGS, jobs=jobs
+    )  # type: ignore[arg-type]
 
 
 def stamps(output: Path) -> dict[str, int]:
@@ -45,19 +47,19 @@ def stamps(output: Path) -> dict[str, int]:
 
 def test_figures_are_those_of_the_parts(data: Path, tmp_path: Path) -> None:
     answer = start(data, tmp_path)
-    assert sorted(answer.units) == [(c, m) for c in ("one", "two") for m in ("flow", "gray", "truth")]
+    assert sorted(answer.results) == [(c, m) for c in ("one", "two") for m in ("flow", "gray", "truth")]
     clip = find_clips(data)[1]
     truth = load_clip(clip, answer.protocol)
     references, _ = references_of(truth, parse_choice("first"))
     flow = clip_flow(film_lightness(truth.rgb), None, "dis")
     done = color(parse_methods("flow")[0], truth, references)
     expected = measure(done.film, truth.rgb, flow=flow)
-    unit = answer.units["two", "flow"]
-    assert unit.measurement.figures == expected.figures
-    assert unit.measurement.per_frame == expected.per_frame
-    assert unit.confidence == pytest.approx(done.confidence)
-    assert answer.units["two", "truth"].facts["references"] == [0]
-    assert answer.units["two", "truth"].measurement.figures["colorfulness_ratio"] == 1
+    result = answer.results["two", "flow"]
+    assert result.measurement.figures == expected.figures
+    assert result.measurement.per_frame == expected.per_frame
+    assert result.confidence == pytest.approx(done.confidence)
+    assert answer.results["two", "truth"].facts["references"] == [0]
+    assert answer.results["two", "truth"].measurement.figures["colorfulness_ratio"] == 1
 
 
 @pytest.mark.parametrize(("choice", "frames"), [("last", [5]), ("every:4", [0, 4]), ("mirrored", [])])
@@ -68,36 +70,36 @@ def test_frames_of_the_clip_are_bound_to_their_places(
     truth = load_clip(find_clips(data)[0], answer.protocol)
     references, _ = references_of(truth, parse_choice(choice))
     done = color(parse_methods("flow")[0], truth, references, frames=frames)
-    assert answer.units["one", "flow"].confidence == pytest.approx(done.confidence)
+    assert answer.results["one", "flow"].confidence == pytest.approx(done.confidence)
 
 
-def test_what_is_finished_is_not_done_again(data: Path, tmp_path: Path) -> None:
+def test_finished_results_are_not_computed_again(data: Path, tmp_path: Path) -> None:
     first = start(data, tmp_path)
     before = stamps(tmp_path)
     again = start(data, tmp_path)
     assert stamps(tmp_path) == before
-    for key, unit in first.units.items():
-        assert again.units[key].measurement.figures == unit.measurement.figures
-        assert again.units[key].pictures == unit.pictures
+    for key, result in first.results.items():
+        assert again.results[key].measurement.figures == result.measurement.figures
+        assert again.results[key].pictures == result.pictures
     start(data, tmp_path, "gray,flow,reinhard")
     after = stamps(tmp_path)
     assert {name: after[name] for name in before} == before
     assert len(after) == len(before) + 2
 
 
-def test_what_is_missing_or_damaged_is_done_again_and_nothing_else(data: Path, tmp_path: Path) -> None:
+def test_only_missing_or_corrupt_results_are_computed_again(data: Path, tmp_path: Path) -> None:
     first = start(data, tmp_path)
     before = stamps(tmp_path)
-    gone, torn = (next((tmp_path / "work" / clip).glob("flow-*")) for clip in ("one", "two"))
-    gone.unlink()
-    torn.write_bytes(torn.read_bytes()[:-100])
+    missing, corrupt = (next((tmp_path / "work" / clip).glob("flow-*")) for clip in ("one", "two"))
+    missing.unlink()
+    corrupt.write_bytes(corrupt.read_bytes()[:-100])
     second = start(data, tmp_path)
     changed = {name for name, stamp in stamps(tmp_path).items() if before[name] != stamp}
-    assert changed == {str(gone), str(torn)}
-    assert second.units["one", "flow"].measurement == first.units["one", "flow"].measurement
+    assert changed == {str(missing), str(corrupt)}
+    assert second.results["one", "flow"].measurement == first.results["one", "flow"].measurement
 
 
-def test_changed_settings_clips_and_code_are_done_anew(
+def test_results_are_computed_again_after_changes_of_settings_clips_and_code(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clips, output = tmp_path / "clips", tmp_path / "out"
@@ -115,21 +117,28 @@ def test_changed_settings_clips_and_code_are_done_anew(
     assert len(stamps(output)) == count * 4 + 2
 
 
-def test_the_codes_digest_sees_what_decides_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_digest_of_the_code_depends_on_code_that_matters_for_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from kinemacolor.evaluation import records
 
     package = tmp_path / "package"
     shutil.copytree(records.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__", "assets"))
     monkeypatch.setattr(records, "PACKAGE", package)
     before = code_digest()
-    (package / "cli" / "benchmark.py").write_text("")
-    (package / "evaluation" / "report.py").write_text("")
+    unrelated = ("cli/benchmark.py", "evaluation/report.py", "export/release.py", "report/html.py", "__init__.py")
+    for name in unrelated:
+        assert (package / name).is_file()
+        (package / name).write_text("")
     assert code_digest() == before
-    (package / "flow.py").write_text("")
-    assert code_digest() != before
+    for name in ("propagation/dis_flow.py", "evaluation/metrics.py", "baselines/flow.py", "engine/network.py"):
+        assert (package / name).is_file()
+        (package / name).write_text("")
+        assert code_digest() != before
+        before = code_digest()
 
 
-def test_processes_give_the_same_and_hand_errors_on(data: Path, tmp_path: Path) -> None:
+def test_processes_give_the_same_results_and_pass_errors_on(data: Path, tmp_path: Path) -> None:
     here = start(data, tmp_path / "here")
     counts: list[int] = []
     there = run(
@@ -137,12 +146,12 @@ def test_processes_give_the_same_and_hand_errors_on(data: Path, tmp_path: Path) 
         parse_methods("gray,flow"),
         tmp_path / "there",
         here.protocol,
-        tools=TOOLS,
+        settings=SETTINGS,
         jobs=2,
         progress=lambda done, total: counts.append(done),
     )
-    for key, unit in here.units.items():
-        assert there.units[key].measurement == unit.measurement
+    for key, result in here.results.items():
+        assert there.results[key].measurement == result.measurement
     assert (counts[0], counts[-1]) == (0, 6)
     write_frames(tmp_path / "results" / "one", color_film(6))
     write_frames(tmp_path / "results" / "two", color_film(4))
@@ -150,7 +159,7 @@ def test_processes_give_the_same_and_hand_errors_on(data: Path, tmp_path: Path) 
         start(data, tmp_path / "there", f"gray,external:x={tmp_path / 'results'}", jobs=1)
 
 
-def test_an_error_leaves_what_is_finished(data: Path, tmp_path: Path) -> None:
+def test_an_error_keeps_finished_results(data: Path, tmp_path: Path) -> None:
     write_frames(tmp_path / "results" / "one", color_film(6))
     write_frames(tmp_path / "results" / "two", color_film(4))
     with pytest.raises(InputError, match="has 4 frames"):
@@ -159,10 +168,10 @@ def test_an_error_leaves_what_is_finished(data: Path, tmp_path: Path) -> None:
 
 
 def test_clips_are_chosen_by_name(data: Path, tmp_path: Path) -> None:
-    answer = run(data, parse_methods("gray"), tmp_path, toy_protocol(tmp_path), tools=TOOLS, only=["two"], jobs=0)
+    answer = run(data, parse_methods("gray"), tmp_path, toy_protocol(tmp_path), settings=SETTINGS, only=["two"], jobs=0)
     assert [clip.name for clip in answer.clips] == ["two"]
     with pytest.raises(UsageError, match="there is no clip three"):
-        run(data, parse_methods("gray"), tmp_path, toy_protocol(tmp_path), tools=TOOLS, only=["three"], jobs=0)
+        run(data, parse_methods("gray"), tmp_path, toy_protocol(tmp_path), settings=SETTINGS, only=["three"], jobs=0)
 
 
 def test_outputs_that_cannot_be_written_are_named(data: Path, tmp_path: Path) -> None:
@@ -170,15 +179,15 @@ def test_outputs_that_cannot_be_written_are_named(data: Path, tmp_path: Path) ->
     with pytest.raises(OutputError, match="is a file"):
         start(data, tmp_path / "file")
     with pytest.raises(OutputError, match="cannot be written"):
-        write_aside(tmp_path / "file" / "inside", b"x")
+        write_file(tmp_path / "file" / "inside", b"x")
     assert (tmp_path / "file").read_text() == "precious"
 
 
-def test_a_unit_comes_back_as_it_was_kept(data: Path, tmp_path: Path) -> None:
-    unit = start(data, tmp_path).units["one", "truth"]
-    unit.save(tmp_path / "unit.json")
-    assert Unit.load(tmp_path / "unit.json") == unit
-    assert Unit.load(tmp_path / "absent.json") is None
+def test_a_saved_result_is_loaded_unchanged(data: Path, tmp_path: Path) -> None:
+    result = start(data, tmp_path).results["one", "truth"]
+    result.save(tmp_path / "result.json")
+    assert ClipResult.load(tmp_path / "result.json") == result
+    assert ClipResult.load(tmp_path / "absent.json") is None
     assert not list(tmp_path.rglob("*.partial"))
 
 
@@ -212,7 +221,7 @@ def test_the_command_writes_a_report(
     assert [clip["name"] for clip in record["clips"]] == ["one"]
     assert len(record["clips"][0]["sha256"]) == 64
     assert {"version", "libraries", "hardware", "weights"} <= record.keys()
-    values = next(one for one in record["results"] if one["method"] == "flow")["per_frame"]["psnr"]
+    values = next(each for each in record["results"] if each["method"] == "flow")["per_frame"]["psnr"]
     assert len(values) == 5
     assert record["means"]["flow"]["psnr"] == pytest.approx(np.mean(values))
     assert "| flow |" in capsys.readouterr().out
@@ -222,11 +231,11 @@ def test_the_command_writes_a_report(
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"flow": "fast"}, "--flow"),
-        ({"jobs": 0}, "--jobs"),
-        ({"frames": 1}, "--frames"),
-        ({"methods": "x"}, "--methods"),
-        ({"table": 2}, "--table"),
+        ({"flow": "fast"}, "flow: there is no flow fast"),
+        ({"jobs": 0}, "jobs: 0"),
+        ({"frames": 1}, "frames: 1 is too few"),
+        ({"methods": "x"}, "methods: there is no method x"),
+        ({"table": 2}, "table"),
     ],
 )
 def test_bad_options_are_named(data: Path, tmp_path: Path, change: dict[str, object], problem: str) -> None:
@@ -252,15 +261,15 @@ def test_bad_options_are_named(data: Path, tmp_path: Path, change: dict[str, obj
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_replaced_completely_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "kept.json"
-    write_aside(file, b"old")
+    write_file(file, b"old")
 
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OutputError, match="cannot be written"):
-        write_aside(file, b"new")
+        write_file(file, b"new")
     assert file.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["kept.json"]

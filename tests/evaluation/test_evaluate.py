@@ -77,14 +77,14 @@ def test_errors_name_what_is_wrong(films: tuple[str, str], tmp_path: Path) -> No
     make_film(tmp_path / "short.mkv", Film(count=5))
     with pytest.raises(InputError, match=r"short\.mkv: ends after 5 frames"):
         run(str(tmp_path / "short.mkv"), films[1], "-q")
-    with pytest.raises(UsageError, match="--size"):
+    with pytest.raises(UsageError, match="size: 0 is not a size"):
         run(*films, "--size", "0", "-q")
     with pytest.raises(InputError, match="RAFT cannot be had without its weights"):
         run(*films, "--flow", "raft", "-q")
     with pytest.raises(InputError, match="no such file or folder"):
         run(*films, "--weights", str(tmp_path / "nowhere"), "-q")
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="the flow cannot be kept there"):
+    with pytest.raises(OutputError, match="the flow cannot be saved there"):
         run(*films, "--size", "full", "--cache", str(tmp_path / "file"), "-q")
 
 

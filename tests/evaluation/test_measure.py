@@ -16,7 +16,7 @@ from kinemacolor.evaluation import measure as module
 from kinemacolor.evaluation.measure import FIGURES, PSNR_CEILING, load_pair, mean_of, measure
 from kinemacolor.evaluation.metrics import cdc, colorfulness, delta_e, psnr, ssim, warping_errors
 from kinemacolor.evaluation.optical import ClipFlow
-from kinemacolor.evaluation.perceptual import SetFeatures, frechet_distance
+from kinemacolor.evaluation.perceptual import FeatureSets, frechet_distance
 from tests.media import Film, make_film
 
 
@@ -33,7 +33,7 @@ def motion(frames: int = 6, seed: int = 0) -> ClipFlow:
 
 
 class Fake:
-    """Stands for ``Perceptual``: LPIPS is a constant, the features of a frame its mean color."""
+    """Stands for ``PerceptualMetrics``: LPIPS is a constant, the features of a frame its mean color."""
 
     def __init__(self) -> None:
         self.notes = {"lpips": "fake", "fid": "fake"}
@@ -42,8 +42,8 @@ class Fake:
         assert result.shape == truth.shape
         return np.arange(len(result)) / 10
 
-    def features(self, result: np.ndarray, truth: np.ndarray) -> SetFeatures:
-        return SetFeatures(result.mean(axis=(1, 2)), truth.mean(axis=(1, 2)))
+    def features(self, result: np.ndarray, truth: np.ndarray) -> FeatureSets:
+        return FeatureSets(result.mean(axis=(1, 2)), truth.mean(axis=(1, 2)))
 
 
 def figures_of(result: np.ndarray, truth: np.ndarray, **options: Any) -> dict[str, float | None]:
@@ -88,7 +88,7 @@ def test_the_truth_itself() -> None:
     assert (found.figures["delta_e"], found.figures["colorfulness_ratio"]) == (0, 1)
     assert found.figures["we"] == found.figures["we_truth"]
     assert found.figures["cdc"] == found.figures["cdc_truth"]
-    assert found.notes["psnr"].startswith("6 of 6 frames count for 58.9 dB")
+    assert found.notes["psnr"].startswith("6 of 6 frames count as 58.9 dB")
 
 
 def test_one_identical_frame_does_not_swallow_the_mean() -> None:
@@ -126,12 +126,12 @@ def test_what_cannot_be_had_is_none_with_a_note() -> None:
     assert "we" not in found.per_frame
 
 
-def test_pairs_with_nothing_in_common_are_told() -> None:
+def test_pairs_without_common_pixels_are_reported() -> None:
     flow = motion()
     flow.visible[3] = False
     found = measure(clip(10), clip(11), flow=flow)
     assert found.per_frame["we"][3] == 0
-    assert found.notes["we"] == "flow: DIS; 1 of 5 pairs show nothing in common and count 0"
+    assert found.notes["we"] == "flow: DIS; 1 of 5 pairs have no common pixels and count as 0"
 
 
 def test_bad_clips_are_named() -> None:
@@ -152,12 +152,12 @@ def test_perceptual_figures() -> None:
     result, truth = clip(13), clip(14)
     small = measure(result, truth, flow=None, perceptual=Fake())  # type: ignore[arg-type]
     assert small.figures["lpips"] is None
-    assert small.notes["lpips"] == "n/a: it needs frames of 64 pixels each way"
+    assert small.notes["lpips"] == "n/a: needs sides of at least 64 pixels"
     large = [np.repeat(np.repeat(film, 4, axis=1), 4, axis=2) for film in (result, truth)]
     found = measure(*large, flow=None, perceptual=Fake())  # type: ignore[arg-type]
     assert found.figures["lpips"] == pytest.approx(0.25)
     assert found.per_frame["lpips"] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
-    features = SetFeatures(*(film.mean(axis=(1, 2)) for film in large))
+    features = FeatureSets(*(film.mean(axis=(1, 2)) for film in large))
     assert found.figures["fid"] == pytest.approx(frechet_distance(features))
     assert found.notes["fid"] == "fake"
 
@@ -174,7 +174,7 @@ def test_clips_count_the_same_and_fid_is_of_all_frames() -> None:
         values = [one.figures[name] or 0 for one in found]
         assert means[name] == pytest.approx(sum(values) / 2)
     results, truths = (np.concatenate([pair[k].mean(axis=(1, 2)) for pair in pairs]) for k in (0, 1))
-    assert means["fid"] == pytest.approx(frechet_distance(SetFeatures(results, truths)))
+    assert means["fid"] == pytest.approx(frechet_distance(FeatureSets(results, truths)))
 
 
 def test_a_figure_that_one_clip_lacks_has_no_mean() -> None:
@@ -232,10 +232,10 @@ def test_films_and_frames_go_together_and_gray_is_gray(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("result", "message"),
     [
-        (Film(count=4), "result.mkv: ends after 4 frames, truth.mkv goes on"),
-        (Film(count=7), "truth.mkv: ends after 5 frames, result.mkv goes on"),
+        (Film(count=4), "result.mkv: ends after 4 frames, truth.mkv continues"),
+        (Film(count=7), "truth.mkv: ends after 5 frames, result.mkv continues"),
         (Film(count=5, width=66), "result.mkv: is 66x48, the truth is 64x48"),
-        (Film(count=5, rate=Fraction(25)), "result.mkv: has 25.000 frames a second, the truth 24.000"),
+        (Film(count=5, rate=Fraction(25)), "result.mkv: has 25.000 frames per second, the truth 24.000"),
         (Film(count=5, pts=(0, 42, 125, 167, 208)), "frame 2 is at 0.125 s, the truth's at 0.083 s"),
     ],
 )
@@ -246,17 +246,17 @@ def test_films_that_do_not_belong_together(tmp_path: Path, result: Film, message
         load_pair(tmp_path / "result.mkv", tmp_path / "truth.mkv", size="full")
 
 
-def test_damage_is_named_even_if_fewer_frames_are_asked_for(tmp_path: Path) -> None:
+def test_damage_is_named_even_if_fewer_frames_are_measured(tmp_path: Path) -> None:
     film = np.random.default_rng(32).integers(0, 256, (6, 37, 41, 3)).astype(np.uint8)
     truth, result = (write_frames(tmp_path / name, film) for name in ("truth", "result"))
     (result / "00002.png").write_bytes(b"no image")
     with pytest.raises(InputError, match="image number 3 cannot be read"):
         load_pair(result, truth, size="full", max_frames=4)
     (result / "00002.png").unlink()
-    with pytest.raises(InputError, match="result: ends after 5 frames, truth goes on"):
+    with pytest.raises(InputError, match="result: ends after 5 frames, truth continues"):
         load_pair(result, truth, size="full")
     (result / "00002.png").write_bytes((result / "00001.png").read_bytes())
-    (result / "00005.png").write_bytes(b"no image")  # the end, where nothing is out of step yet
+    (result / "00005.png").write_bytes(b"no image")  # the end, where no frame is out of step yet
     with pytest.raises(InputError, match="result: is damaged: "):
         load_pair(result, truth, size="full")
 
@@ -264,12 +264,12 @@ def test_damage_is_named_even_if_fewer_frames_are_asked_for(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": "large"}, "--size: large is no size"),
-        ({"size": "8"}, "--size: 8 is no size"),
-        ({"max_frames": 1}, "--max-frames: 1 frames make no film"),
+        ({"size": "large"}, "size: large is not a size"),
+        ({"size": "8"}, "size: 8 is not a size"),
+        ({"max_frames": 1}, "max_frames: 1 is too few for a film"),
     ],
 )
-def test_options_that_make_no_sense(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+def test_invalid_options_are_named(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     make_film(tmp_path / "film.mkv", Film(count=3))
     with pytest.raises(UsageError, match=message):
         load_pair(tmp_path / "film.mkv", tmp_path / "film.mkv", **options)
@@ -280,7 +280,7 @@ def test_a_film_of_one_frame_and_one_too_long(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(InputError, match="a single frame"):
         load_pair(tmp_path / "one.mkv", tmp_path / "one.mkv", size="full")
     make_film(tmp_path / "long.mkv", Film(count=9))
-    monkeypatch.setattr(module, "MEMORY", 4 * 16 * 48 * 64)
+    monkeypatch.setattr(module, "PAIR_MEMORY", 4 * 16 * 48 * 64)
     seen: list[int] = []
     with pytest.raises(UsageError, match="too long to measure"):
         load_pair(tmp_path / "long.mkv", tmp_path / "long.mkv", size="full", progress=lambda n, _: seen.append(n))

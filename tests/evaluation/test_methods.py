@@ -1,4 +1,4 @@
-"""Methods by name, what they make of a clip, and results of other tools."""
+"""Methods by their names, the clips they color, and results of other tools."""
 
 from __future__ import annotations
 
@@ -9,44 +9,97 @@ import numpy as np
 import pytest
 from skimage.color import lab2rgb, rgb2lab
 
-from kinemacolor.baselines.external import External, read_image
+from kinemacolor.baselines.external import ExternalResults, read_image
+from kinemacolor.baselines.flow import FlowEngine
 from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.core.types import FloatArray, Reference
 from kinemacolor.engine.protocol import Engine, EngineState, ReferenceBank, StepResult
-from kinemacolor.evaluation.clips import Clip, Truth, load_clip
+from kinemacolor.engine.registry import ENGINES, EngineOptions, EngineRecord
+from kinemacolor.evaluation.clips import BenchmarkClip, ClipTruth, load_clip
 from kinemacolor.evaluation.exemplars import parse_choice, references_of
-from kinemacolor.evaluation.methods import TABLE_2, Method, color, known, parse_methods, table_methods
+from kinemacolor.evaluation.methods import (
+    TABLE_2_ROWS,
+    Method,
+    color,
+    method_names,
+    method_patterns,
+    parse_methods,
+    table_methods,
+)
 from kinemacolor.evaluation.metrics import psnr
 from tests.evaluation.toys import color_film, toy_protocol, write_film, write_frames
 from tests.stills import halves, write_still
 
 
 @pytest.fixture
-def truth(tmp_path: Path) -> Truth:
-    return load_clip(Clip("a", write_frames(tmp_path / "clips" / "a", color_film(6))), toy_protocol(tmp_path))
+def truth(tmp_path: Path) -> ClipTruth:
+    return load_clip(BenchmarkClip("a", write_frames(tmp_path / "clips" / "a", color_film(6))), toy_protocol(tmp_path))
 
 
 def test_names_become_methods() -> None:
     methods = parse_methods("gray, matching,matching-alone,external:Other Tool=some/folder")
     assert [method.name for method in methods] == ["gray", "matching", "matching-alone", "Other Tool"]
     assert [method.kind for method in methods] == ["baseline", "engine", "engine", "external"]
-    assert [dict(method.options) for method in methods[1:3]] == [{}, {"propagate": False}]
+    assert [dict(method.options) for method in methods[1:3]] == [{}, {"propagation": "off"}]
     assert methods[3].path == Path("some/folder")
-    assert all(method.about for method in methods)
-    assert [parse_methods(name)[0].name for name in known()] == known()
+    assert all(method.summary for method in methods)
+    assert [parse_methods(name)[0].name for name in method_names()] == method_names()
+
+
+def test_gray_is_accepted_by_its_old_name() -> None:
+    assert parse_methods("grey,flow") == parse_methods("gray,flow")  # codespell:ignore
+    with pytest.raises(UsageError, match="gray is there twice"):
+        parse_methods("gray,grey")  # codespell:ignore
+
+
+def test_a_new_engine_is_a_method_without_further_changes(
+    truth: ClipTruth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[EngineOptions] = []
+
+    def open_toy(options: EngineOptions) -> Engine:
+        seen.append(options)
+        return FlowEngine()
+
+    for name, needs_weights in (("toy", False), ("learned-toy", True)):
+        takes = frozenset({"weights", "block_size"}) if needs_weights else frozenset[str]()
+        record = EngineRecord(name, f"the engine {name}", open_toy, tuple, takes, needs_weights)
+        monkeypatch.setitem(ENGINES, name, record)
+    assert {"toy", "toy-alone", "toy-chained", "toy-memory"} <= set(method_names())
+    assert not [name for name in method_names() if name.startswith("learned-toy")]
+    assert "learned-toy:NAME=PATH" in method_patterns()
+    (tmp_path / "weights").touch()
+    methods = parse_methods(f"toy,toy-alone,learned-toy:mine={tmp_path / 'weights'}+memory+block2")
+    assert [method.name for method in methods] == ["toy", "toy-alone", "mine"]
+    assert [method.summary.split("the engine ")[1] for method in methods] == [
+        "toy",
+        "toy (propagation: off)",
+        "learned-toy (color memory: True, block size: 2)",
+    ]
+    references, _ = references_of(truth, parse_choice("first"))
+    expected = color(parse_methods("flow")[0], truth, references)
+    for method in methods:
+        np.testing.assert_array_equal(color(method, truth, references).film, expected.film)
+    assert [(options.propagation, options.color_memory, options.block_size) for options in seen] == [
+        ("full", None, None),
+        ("off", None, None),
+        ("full", True, 2),
+    ]
+    with pytest.raises(UsageError, match=r"there is no method learned-toy; choose among .*toy, toy-alone"):
+        parse_methods("learned-toy")
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "none was given"),
+        ("", "there is no method"),
         ("gray,nonsense", "there is no method nonsense"),
         ("gray,flow,gray", "gray is there twice"),
-        ("external:folder", "does not say which results"),
-        ("external:=folder", "does not say which results"),
-        ("external:a/b=folder", "does not say which results"),
-        ("external:truth=folder", "truth means something else"),
-        ("external:gray=folder", "gray means something else"),
+        ("external:folder", "does not name its results"),
+        ("external:=folder", "does not name its results"),
+        ("external:a/b=folder", "does not name its results"),
+        ("external:truth=folder", "the name truth has another meaning"),
+        ("external:gray=folder", "the name gray has another meaning"),
         ("gray-alone", "there is no method gray-alone"),
     ],
 )
@@ -55,7 +108,7 @@ def test_bad_methods_are_named(text: str, problem: str) -> None:
         parse_methods(text)
 
 
-def test_gray_is_the_truths_lightness_and_no_color(truth: Truth) -> None:
+def test_gray_is_the_truths_lightness_and_no_color(truth: ClipTruth) -> None:
     references, _ = references_of(truth, parse_choice("first"))
     done = color(parse_methods("gray")[0], truth, references)
     lab = rgb2lab(truth.rgb / 255.0)
@@ -65,7 +118,7 @@ def test_gray_is_the_truths_lightness_and_no_color(truth: Truth) -> None:
 
 
 @pytest.mark.parametrize("name", ["flow", "matching-alone"])
-def test_engines_see_lightness_alone_and_give_colors_back(truth: Truth, name: str) -> None:
+def test_engines_see_lightness_alone_and_give_colors_back(truth: ClipTruth, name: str) -> None:
     references, _ = references_of(truth, parse_choice("first"))
     method = parse_methods(name)[0]
     done = color(method, truth, references)
@@ -75,14 +128,14 @@ def test_engines_see_lightness_alone_and_give_colors_back(truth: Truth, name: st
     assert done.seconds > 0
     assert done.confidence is not None
     assert len(done.confidence) == 6
-    blind = Truth(**{**vars(truth), "rgb": np.zeros_like(truth.rgb)})
+    blind = ClipTruth(**{**vars(truth), "rgb": np.zeros_like(truth.rgb)})
     np.testing.assert_array_equal(color(method, blind, references).film, done.film)
 
 
-class Watching:
-    """An engine that keeps the order in which frames come to it, each start of a bank told by −1."""
+class RecordingEngine:
+    """An engine that records the order of its frames; −1 stands for the start of a bank."""
 
-    def __init__(self, inner: Engine, truth: Truth) -> None:
+    def __init__(self, inner: Engine, truth: ClipTruth) -> None:
         self.inner, self.lightness, self.order = inner, truth.lightness, list[int]()
         self.name, self.block_size = inner.name, inner.block_size
 
@@ -90,11 +143,11 @@ class Watching:
         self.order.append(-1)
         return self.inner.start(references)
 
-    def step(self, luma_block: FloatArray, bank: ReferenceBank, memory: EngineState | None = None) -> StepResult:
+    def step(self, luma_block: FloatArray, bank: ReferenceBank, state: EngineState | None = None) -> StepResult:
         for image in luma_block:
             same = [index for index, frame in enumerate(self.lightness) if np.array_equal(frame, image)]
             self.order += same[:1]
-        return self.inner.step(luma_block, bank, memory)
+        return self.inner.step(luma_block, bank, state)
 
 
 @pytest.mark.parametrize(
@@ -107,12 +160,12 @@ class Watching:
     ],
 )
 def test_frames_before_a_reference_are_colored_backward(
-    truth: Truth, monkeypatch: pytest.MonkeyPatch, choice: str, order: list[int]
+    truth: ClipTruth, monkeypatch: pytest.MonkeyPatch, choice: str, order: list[int]
 ) -> None:
     chosen = parse_choice(choice)
     references, _ = references_of(truth, chosen)
     method = parse_methods("flow")[0]
-    engine = Watching(method.open(1), truth)
+    engine = RecordingEngine(method.open(1), truth)
     monkeypatch.setattr(Method, "open", lambda _self, _threads: engine)
     done = color(method, truth, references, frames=chosen.indices(len(truth)))
     assert engine.order == order
@@ -121,10 +174,10 @@ def test_frames_before_a_reference_are_colored_backward(
     assert (psnr(done.film, truth.rgb)[chosen.indices(len(truth))] > 50).all()
 
 
-def test_weights_are_part_of_a_methods_identity(truth: Truth) -> None:
-    identities = [method.identity(truth.clip) for method in parse_methods("gray,matching,matching-alone")]
-    assert "matching.onnx" in identities[1]["weights"]
-    assert len({str(identity) for identity in identities}) == 3
+def test_weights_are_part_of_the_fingerprint_of_a_method(truth: ClipTruth) -> None:
+    fingerprints = [method.fingerprint(truth.clip) for method in parse_methods("gray,matching,matching-alone")]
+    assert "matching.onnx" in fingerprints[1]["weights"]
+    assert len({str(fingerprint) for fingerprint in fingerprints}) == 3
 
 
 # --- trained networks --------------------
@@ -138,10 +191,10 @@ def test_trained_networks_are_named_with_their_weights_and_switches(tmp_path: Pa
     one, two = parse_methods(f"torch:Lite 1={file}+memory+block3,onnx:x={folder}+chained")
     assert (one.name, one.base, one.path) == ("Lite 1", "torch", file)
     assert dict(one.options) == {"color_memory": True, "block_size": 3}
-    assert (two.base, two.path, dict(two.options)) == ("onnx", folder, {"shortcuts": False})
-    before = two.identity(Clip("a", tmp_path))
+    assert (two.base, two.path, dict(two.options)) == ("onnx", folder, {"propagation": "chained"})
+    before = two.fingerprint(BenchmarkClip("a", tmp_path))
     (folder / "encode.onnx").write_bytes(b"3")
-    assert two.identity(Clip("a", tmp_path)) != before
+    assert two.fingerprint(BenchmarkClip("a", tmp_path)) != before
     for text, problem in (
         (f"torch:x={tmp_path}/absent", "no such weights"),
         (f"torch:x={file}+block7", "no such weights"),
@@ -153,28 +206,28 @@ def test_trained_networks_are_named_with_their_weights_and_switches(tmp_path: Pa
 def test_tables_of_the_paper_need_their_networks(tmp_path: Path) -> None:
     (tmp_path / "full.safetensors").touch()
     (tmp_path / "no-linkage").mkdir()
-    with pytest.raises(InputError, match="lacks the networks no-transformer, no-double-head;"):
+    with pytest.raises(InputError, match="does not contain the networks no-transformer, no-double-head;"):
         table_methods(2, tmp_path)
-    for row in TABLE_2[:2]:
+    for row in TABLE_2_ROWS[:2]:
         (tmp_path / f"{row}.safetensors").touch()
     assert [(m.name, m.base) for m in table_methods(2, tmp_path)] == list(
-        zip(TABLE_2, ("torch", "torch", "onnx", "torch"), strict=True)
+        zip(TABLE_2_ROWS, ("torch", "torch", "onnx", "torch"), strict=True)
     )
     sizes = table_methods(3, tmp_path / "full.safetensors")
     assert [(m.name, dict(m.options)) for m in sizes] == [(f"N={n}", {"block_size": n}) for n in range(1, 7)]
     with pytest.raises(InputError, match="no such weights"):
         table_methods(3, tmp_path / "absent")
-    with pytest.raises(UsageError, match="--table"):
+    with pytest.raises(UsageError, match="table: 1 is not a table"):
         table_methods(1, tmp_path)
 
 
-def test_block_sizes_of_a_network_run(truth: Truth, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_block_sizes_of_a_network_run(truth: ClipTruth, tmp_path_factory: pytest.TempPathFactory) -> None:
     pytest.importorskip("torch", reason="needs the extra train")
     pytest.importorskip("onnx", reason="needs the extra train")
-    from tests.engine.networks import made
+    from tests.engine.networks import network_folder
 
     references, _ = references_of(truth, parse_choice("first"))
-    weights = made("lite", tmp_path_factory) / "network.safetensors"
+    weights = network_folder("lite", tmp_path_factory) / "network.safetensors"
     for method in table_methods(3, weights)[::4]:
         assert method.open(1).block_size == dict(method.options)["block_size"]
         done = color(method, truth, references)
@@ -189,7 +242,7 @@ def external(folder: Path) -> Method:
     return parse_methods(f"external:other={folder}")[0]
 
 
-def test_results_of_another_tool_come_as_they_are(tmp_path: Path, truth: Truth) -> None:
+def test_results_of_another_tool_are_not_changed(tmp_path: Path, truth: ClipTruth) -> None:
     film = color_film(6, seed=3)
     write_frames(tmp_path / "frames" / "a", film, start=1)
     (tmp_path / "films").mkdir()
@@ -200,15 +253,15 @@ def test_results_of_another_tool_come_as_they_are(tmp_path: Path, truth: Truth) 
     assert np.abs(color(external(tmp_path / "films"), truth, []).film.astype(int) - film).max() <= 3
 
 
-def test_results_at_the_clips_own_size_are_brought_down_as_the_truth_is(tmp_path: Path) -> None:
-    clip = Clip("a", write_frames(tmp_path / "clips" / "a", color_film(3, 96, 144)))
+def test_results_at_the_size_of_the_clip_are_resized_like_the_truth(tmp_path: Path) -> None:
+    clip = BenchmarkClip("a", write_frames(tmp_path / "clips" / "a", color_film(3, 96, 144)))
     truth = load_clip(clip, toy_protocol(tmp_path, width=48, height=32))
     done = color(external(tmp_path / "clips"), truth, [])
     np.testing.assert_array_equal(done.film, truth.rgb)
 
 
 def test_a_result_may_hold_the_whole_clip_where_less_is_compared(tmp_path: Path) -> None:
-    clip = Clip("a", write_frames(tmp_path / "clips" / "a", color_film(5)))
+    clip = BenchmarkClip("a", write_frames(tmp_path / "clips" / "a", color_film(5)))
     truth = load_clip(clip, toy_protocol(tmp_path, frames=3))
     np.testing.assert_array_equal(color(external(tmp_path / "clips"), truth, []).film, truth.rgb)
     write_frames(tmp_path / "short" / "a", color_film(4))
@@ -216,7 +269,7 @@ def test_a_result_may_hold_the_whole_clip_where_less_is_compared(tmp_path: Path)
         color(external(tmp_path / "short"), truth, [])
 
 
-def test_incomplete_results_are_named(tmp_path: Path, truth: Truth) -> None:
+def test_incomplete_results_are_named(tmp_path: Path, truth: ClipTruth) -> None:
     film = color_film(7)
 
     def folder(name: str) -> Path:
@@ -225,19 +278,19 @@ def test_incomplete_results_are_named(tmp_path: Path, truth: Truth) -> None:
     (folder("gap") / "00003.png").unlink()
     (folder("twice") / "copy_00003.png").write_bytes((tmp_path / "twice" / "a" / "00003.png").read_bytes())
     write_still(folder("nameless") / "sheet.png", halves())
-    (folder("torn") / "00002.png").write_bytes(b"")
+    (folder("corrupt") / "00002.png").write_bytes(b"")
     write_frames(tmp_path / "long" / "a", film)
     write_frames(tmp_path / "size" / "a", film[:6, :40])
     (tmp_path / "empty" / "a").mkdir(parents=True)
     (tmp_path / "film").mkdir()
     write_film(tmp_path / "film" / "a.mkv", film[:5])
     for name, problem in (
-        ("absent", "is no folder"),
+        ("absent", "is not a folder"),
         ("clips/a", "has no result for the clip a"),
         ("gap", "frames 3 are missing"),
         ("twice", "has frame 3 twice"),
         ("nameless", "has no frame number"),
-        ("torn", "cannot be read as an image"),
+        ("corrupt", "cannot be read as an image"),
         ("long", "has 7 frames, expected 6"),
         ("film", "has 5 frames, expected 6"),
         ("size", "is 64x40, expected 64x48"),
@@ -253,6 +306,6 @@ def test_numbers_order_frames_whatever_their_width(tmp_path: Path) -> None:
     for number, frame in enumerate(film):
         (tmp_path / "r" / "a").mkdir(parents=True, exist_ok=True)
         write_still(tmp_path / "r" / "a" / f"out{number}.png", frame)
-    answer = External(tmp_path / "r").frames("a", 11, 11, (48, 64), (48, 64))
+    answer = ExternalResults(tmp_path / "r").frames("a", 11, 11, (48, 64), (48, 64))
     np.testing.assert_array_equal(answer, film)
     np.testing.assert_array_equal(np.rint(read_image(tmp_path / "r" / "a" / "out10.png") * 255), film[10])

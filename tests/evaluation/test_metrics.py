@@ -113,7 +113,7 @@ def test_ssim_of_the_same_is_one_and_of_black_and_white_by_hand() -> None:
 
 def test_ssim_needs_its_window() -> None:
     a, b = films()
-    with pytest.raises(ValueError, match="11 pixels each way, got 11x7"):
+    with pytest.raises(ValueError, match="sides of at least 11 pixels, got 11x7"):
         ssim(a, b)
 
 
@@ -260,7 +260,7 @@ def test_bad_films_are_named(metric: Callable[[np.ndarray, np.ndarray], np.ndarr
     a, b = films(11, (4, 13, 17, 3))
     bad = a.astype(np.float32)
     bad[2, 3, 4, 1] = np.nan
-    with pytest.raises(ValueError, match="result: holds NaN, first in frame 2"):
+    with pytest.raises(ValueError, match="result: contains NaN, first in frame 2"):
         metric(bad, b)
     with pytest.raises(ValueError, match="4 frames, got 3 frames"):
         metric(a[:3], b)

@@ -129,7 +129,7 @@ def test_a_record_checks_its_fields() -> None:
     with pytest.raises(ValueError, match="flow: expected floats"):
         ClipFlow(flow[..., :1], visible, "DIS")
     flow[1, 2, 3, 0] = np.inf
-    with pytest.raises(ValueError, match="no numbers"):
+    with pytest.raises(ValueError, match="expected finite values"):
         ClipFlow(flow, visible, "DIS")
 
 
@@ -160,7 +160,7 @@ def test_flow_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[: len(b) // 2], lambda b: b"no archive at all"])
-def test_a_damaged_cache_is_computed_anew(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+def test_a_corrupt_cache_is_computed_again(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     first = clip_flow(moving(2), tmp_path, "dis")
     (file,) = tmp_path.iterdir()
     whole = file.read_bytes()
@@ -171,7 +171,7 @@ def test_a_damaged_cache_is_computed_anew(tmp_path: Path, damage: Callable[[byte
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputError, match="the flow cannot be kept there"):
+    with pytest.raises(OutputError, match="the flow cannot be saved there"):
         clip_flow(moving(2), tmp_path / "file", "dis")
 
     def full(*_: object, **__: object) -> None:
@@ -195,7 +195,7 @@ def test_raft_without_weights_is_named_and_nothing_is_fetched(tmp_path: Path, mo
     with pytest.raises(InputError, match="no such file or folder"):
         clip_flow(moving(2), None, "raft", weights=tmp_path / "nowhere.pth")
     (tmp_path / "bad.pth").write_bytes(b"no weights")
-    with pytest.raises(InputError, match=r"bad\.pth: does not hold weights of RAFT-large"):
+    with pytest.raises(InputError, match=r"bad\.pth: does not contain weights of RAFT-large"):
         clip_flow(moving(2), None, "raft", weights=tmp_path / "bad.pth")
     assert flow_weights("auto") is None
 
@@ -232,7 +232,7 @@ def test_raft_is_torchvisions_on_luma(tmp_path: Path) -> None:
     assert optical._key(frames, tmp_path / RAFT_FILE) != optical._key(frames, None)
 
 
-def test_raft_is_loaded_once_for_a_file_and_anew_when_the_file_changes(tmp_path: Path) -> None:
+def test_raft_is_loaded_once_for_a_file_and_again_when_the_file_changes(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     raft_large = pytest.importorskip("torchvision.models.optical_flow").raft_large
     file, frames, found = tmp_path / RAFT_FILE, moving(2, 128, 128), []

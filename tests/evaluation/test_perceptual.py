@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 
 from kinemacolor.core.errors import InputError
-from kinemacolor.evaluation.perceptual import INCEPTION_FILE, LPIPS_FILE, Perceptual, SetFeatures, frechet_distance
+from kinemacolor.evaluation.perceptual import (
+    INCEPTION_FILE,
+    LPIPS_FILE,
+    FeatureSets,
+    PerceptualMetrics,
+    frechet_distance,
+)
 
 torch: Any = pytest.importorskip("torch")
 pytest.importorskip("torchmetrics")
@@ -45,7 +51,7 @@ class Means(torch.nn.Module):  # type: ignore[misc, unused-ignore]
 
 
 def test_without_weights_there_is_a_note_and_no_figure() -> None:
-    perceptual = Perceptual()
+    perceptual = PerceptualMetrics()
     assert perceptual.lpips(film(0), film(1)) is None
     assert perceptual.features(film(0), film(1)) is None
     assert perceptual.notes["lpips"].startswith(f"n/a: weights not found ({LPIPS_FILE}), see docs/")
@@ -54,13 +60,13 @@ def test_without_weights_there_is_a_note_and_no_figure() -> None:
 
 def test_paths_that_are_wrong_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.pth: there is no such file"):
-        Perceptual(tmp_path / "nowhere.pth")
+        PerceptualMetrics(tmp_path / "nowhere.pth")
     (tmp_path / "bad.pth").write_bytes(b"no weights")
-    with pytest.raises(InputError, match=r"bad\.pth: does not hold the weights it should; give alexnet"):
-        Perceptual(tmp_path / "bad.pth")
+    with pytest.raises(InputError, match=r"bad\.pth: does not contain the weights alexnet"):
+        PerceptualMetrics(tmp_path / "bad.pth")
     torch.save({"features.0.weight": torch.zeros(3)}, tmp_path / "other.pth")
-    with pytest.raises(InputError, match=r"other\.pth: does not hold the weights it should"):
-        Perceptual(tmp_path / "other.pth")
+    with pytest.raises(InputError, match=r"other\.pth: does not contain the weights"):
+        PerceptualMetrics(tmp_path / "other.pth")
 
 
 # --- LPIPS --------------------
@@ -106,7 +112,7 @@ def lpips_by_definition(one: np.ndarray, other: np.ndarray, state: dict[str, Any
 
 
 def test_lpips_is_its_definition(tmp_path: Path, alexnet: dict[str, Any]) -> None:
-    perceptual = Perceptual(tmp_path)
+    perceptual = PerceptualMetrics(tmp_path)
     assert perceptual.notes["lpips"] == "AlexNet, LPIPS 0.1"
     a, b = film(2), film(3)
     b[1] = a[1]
@@ -122,20 +128,20 @@ def test_lpips_is_its_definition(tmp_path: Path, alexnet: dict[str, Any]) -> Non
 
 def test_torchs_folder_is_put_back(tmp_path: Path, alexnet: dict[str, Any]) -> None:
     before = torch.hub.get_dir()
-    Perceptual(tmp_path / LPIPS_FILE)
+    PerceptualMetrics(tmp_path / LPIPS_FILE)
     assert torch.hub.get_dir() == before
     assert alexnet
 
 
 def test_lpips_of_more_frames_than_a_batch(tmp_path: Path, alexnet: dict[str, Any]) -> None:
-    perceptual = Perceptual(tmp_path)
+    perceptual = PerceptualMetrics(tmp_path)
     a, b = film(4, 9), film(5, 9)
     found, last = perceptual.lpips(a, b), perceptual.lpips(a[8:], b[8:])
     assert found is not None
     assert last is not None
     assert (found.shape, last.shape) == ((9,), (1,))
     np.testing.assert_allclose(found[8:], last, rtol=1e-5)
-    with pytest.raises(ValueError, match="64 pixels each way"):
+    with pytest.raises(ValueError, match="sides of at least 64 pixels"):
         perceptual.lpips(a[:, :60], b[:, :60])
 
 
@@ -147,7 +153,7 @@ def test_the_frechet_distance_is_torchmetrics(frames: int, others: int) -> None:
     """With fewer frames than features, and with more."""
     fid = importlib.import_module("torchmetrics.image.fid").FrechetInceptionDistance(Means()).set_dtype(torch.float64)
     one, other = (film(seed, n)[:, :16, :16] // (1 + seed) for seed, n in ((0, frames), (1, others)))
-    perceptual = Perceptual(features=Means())
+    perceptual = PerceptualMetrics(features=Means())
     features = perceptual.features(one, other)
     assert features is not None
     assert features.result.shape == (frames, 24)
@@ -159,14 +165,14 @@ def test_the_frechet_distance_is_torchmetrics(frames: int, others: int) -> None:
 
 def test_the_frechet_distance_by_hand() -> None:
     values = np.random.default_rng(0).normal(size=(9, 5))
-    same = frechet_distance(SetFeatures(values, values[::-1]))
+    same = frechet_distance(FeatureSets(values, values[::-1]))
     assert same == pytest.approx(0, abs=1e-12)
-    assert frechet_distance(SetFeatures(values, values + np.array([3, 0, 0, 4, 0]))) == pytest.approx(25)
-    spread = frechet_distance(SetFeatures(values * 3, values))  # (3 − 1)² tr Σ, and the means are three times as far
+    assert frechet_distance(FeatureSets(values, values + np.array([3, 0, 0, 4, 0]))) == pytest.approx(25)
+    spread = frechet_distance(FeatureSets(values * 3, values))  # (3 − 1)² tr Σ, and the means are three times as far
     mean, variance = values.mean(axis=0), values.var(axis=0, ddof=1)
     assert spread == pytest.approx(4 * (mean @ mean) + 4 * variance.sum())
     with pytest.raises(ValueError, match="at least 2 frames"):
-        frechet_distance(SetFeatures(values[:1], values))
+        frechet_distance(FeatureSets(values[:1], values))
 
 
 def test_fid_takes_inception_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +184,7 @@ def test_fid_takes_inception_from_a_file(tmp_path: Path, monkeypatch: pytest.Mon
         patch.setattr(module.FeatureExtractorInceptionV3, "load_state_dict", lambda *_, **__: None)
         network = module.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"])
     torch.save(network.state_dict(), tmp_path / INCEPTION_FILE)
-    perceptual = Perceptual(fid_weights=tmp_path)
+    perceptual = PerceptualMetrics(fid_weights=tmp_path)
     assert "Inception 2015-12-05" in perceptual.notes["fid"]
     a, b = film(6, 2), film(7, 2)
     features = perceptual.features(a, b)
@@ -190,5 +196,5 @@ def test_fid_takes_inception_from_a_file(tmp_path: Path, monkeypatch: pytest.Mon
     closeness = np.corrcoef(features.result.ravel(), expected.ravel())[0, 1]  # torchmetrics resizes with antialiasing
     assert closeness > 0.9
     torch.save({"fc.bias": torch.zeros(3)}, tmp_path / "other.pth")
-    with pytest.raises(InputError, match=r"other\.pth: does not hold"):
-        Perceptual(fid_weights=tmp_path / "other.pth")
+    with pytest.raises(InputError, match=r"other\.pth: does not contain"):
+        PerceptualMetrics(fid_weights=tmp_path / "other.pth")

@@ -1,4 +1,4 @@
-"""Reports from made-up figures: the tables' numbers, a page that stands alone, plots, sheets, strict JSON."""
+"""Reports of made-up figures: numbers in tables, a self-contained page, plots, sheets, strict JSON."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import cv2
 import numpy as np
 import pytest
 
-from kinemacolor.evaluation.benchmark import Run
-from kinemacolor.evaluation.clips import Clip
+from kinemacolor.evaluation.benchmark import BenchmarkRun
+from kinemacolor.evaluation.clips import BenchmarkClip
 from kinemacolor.evaluation.measure import Measurement
 from kinemacolor.evaluation.methods import TRUTH, parse_methods
 from kinemacolor.evaluation.page import page
 from kinemacolor.evaluation.pictures import contact_sheet, gray_of, shown_frames, thumbnail
-from kinemacolor.evaluation.plots import COLORS, Line, interval_plot, line_plot, stroke, ticks
+from kinemacolor.evaluation.plots import LINE_COLORS, Line, interval_plot, line_plot, stroke, ticks
 from kinemacolor.evaluation.protocol import load_protocol
-from kinemacolor.evaluation.records import Unit
+from kinemacolor.evaluation.records import ClipResult
 from kinemacolor.evaluation.report import markdown, sheet, write_report
 from kinemacolor.evaluation.results import Results
 from kinemacolor.evaluation.statistics import difference
@@ -33,7 +33,7 @@ CLIPS = {"dog & <cat>": 1.0, "swan": 4.0, "tram": -2.0}
 METHODS = {"gray": 20.0, "flow": 30.0, "matching": 31.0}
 
 
-def unit(clip: str, method: str) -> Unit:
+def made_up_result(clip: str, method: str) -> ClipResult:
     """PSNR falls by a tenth of a dB a frame; every figure differs from every other."""
     level = METHODS.get(method, 58.0) + CLIPS[clip]
     psnr = [level - 0.1 * t for t in range(FRAMES)]
@@ -50,25 +50,25 @@ def unit(clip: str, method: str) -> Unit:
         "lpips": None,
         "fid": None,
     }
-    notes = {"lpips": "n/a: weights not found", "psnr": "1 of 30 frames count for 58.9 dB"}
+    notes = {"lpips": "n/a: weights not found", "psnr": "1 of 30 frames count as 58.9 dB"}
     shown = [str(index) for index in shown_frames(FRAMES)]
     film = color_film(1, 40, 60, seed=len(clip))
     names = shown + ([f"gray {index}" for index in shown] + ["reference"] if method == TRUTH else [])
     facts = {"frames": FRAMES, "size": [60, 40], "rate": str(Fraction(25))} if method == TRUTH else {}
     confidence = None if method == TRUTH else [0.0 if method == "gray" else 0.9] * FRAMES
     measurement = Measurement({"psnr": psnr}, figures, notes)
-    return Unit(clip, method, measurement, confidence, 0.01, dict.fromkeys(names, thumbnail(film[0])), facts)
+    return ClipResult(clip, method, measurement, confidence, 0.01, dict.fromkeys(names, thumbnail(film[0])), facts)
 
 
 @pytest.fixture(scope="module")
 def results() -> Results:
-    units = {(clip, method): unit(clip, method) for clip in CLIPS for method in (TRUTH, *METHODS)}
-    run = Run(
-        {Clip(name, Path(f"{name}.mp4")): "0" * 64 for name in CLIPS},
+    clip_results = {(clip, method): made_up_result(clip, method) for clip in CLIPS for method in (TRUTH, *METHODS)}
+    run = BenchmarkRun(
+        {BenchmarkClip(name, Path(f"{name}.mp4")): "0" * 64 for name in CLIPS},
         tuple(parse_methods(",".join(METHODS))),
         load_protocol("network", frames=FRAMES),
         {"flow": "dis"},
-        units,
+        clip_results,
     )
     return Results(run, {"command": ["kinemacolor", "benchmark", "a folder"], "version": "1.2.3"})
 
@@ -100,13 +100,13 @@ def test_clips_have_their_last_frames_in_brackets(results: Results) -> None:
     assert row[3] == f"{whole:.2f} ({last:.2f})"
 
 
-def test_a_figure_that_one_clip_lacks_is_the_mean_of_none(results: Results) -> None:
-    units = dict(results.run.units)
-    old = units["swan", "flow"]
+def test_a_figure_that_is_missing_for_one_clip_has_no_mean(results: Results) -> None:
+    clip_results = dict(results.run.results)
+    old = clip_results["swan", "flow"]
     figures = {**old.measurement.figures, "we": None}
     lacking = Measurement(old.measurement.per_frame, figures, old.measurement.notes)
-    units["swan", "flow"] = Unit("swan", "flow", lacking, None, None, old.pictures, {})
-    run = Run(results.run.clips, results.run.methods, results.run.protocol, {}, units)
+    clip_results["swan", "flow"] = ClipResult("swan", "flow", lacking, None, None, old.pictures, {})
+    run = BenchmarkRun(results.run.clips, results.run.methods, results.run.protocol, {}, clip_results)
     other = Results(run, {})
     assert other.means["flow"]["we"] is None
     assert other.means["flow"]["seconds"] is None
@@ -117,9 +117,9 @@ def test_a_figure_that_one_clip_lacks_is_the_mean_of_none(results: Results) -> N
 
 
 def test_differences_are_ranked_both_ways(results: Results) -> None:
-    psnr = [(one.a, one.b, round(one.mean, 6)) for one in results.differences["psnr"]]
+    psnr = [(row.a, row.b, round(row.mean, 6)) for row in results.differences["psnr"]]
     assert psnr == [("matching", "flow", 1.0), ("flow", "gray", 10.0), ("matching", "gray", 11.0)]
-    assert next((one.a, one.b) for one in results.differences["we"]) == ("gray", "flow")
+    assert next((row.a, row.b) for row in results.differences["we"]) == ("gray", "flow")
     assert "lpips" not in results.differences
     assert "3 of 3" in markdown(results)
 
@@ -171,7 +171,7 @@ class Tags(HTMLParser):
             assert self.open.pop() == tag
 
 
-def test_the_page_stands_alone_and_names_are_escaped(results: Results) -> None:
+def test_the_page_is_self_contained_and_names_are_escaped(results: Results) -> None:
     text = page(results)
     tags = Tags()
     tags.feed(text)
@@ -186,14 +186,14 @@ def test_the_page_stands_alone_and_names_are_escaped(results: Results) -> None:
 def test_the_slider_finds_a_picture_of_every_method_clip_and_frame(results: Results) -> None:
     tags = Tags()
     tags.feed(page(results))
-    found = {(p["data-clip"], p["data-method"], p["data-frame"]) for p in tags.pictures}
-    wanted = {
+    pictures = {(p["data-clip"], p["data-method"], p["data-frame"]) for p in tags.pictures}
+    expected = {
         (clip, method, str(index))
         for clip in CLIPS
         for method in (*METHODS, TRUTH, "input")
         for index in shown_frames(FRAMES)
     }
-    assert found == wanted
+    assert pictures == expected
 
 
 def test_methods_without_confidence_are_not_plotted_as_if_they_had_one(results: Results) -> None:
@@ -222,7 +222,7 @@ def svg_of(figure: str) -> ElementTree.Element:
 
 
 def test_lines_lie_where_their_values_say() -> None:
-    svg = svg_of(line_plot("PSNR", [Line("a", 0, [10, 20, 30]), Line("b", COLORS + 1, [58, 25, 15])], ceiling=40))
+    svg = svg_of(line_plot("PSNR", [Line("a", 0, [10, 20, 30]), Line("b", LINE_COLORS + 1, [58, 25, 15])], ceiling=40))
     lines = [
         [tuple(map(float, point.split(","))) for point in line.attrib["points"].split()]
         for line in svg.iter("polyline")
@@ -234,8 +234,8 @@ def test_lines_lie_where_their_values_say() -> None:
         for value, (_, y) in zip(values, points, strict=True):
             assert y == pytest.approx(np.interp(value, sorted(marks), [marks[m] for m in sorted(marks)]), abs=0.1)
     assert lines[0][1][0] == pytest.approx((lines[0][0][0] + lines[0][2][0]) / 2, abs=0.1)
-    assert "dash" in stroke(COLORS)
-    assert "dash" not in stroke(COLORS - 1)
+    assert "dash" in stroke(LINE_COLORS)
+    assert "dash" not in stroke(LINE_COLORS - 1)
 
 
 def test_intervals_are_drawn_around_their_means_and_zero_is_shown() -> None:

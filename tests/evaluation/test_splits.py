@@ -35,8 +35,8 @@ def test_known_members() -> None:
     assert "CoupleRidingMotorbike" in load_split("videvo-test")
 
 
-def test_what_is_not_listed_is_not_invented() -> None:
-    with pytest.raises(UsageError, match="fvi-test: is not listed here: its makers publish no list"):
+def test_sets_without_a_public_list_are_refused() -> None:
+    with pytest.raises(UsageError, match="fvi-test: is not included: its makers publish no list"):
         load_split("fvi-test")
     with pytest.raises(UsageError, match="choose among davis2017-train, davis2017-val"):
         load_split("davis")
@@ -66,5 +66,5 @@ def test_videos_are_found_as_frames_and_as_films(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is no folder; give the folder that holds the videos of videvo-test"):
+    with pytest.raises(InputError, match="is not a folder; give the folder that holds the videos of videvo-test"):
         missing("videvo-test", tmp_path / "no")

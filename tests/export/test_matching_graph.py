@@ -1,4 +1,4 @@
-"""The shipped graph is what the export makes, and what timm's network answers."""
+"""The shipped graph equals the export, and its features are those of timm's network."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ pytest.importorskip("onnx", reason="needs the extra train")
 import skimage.data  # noqa: E402
 import timm  # noqa: E402
 
-from kinemacolor import export  # noqa: E402
 from kinemacolor.engine.weights import MATCHING  # noqa: E402
+from kinemacolor.matching_graph import assert_parity, export_zero_shot, zero_shot_network  # noqa: E402
 from kinemacolor.model.features import Lite0Features, lite0_weights, load_lite0  # noqa: E402
 
 
@@ -34,7 +34,7 @@ def test_features_are_timms() -> None:
         torch.testing.assert_close(have, want, atol=1e-4, rtol=1e-4)
 
 
-def test_weights_know_their_classes() -> None:
+def test_the_weights_recognize_an_object() -> None:
     """The ImageNet weights are in the right places: a real cup is seen as one of the cup-like classes."""
     picture = np.asarray(skimage.data.coffee(), np.float32) / 127.5 - 1
     network = load_lite0(lite0_weights())
@@ -52,11 +52,11 @@ def test_a_wrong_checkpoint_is_named(tmp_path: Path) -> None:
         load_lite0(path)
 
 
-def test_the_shipped_file_is_what_the_export_makes(tmp_path: Path) -> None:
+def test_the_shipped_file_equals_the_export(tmp_path: Path) -> None:
     made = tmp_path / "matching.onnx"
-    export.export_zero_shot(made)
-    network = export.zero_shot_network()
-    export.assert_parity(network, MATCHING.path)
+    export_zero_shot(made)
+    network = zero_shot_network()
+    assert_parity(network, MATCHING.path)
     ours, shipped = made.stat().st_size, MATCHING.path.stat().st_size
     assert abs(ours - shipped) < 0.05 * shipped
     assert shipped < 8 * 2**20
@@ -64,8 +64,8 @@ def test_the_shipped_file_is_what_the_export_makes(tmp_path: Path) -> None:
 
 
 def test_parity_notices_other_weights() -> None:
-    network = export.zero_shot_network()
+    network = zero_shot_network()
     with torch.no_grad():
         next(network.parameters()).mul_(1.1)
-    with pytest.raises(AssertionError, match="torch and ONNX differ"):
-        export.assert_parity(network, MATCHING.path)
+    with pytest.raises(AssertionError, match="PyTorch and ONNX differ"):
+        assert_parity(network, MATCHING.path)

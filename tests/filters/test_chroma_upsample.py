@@ -1,3 +1,5 @@
+"""Guided upsampling of chroma: on photographs and film, at edges, in gamut, and without banding."""
+
 from __future__ import annotations
 
 import os
@@ -11,17 +13,12 @@ from hypothesis import strategies as st
 from skimage import data
 
 from kinemacolor.core import color
+from kinemacolor.core.limits import UpsamplingQuality
+from kinemacolor.core.resample import resize
 from kinemacolor.core.types import Array, Coding, FloatArray
-from kinemacolor.filters.chroma_upsample import (
-    UpsamplingQuality,
-    align_to_chroma_grid,
-    chroma_planes,
-    resize,
-    scale_saturation,
-    upsample,
-)
+from kinemacolor.filters.chroma_upsample import align_to_chroma_grid, chroma_planes, scale_saturation, upsample
 
-DATA = Path(os.environ.get("KINEMACOLOR_DATA", Path(__file__).parents[2] / "shared" / "data"))
+DATA = Path(os.environ.get("KINEMACOLOR_DATA", Path(__file__).parents[3] / "shared" / "data"))
 FILMS = ("davis_goat", "davis_rollercoaster", "propainter_skater")
 QUALITIES: tuple[UpsamplingQuality, ...] = ("fast", "best")
 CODING = Coding()
@@ -32,7 +29,7 @@ def psnr(result: FloatArray, truth: FloatArray) -> float:
 
 
 def still() -> FloatArray:
-    """A photograph that comes with scikit-image, halved so that its colors are as sharp as its luma."""
+    """A photograph from scikit-image, at half size, so that its colors are as sharp as its luma."""
     photograph = data.astronaut().astype(np.float32) / 255
     return resize(photograph, (256, 256))
 
@@ -47,13 +44,13 @@ def film_frame(name: str) -> FloatArray:
 
 
 def scores(rgb: FloatArray, size: tuple[int, int]) -> dict[str, float]:
-    """PSNR of a frame whose colors have been at network size and came back to 4:2:0."""
+    """PSNR of a frame whose colors were reduced to network size and upsampled to 4:2:0."""
     y, _, _ = color.rgb_to_codes(rgb, CODING)
     ab, luma = color.rgb_to_lab(resize(rgb, size))[..., 1:], color.codes_to_luma(y, CODING)
     low = color.ab_to_chroma(resize(luma, size), ab, CODING.matrix)
     guide = color.to_chroma_grid(luma, (2, 2))
-    moved = align_to_chroma_grid(low, (rgb.shape[0], rgb.shape[1]), (2, 2), "left")
-    bicubic = color.fit_gamut(guide, resize(moved, guide.shape, cv2.INTER_CUBIC), CODING.matrix)
+    aligned = align_to_chroma_grid(low, (rgb.shape[0], rgb.shape[1]), (2, 2), "left")
+    bicubic = color.fit_gamut(guide, resize(aligned, guide.shape, cv2.INTER_CUBIC), CODING.matrix)
     results: dict[str, tuple[Array, Array]] = {
         quality: chroma_planes(ab, y, CODING, quality=quality) for quality in QUALITIES
     }
@@ -63,26 +60,26 @@ def scores(rgb: FloatArray, size: tuple[int, int]) -> dict[str, float]:
 
 @pytest.mark.parametrize("side", [64, 80, 150])
 def test_beats_bicubic_on_a_photograph(side: int) -> None:
-    found = scores(still(), (side, side))
-    assert min(found["fast"], found["best"]) > found["bicubic"] + 0.3
+    score = scores(still(), (side, side))
+    assert min(score["fast"], score["best"]) > score["bicubic"] + 0.3
 
 
 @pytest.mark.parametrize("factor", [10 / 3, 5])
 @pytest.mark.parametrize("name", FILMS)
 def test_beats_bicubic_on_film(name: str, factor: float) -> None:
     rgb = film_frame(name)
-    found = scores(rgb, (round(rgb.shape[0] / factor), round(rgb.shape[1] / factor)))
-    assert found["fast"] > found["bicubic"] + 0.15
-    assert found["best"] > found["fast"]
+    score = scores(rgb, (round(rgb.shape[0] / factor), round(rgb.shape[1] / factor)))
+    assert score["fast"] > score["bicubic"] + 0.15
+    assert score["best"] > score["fast"]
 
 
 def test_beats_bicubic_where_the_chroma_grid_is_smaller_than_the_network() -> None:
-    found = scores(film_frame("propainter_skater"), (216, 384))  # 640×360: chroma is 320×180
-    assert found["fast"] > found["bicubic"] + 0.3
+    score = scores(film_frame("propainter_skater"), (216, 384))  # 640×360: chroma is 320×180
+    assert score["fast"] > score["bicubic"] + 0.3
 
 
 def test_edge_of_luma_moves_the_edge_of_color() -> None:
-    """Where bicubic bleeds color over an edge between two grays, the guide holds it back."""
+    """Bicubic interpolation bleeds color over an edge between two grays; the guide prevents that."""
     guide = np.where(np.arange(96) < 45, 0.2, 0.8).astype(np.float32) * np.ones((64, 1), np.float32)
     truth = np.dstack([(guide - 0.5) * 0.5, (0.5 - guide) * 0.25])
     low, guide_low = resize(truth, (16, 24)), resize(guide, (16, 24))
@@ -117,8 +114,8 @@ def test_identity_at_its_own_size(quality: UpsamplingQuality) -> None:
 
 
 @pytest.mark.parametrize("quality", QUALITIES)
-def test_means_come_back(quality: UpsamplingQuality) -> None:
-    """Back-projection: what the network said is what the result averages to."""
+def test_area_means_are_kept(quality: UpsamplingQuality) -> None:
+    """By back-projection: the means of the result are the network's colors."""
     chroma, luma = (f(still(), "bt709") for f in (color.rgb_to_chroma, color.rgb_to_luma))
     low, luma_low = resize(chroma, (64, 64)), resize(luma, (64, 64))
     error = np.abs(resize(upsample(low, luma_low, luma, quality=quality), (64, 64)) - low).mean()
@@ -126,7 +123,7 @@ def test_means_come_back(quality: UpsamplingQuality) -> None:
     assert error < 0.4 * plain
 
 
-def test_smaller_film_than_network() -> None:
+def test_a_film_smaller_than_the_network_gets_area_means() -> None:
     low = np.random.default_rng(2).random((40, 60, 2), np.float32)
     assert np.allclose(upsample(low, low[..., 0], low[::2, ::2, 0]), resize(low, (20, 30)))
 
@@ -218,9 +215,9 @@ def test_a_saturation_that_makes_no_sense(factor: float) -> None:
 
 @pytest.mark.parametrize("quality", QUALITIES)
 def test_ten_bits_show_no_banding(quality: UpsamplingQuality) -> None:
-    """A soft gradient of luma and color: each of 10 bits' codes occurs, in steps of one; 8 bits have a quarter."""
+    """A soft gradient uses every code at 10 bits, in steps of one; at 8 bits it has a quarter of them."""
     height, width = 216, 1600
-    luma, found = np.linspace(0.3, 0.6, width)[None].repeat(height, axis=0), {}
+    luma, statistics = np.linspace(0.3, 0.6, width)[None].repeat(height, axis=0), {}
     ab = np.stack(np.broadcast_arrays(np.linspace(5, 30, 384), np.linspace(20, -10, 384)), axis=1)
     colors = np.tile(ab.astype(np.float32), (52, 1, 1))
     for depth in (8, 10):
@@ -228,9 +225,9 @@ def test_ten_bits_show_no_banding(quality: UpsamplingQuality) -> None:
         plane = np.rint(luma * (219 << (depth - 8)) + (16 << (depth - 8))).astype(coding.dtype)
         for name, planes in zip("uv", chroma_planes(colors, plane, coding, quality=quality), strict=True):
             row = planes[height // 4].astype(int)
-            found[name, depth] = len(np.unique(row)), np.abs(np.diff(row)).max(), np.ptp(row)
+            statistics[name, depth] = len(np.unique(row)), np.abs(np.diff(row)).max(), np.ptp(row)
     for name in "uv":
-        codes, step, span = found[name, 10]
+        codes, step, span = statistics[name, 10]
         assert step == 1
         assert codes == span + 1
-        assert codes > 3.5 * found[name, 8][0]
+        assert codes > 3.5 * statistics[name, 8][0]

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 
 from kinemacolor.core.types import Array, FloatArray, Shot
-from kinemacolor.engine import features as coverage
-from kinemacolor.engine.features import FrameFeatures, SupportTable
+from kinemacolor.engine.features import FrameFeatures
 from kinemacolor.keyframes import search as keyframes
+from kinemacolor.keyframes import support_table
 from kinemacolor.keyframes.search import FLOOR, Proposal, Search, propose
-
-from .test_coverage import a_look, unit
+from kinemacolor.keyframes.support_table import SupportTable
+from tests.engine.synthetic_features import features_of, unit
 
 CELLS, CHANNELS = 11, 17
 
 
 def view(*parts: Array) -> FrameFeatures:
     """A picture whose cells are shared out among kinds of things."""
-    return a_look(np.stack([parts[k % len(parts)] for k in range(CELLS)]))
+    return features_of(np.stack([parts[k % len(parts)] for k in range(CELLS)]))
 
 
 @pytest.fixture
@@ -34,11 +34,11 @@ def drifting(count: int, seed: int, speed: float = 0.3) -> list[FrameFeatures]:
     """A shot whose picture changes step by step."""
     rng = np.random.default_rng(seed)
     keys = rng.normal(size=(CELLS, CHANNELS))
-    looks = []
+    features = []
     for _ in range(count):
-        looks.append(a_look(keys))
+        features.append(features_of(keys))
         keys = keys + speed * rng.normal(size=keys.shape)
-    return looks
+    return features
 
 
 def supports(table: SupportTable, picks: tuple[int, ...]) -> Array:
@@ -84,15 +84,15 @@ def test_one_frame_that_shows_all_beats_two_that_show_parts(things: FloatArray) 
 @pytest.mark.parametrize("seed", range(6))
 def test_the_fewest_are_found_in_small_shots(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against all sets; every frame is supported, and no smaller set would do."""
-    monkeypatch.setattr(coverage, "REACH", 8.0)
-    looks, frames, threshold = drifting(11, seed, 0.6), [5 * k for k in range(11)], 0.87
-    table = SupportTable(looks, frames, [0] * 11)
+    monkeypatch.setattr(support_table, "PROPAGATION_REACH", 8.0)
+    features, frames, threshold = drifting(11, seed, 0.6), [5 * k for k in range(11)], 0.87
+    table = SupportTable(features, frames, [0] * 11)
     fewest = next(
         size
         for size in range(1, 12)
         if any(supports(table, picks).min() >= threshold for picks in combinations(range(11), size))
     )
-    proposal = propose(looks, frames, [Shot(0, 60)], threshold=threshold)
+    proposal = propose(features, frames, [Shot(0, 60)], threshold=threshold)
     picks = tuple(frames.index(pick.frame) for pick in proposal.picks)
     assert 1 < fewest < 8
     assert len(picks) == fewest
@@ -102,16 +102,16 @@ def test_the_fewest_are_found_in_small_shots(seed: int, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("seed", range(4))
 def test_quality_is_never_bought_with_frames_below_the_threshold(seed: int) -> None:
-    looks, frames = drifting(30, seed, 0.5), [5 * k for k in range(30)]
-    proposal = propose(looks, frames, [Shot(0, 75), Shot(75, 150)], threshold=0.7)
-    table = SupportTable(looks, frames, [0] * 15 + [1] * 15)
+    features, frames = drifting(30, seed, 0.5), [5 * k for k in range(30)]
+    proposal = propose(features, frames, [Shot(0, 75), Shot(75, 150)], threshold=0.7)
+    table = SupportTable(features, frames, [0] * 15 + [1] * 15)
     assert proposal.met
     assert supports(table, tuple(frames.index(pick.frame) for pick in proposal.picks)).min() >= 0.7 - 2e-6
 
 
 def test_a_higher_threshold_takes_more_frames() -> None:
-    looks, frames = drifting(19, 3, 0.6), [5 * k for k in range(19)]
-    counts = [len(propose(looks, frames, [Shot(0, 100)], threshold=level).picks) for level in (0.4, 0.7, 0.9, 1.0)]
+    features, frames = drifting(19, 3, 0.6), [5 * k for k in range(19)]
+    counts = [len(propose(features, frames, [Shot(0, 100)], threshold=level).picks) for level in (0.4, 0.7, 0.9, 1.0)]
     assert counts == sorted(counts)
     assert counts[0] < counts[1] < counts[2] < counts[3] == 19
 
@@ -123,14 +123,14 @@ def test_a_higher_threshold_takes_more_frames() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_budget_is_spent_as_well_as_it_can_be(seed: int, count: int) -> None:
     """Against all sets, by the expected quality."""
-    looks, frames = drifting(12, seed), [5 * k for k in range(12)]
-    table = SupportTable(looks, frames, [0] * 12)
+    features, frames = drifting(12, seed), [5 * k for k in range(12)]
+    table = SupportTable(features, frames, [0] * 12)
 
     def quality(picks: tuple[int, ...]) -> float:
         return float(-np.log(1 - supports(table, picks) + FLOOR).sum())
 
     every = sorted(quality(picks) for picks in combinations(range(12), count))
-    proposal = propose(looks, frames, [Shot(0, 60)], budget=count)
+    proposal = propose(features, frames, [Shot(0, 60)], budget=count)
     found = quality(tuple(frames.index(pick.frame) for pick in proposal.picks))
     assert len(proposal.picks) == count
     assert found >= every[-max(1, len(every) // 50)] - 1e-6  # an exchange of one can stop short of the very best
@@ -139,40 +139,40 @@ def test_a_budget_is_spent_as_well_as_it_can_be(seed: int, count: int) -> None:
 
 def test_two_frames_for_an_even_drift_lie_at_the_quarters() -> None:
     """Greedy choice alone would take the middle first and keep it."""
-    looks, frames = drifting(40, 1), [20 * k for k in range(40)]
-    first, second = frames_of(propose(looks, frames, [Shot(0, 800)], budget=2))
+    features, frames = drifting(40, 1), [20 * k for k in range(40)]
+    first, second = frames_of(propose(features, frames, [Shot(0, 800)], budget=2))
     assert first < 320
     assert second > 480
 
 
 def test_where_nothing_differs_nearness_in_time_decides(things: FloatArray) -> None:
     """Supports of .5 all over the shot: the frame in the middle carries its colors furthest."""
-    looks = [view(things[0], things[k + 1]) for k in range(9)]  # half of each is the same everywhere
-    assert frames_of(propose(looks, [10 * k for k in range(9)], [Shot(0, 90)], budget=1)) == [40]
+    features = [view(things[0], things[k + 1]) for k in range(9)]  # half of each is the same everywhere
+    assert frames_of(propose(features, [10 * k for k in range(9)], [Shot(0, 90)], budget=1)) == [40]
     shots = [Shot(10 * k, 10 * k + 10) for k in range(9)]
-    lone = propose(looks, [10 * k for k in range(9)], shots, budget=1)  # across cuts nothing is carried
+    lone = propose(features, [10 * k for k in range(9)], shots, budget=1)  # across cuts nothing is carried
     assert lone.shots[0].support == pytest.approx(lone.shots[8].support, abs=0.6)
 
 
 def test_a_budget_and_a_threshold_stop_at_the_first_to_be_reached(things: FloatArray) -> None:
-    looks, frames = [view(things[k // 2]) for k in range(8)], [100 * k for k in range(8)]
+    features, frames = [view(things[k // 2]) for k in range(8)], [100 * k for k in range(8)]
     shots = [Shot(200 * k, 200 * k + 200) for k in range(4)]
-    assert len(propose(looks, frames, shots, threshold=0.9, budget=8).picks) == 4
-    few = propose(looks, frames, shots, threshold=0.9, budget=3)
+    assert len(propose(features, frames, shots, threshold=0.9, budget=8).picks) == 4
+    few = propose(features, frames, shots, threshold=0.9, budget=3)
     assert len(few.picks) == 3
     assert not few.met
     assert sum(not shot.picks for shot in few.shots) == 1
-    assert len(propose(looks, frames, shots, budget=99).picks) <= 8
+    assert len(propose(features, frames, shots, budget=99).picks) <= 8
 
 
 # --- what is told --------------------
 
 
 def test_the_figures_of_a_proposal() -> None:
-    looks, frames = drifting(6, 4) + drifting(5, 5), [0, 7, 14, 21, 28, 35, 40, 47, 54, 61, 68]
+    features, frames = drifting(6, 4) + drifting(5, 5), [0, 7, 14, 21, 28, 35, 40, 47, 54, 61, 68]
     shots = [Shot(0, 40), Shot(40, 75)]
-    proposal = propose(looks, frames, shots, threshold=0.7, budget=3)
-    table = SupportTable(looks, frames, [0] * 6 + [1] * 5)
+    proposal = propose(features, frames, shots, threshold=0.7, budget=3)
+    table = SupportTable(features, frames, [0] * 6 + [1] * 5)
     picks = [frames.index(pick.frame) for pick in proposal.picks]
 
     def cells(some: list[int]) -> Array:
@@ -218,31 +218,31 @@ def test_giving_a_pick_back_undoes_taking_it() -> None:
 
 
 def test_the_same_is_proposed_every_time_and_progress_told() -> None:
-    looks, frames, shots = drifting(9, 7), [4 * k for k in range(9)], [Shot(0, None)]
+    features, frames, shots = drifting(9, 7), [4 * k for k in range(9)], [Shot(0, None)]
     told: list[tuple[int, int | None]] = []
-    assert propose(looks, frames, shots, budget=3, progress=lambda *done: told.append(done)) == propose(
-        looks, frames, shots, budget=3
+    assert propose(features, frames, shots, budget=3, progress=lambda *done: told.append(done)) == propose(
+        features, frames, shots, budget=3
     )
     assert told[-1] == (9, 9)
 
 
 def test_without_a_threshold_or_a_budget_there_is_a_threshold() -> None:
-    looks, frames, shots = drifting(9, 8), [9 * k for k in range(9)], [Shot(0, 81)]
-    assert propose(looks, frames, shots) == propose(looks, frames, shots, threshold=keyframes.THRESHOLD)
+    features, frames, shots = drifting(9, 8), [9 * k for k in range(9)], [Shot(0, 81)]
+    assert propose(features, frames, shots) == propose(features, frames, shots, threshold=keyframes.THRESHOLD)
 
 
 def test_arguments_are_checked(things: FloatArray) -> None:
-    looks, shots = [view(things[0])] * 2, [Shot(0, 5)]
-    with pytest.raises(ValueError, match="a look for each"):
-        propose(looks, [1], shots)
-    with pytest.raises(ValueError, match="a look for each of at least one"):
+    features, shots = [view(things[0])] * 2, [Shot(0, 5)]
+    with pytest.raises(ValueError, match="expected features of each"):
+        propose(features, [1], shots)
+    with pytest.raises(ValueError, match="expected features of each of at least one"):
         propose([], [], shots)
     with pytest.raises(ValueError, match="ascending"):
-        propose(looks, [3, 3], shots)
+        propose(features, [3, 3], shots)
     with pytest.raises(ValueError, match="got 5, which is in none"):
-        propose(looks, [3, 5], shots)
+        propose(features, [3, 5], shots)
     with pytest.raises(ValueError, match="one shape"):
-        propose([looks[0], a_look(np.ones((3, CHANNELS)))], [1, 2], shots)
+        propose([features[0], features_of(np.ones((3, CHANNELS)))], [1, 2], shots)
     for threshold, budget in ((1.2, None), (None, 0)):
         with pytest.raises(ValueError, match="expected a threshold"):
-            propose(looks, [1, 2], shots, threshold=threshold, budget=budget)
+            propose(features, [1, 2], shots, threshold=threshold, budget=budget)

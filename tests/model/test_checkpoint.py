@@ -1,4 +1,4 @@
-"""Weights on disk: what is written is what is read, and what is refused is named."""
+"""Weights on disk: written files can be read again, and files that do not fit are named."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def test_another_configuration_is_named_field_by_field(tmp_path: Path) -> None:
     load_network(tmp_path / "a", toys.toy_config("lite").changed(name="else"))
 
 
-def test_what_is_no_checkpoint_is_named(tmp_path: Path) -> None:
+def test_files_that_are_no_checkpoint_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="none: weights cannot be read"):
         load_network(tmp_path / "none")
-    (tmp_path / "torn").write_bytes(b"\x10\0\0\0\0\0\0\0{")
-    with pytest.raises(InputError, match="torn: weights cannot be read"):
-        load_network(tmp_path / "torn")
+    (tmp_path / "corrupt").write_bytes(b"\x10\0\0\0\0\0\0\0{")
+    with pytest.raises(InputError, match="corrupt: weights cannot be read"):
+        load_network(tmp_path / "corrupt")
     save_file({"a": torch.zeros(3)}, tmp_path / "foreign")
-    with pytest.raises(InputError, match="foreign: weights tell no configuration"):
+    with pytest.raises(InputError, match="foreign: weights have no configuration"):
         load_network(tmp_path / "foreign")
     save_file({"a": torch.zeros(3)}, tmp_path / "old", metadata={"kinemacolor": '{"config": {"name": "lite"}}'})
     with pytest.raises(InputError, match="old: weights are of another version"):
@@ -66,7 +66,7 @@ def test_missing_and_misshapen_tensors_are_named(tmp_path: Path) -> None:
     from safetensors import safe_open
 
     with safe_open(tmp_path / "good", "pt") as file:
-        told = file.metadata()
+        metadata = file.metadata()
     key = "colorization.last.weight"
     for name, changed, message in (
         (
@@ -81,7 +81,7 @@ def test_missing_and_misshapen_tensors_are_named(tmp_path: Path) -> None:
         ),
         ("extra", {**tensors, "surplus": torch.zeros(2)}, "surplus: no such tensor"),
     ):
-        save_file(changed, tmp_path / name, metadata=told)
+        save_file(changed, tmp_path / name, metadata=metadata)
         with pytest.raises(InputError, match=message):
             load_network(tmp_path / name)
 
@@ -90,8 +90,8 @@ def test_a_failed_save_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest
     path = tmp_path / "a"
     path.write_bytes(b"before")
 
-    def fail(*_: object, **__: object) -> None:
-        (tmp_path / "a.part").write_bytes(b"half")
+    def fail(_tensors: object, part: Path, **_: object) -> None:
+        part.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("kinemacolor.model.checkpoint.save_file", fail)

@@ -1,4 +1,4 @@
-"""Configurations: what ships, what is refused, and how it is said."""
+"""Configurations: those that ship, and the errors of those that are refused."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("pydantic")
-
-from kinemacolor.model.config import ConfigError, NetworkConfig, load_config, shipped_configs
+from kinemacolor.model.config import OLD_NAMES, ConfigError, NetworkConfig, load_config, parse_config, shipped_configs
 
 
-def test_what_ships() -> None:
+def test_shipped_configurations_load_by_their_names() -> None:
     assert shipped_configs() == ("lite", "lite-full", "paper")
     for name in shipped_configs():
         assert load_config(name).name == name
@@ -42,20 +40,21 @@ def test_a_configuration_cannot_be_changed_in_place() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tau": 0}, "tau: expected greater than 0, got 0"),
-        ({"blocks": -1}, "blocks: expected greater than 0, got -1"),
-        ({"blocks": 2.5}, "blocks: expected a valid integer, got 2.5"),
-        ({"linkage": "yes"}, "linkage: expected a valid boolean, got 'yes'"),
+        ({"tau": 0}, "tau: expected a number greater than 0, got 0"),
+        ({"blocks": -1}, "blocks: expected a number greater than 0, got -1"),
+        ({"blocks": 2.5}, "blocks: expected integer, got 2.5"),
+        ({"linkage": "yes"}, "linkage: expected boolean, got 'yes'"),
         ({"token_stride": 12}, "token_stride: expected 8, 16 or 32, got 12"),
         ({"backbone": "vgg19"}, "backbone: expected 'resnet101' or 'tf_efficientnet_lite0', got 'vgg19'"),
-        ({"block_size": 7}, "block_size: expected less than or equal to 6, got 7"),
+        ({"block_size": 7}, "block_size: expected a number less than or equal to 6, got 7"),
         ({"token_channels": 100}, "token_channels: expected a multiple of 6, got 100"),
         ({"token_channels": 6}, "token_channels: expected a multiple of 4, got 6"),
         ({"learned_keys": True, "linkage": True}, "linkage: expected false where transformer is false, got True"),
         ({"tap_shortcut": False}, "tap_shortcut: expected true where learned_keys is false, got False"),
         ({"transformer": True}, "transformer: expected false where learned_keys is false, got True"),
-        ({"encoder_channels": (1, 2)}, r"encoder_channels.2: expected a value, got none"),
-        ({"color": 1}, r"color: expected one of the fields name, backbone, .*got this name"),
+        ({"encoder_channels": (1, 2)}, r"encoder_channels\.3: expected a value, got none"),
+        ({"token_chanels": 12}, r"token_chanels: unknown name; did you mean token_channels\?"),  # codespell:ignore
+        ({"color": 1}, r"color: unknown name; known .*name, backbone, "),
         (
             {"reference_block": "separate", "reference_image": True},
             "reference_image: expected false where reference_block is separate, got True",
@@ -72,17 +71,31 @@ def test_all_wrong_fields_are_named_at_once() -> None:
         load_config("lite").changed(tau=9, blocks=0)
 
 
+def test_names_of_version_0_1_are_read() -> None:
+    fields = load_config("lite").model_dump()
+    assert set(OLD_NAMES.values()) <= set(fields)
+    today = {new: old for old, new in OLD_NAMES.items()}
+    assert parse_config({today.get(name, name): value for name, value in fields.items()}, "old") == load_config("lite")
+    assert not set(OLD_NAMES) & set(load_config("lite").model_dump())
+
+
+def test_a_field_under_its_old_and_its_new_name_is_refused() -> None:
+    for old, new in OLD_NAMES.items():
+        with pytest.raises(ConfigError, match=f"both: {old}: unknown name; did you mean {new}"):
+            parse_config({**load_config("lite").model_dump(), old: "none"}, "both")
+
+
 def test_files(tmp_path: Path) -> None:
     shipped = Path(__import__("kinemacolor.model").__path__[0]) / "model" / "configs" / "lite.toml"
-    own = tmp_path / "mine.toml"
-    own.write_text(shipped.read_text().replace('name = "lite"', 'name = "mine"'))
-    assert load_config(own) == load_config("lite").changed(name="mine")
-    own.write_text(shipped.read_text().replace("tau = 0.02\n", ""))
+    file = tmp_path / "mine.toml"
+    file.write_text(shipped.read_text().replace('name = "lite"', 'name = "mine"'))
+    assert load_config(file) == load_config("lite").changed(name="mine")
+    file.write_text(shipped.read_text().replace("tau = 0.02\n", ""))
     with pytest.raises(ConfigError, match=r"mine\.toml: tau: expected a value, got none"):
-        load_config(str(own))
-    own.write_text("tau = ")
+        load_config(str(file))
+    file.write_text("tau = ")
     with pytest.raises(ConfigError, match=r"mine\.toml: expected TOML"):
-        load_config(own)
+        load_config(file)
     with pytest.raises(
         ConfigError, match=r"config: expected lite, lite-full, paper or the path of a TOML file, got 'nowhere'"
     ):

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra train")
 
 from kinemacolor.model.blocks import CNNTransformerBlock, to_maps, to_tokens  # noqa: E402
-from kinemacolor.model.linkage import LinkageSubnet, Memory, query, store  # noqa: E402
+from kinemacolor.model.linkage import LinkageMemory, LinkageSubnet, query, store  # noqa: E402
 from kinemacolor.model.positions import sine_positions  # noqa: E402
 from tests.model import toys  # noqa: E402
 
@@ -45,26 +45,26 @@ def test_the_first_block() -> None:
 
 def test_residual_linear_layers_start_as_the_identity() -> None:
     subnet = LinkageSubnet(D).double()
-    high, memory = toys.noise(2, T, D), Memory(toys.noise(2, M, D, seed=1), torch.tensor(3.0))
+    high, memory = toys.noise(2, T, D), LinkageMemory(toys.noise(2, M, D, seed=1), torch.tensor(3.0))
     torch.testing.assert_close(subnet.query(high, memory), query(high, memory.information))
     torch.testing.assert_close(subnet.store(memory, high).information, store(memory.information, high))
 
 
 def test_residual_linear_layers_leave_the_memory_alone() -> None:
-    """i_t is only ever added to: with ho = 0 it stays what it was, however often."""
+    """Blocks only add to i_t: with ho = 0 it does not change."""
     subnet = LinkageSubnet(D).double()
     torch.nn.init.normal_(subnet.keep.linear.weight)
-    memory = Memory(toys.noise(2, M, D), torch.tensor(3.0))
+    memory = LinkageMemory(toys.noise(2, M, D), torch.tensor(3.0))
     assert torch.equal(subnet.store(memory, torch.zeros(2, T, D, dtype=torch.float64)).information, memory.information)
 
 
-def test_a_memory_of_no_blocks_counts_for_nothing() -> None:
-    """What an exported graph is given before the first block, instead of None."""
+def test_a_memory_of_no_blocks_is_ignored() -> None:
+    """Exported graphs get such a memory before the first block, instead of None."""
     for mean in (False, True):
         subnet = LinkageSubnet(D, mean=mean).double()
         torch.nn.init.normal_(subnet.keep.linear.weight)
         high, hidden = toys.noise(2, T, D), toys.noise(2, T, D, seed=2)
-        empty = Memory(toys.noise(2, T, D, seed=3), torch.tensor(0.0))
+        empty = LinkageMemory(toys.noise(2, T, D, seed=3), torch.tensor(0.0))
         assert torch.equal(subnet.query(high, empty), subnet.query(high, None))
         got, want = subnet.store(empty, hidden), subnet.store(None, hidden)
         assert torch.equal(got.information, want.information)
@@ -74,7 +74,7 @@ def test_a_memory_of_no_blocks_counts_for_nothing() -> None:
 def test_a_mean_memory_is_read_divided_by_its_blocks() -> None:
     subnet, information = LinkageSubnet(D, mean=True).double(), toys.noise(2, M, D, seed=1)
     high, hidden = toys.noise(2, T, D), toys.noise(2, T, D, seed=2)
-    memory = Memory(information, torch.tensor(4.0))
+    memory = LinkageMemory(information, torch.tensor(4.0))
     torch.testing.assert_close(subnet.query(high, memory), query(high, information / 4))
     later = subnet.store(memory, hidden)
     torch.testing.assert_close(later.information, information + store(information / 4, hidden) - information / 4)

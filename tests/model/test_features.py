@@ -1,4 +1,4 @@
-"""The feature networks against timm's own, and what is said where weights are not to be had."""
+"""The feature networks against timm's own, and the error where weights are not available."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the network must do whatever its numbers, asked of toys with the switches of both configurations."""
+"""Properties of the network for any widths, tested on toy networks with the switches of both configurations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 from kinemacolor.model.bank import join  # noqa: E402
 from kinemacolor.model.colorization import Candidates  # noqa: E402
 from kinemacolor.model.correspondence import match_heads, unit_keys  # noqa: E402
-from kinemacolor.model.network import Network, Step  # noqa: E402
+from kinemacolor.model.network import Network, NetworkOutput  # noqa: E402
 from tests.model import toys  # noqa: E402
 
 BOTH = ("paper", "lite-full")
@@ -20,7 +20,7 @@ both = pytest.mark.parametrize("name", BOTH)
 every = pytest.mark.parametrize("name", [*BOTH, "lite"])
 
 
-def run(network: Network, block: torch.Tensor, count: int = 1, **state: object) -> Step:
+def run(network: Network, block: torch.Tensor, count: int = 1, **state: object) -> NetworkOutput:
     with torch.no_grad():
         bank = toys.bank_of(network, len(block), count, *block.shape[3:])
         return network.step(block, bank, **state)
@@ -75,8 +75,8 @@ def test_bank_of_separate_references_has_an_entry_a_cell(augmented_stride: int) 
 
 
 @every
-def test_padding_counts_for_no_mean(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cells beyond the image are told to equation 1 as padding."""
+def test_padding_does_not_count_toward_the_mean(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equation 1 gets cells beyond the image as padding."""
     seen: list[torch.Tensor] = []
 
     def spy(maps: list[torch.Tensor], weight: torch.Tensor) -> torch.Tensor:
@@ -153,9 +153,10 @@ def test_a_batch_of_two_is_two_batches_of_one(name: str) -> None:
         whole = network.step(later, bank, network.step(block, bank).memory, carried)
         for i in range(2):
             one = slice(i, i + 1)
-            own = network.start(luminance[one], ab[one])
-            mine = carried and type(carried)(carried.ab[one], carried.similarity[one], carried.agreement[one])
-            part = network.step(later[one], own, network.step(block[one], own).memory, mine)
+            bank_of_one = network.start(luminance[one], ab[one])
+            propagated = carried and type(carried)(carried.ab[one], carried.similarity[one], carried.consistency[one])
+            memory = network.step(block[one], bank_of_one).memory
+            part = network.step(later[one], bank_of_one, memory, propagated)
             for a, b in ((whole.ab, part.ab), (whole.similarity, part.similarity), (whole.keys, part.keys)):
                 torch.testing.assert_close(a[one], b, atol=1e-9, rtol=1e-9)
 
@@ -173,7 +174,8 @@ def test_frames_of_a_block_attend_jointly(name: str) -> None:
     bank = toys.bank_of(network)
     with torch.no_grad():  # ho_t of frame 1 comes before equation 1, whose mean joins frames by itself
         one, two = (
-            network.represent(network.encode(b), network.inside(b), None, bank.stills).hidden for b in (block, other)
+            network.represent(network.encode(b), network.inside(b), None, bank.references).hidden
+            for b in (block, other)
         )
     assert one is not None
     assert two is not None
@@ -182,7 +184,7 @@ def test_frames_of_a_block_attend_jointly(name: str) -> None:
 
 @both
 def test_without_the_transformer_only_the_mean_of_the_block_joins_frames(name: str) -> None:
-    """Equation 1 centers over the block; nothing else lets a frame know another."""
+    """Equation 1 centers over the block; nothing else connects the frames."""
     network = toys.toy(name, transformer=False, linkage=False)
     block = toys.luminance(1, 2)
     still = block[:, :1].expand(-1, 2, -1, -1, -1)
@@ -256,8 +258,8 @@ def test_masked_colors_change_nothing(name: str) -> None:
 
 
 @both
-def test_a_reference_masked_whole_changes_nothing(name: str) -> None:
-    """As padding of a bank: its entries, and with joint references its tokens."""
+def test_a_reference_that_is_masked_completely_changes_nothing(name: str) -> None:
+    """It is like padding of a bank: its entries and, with joint references, its tokens."""
     network = toys.shared(name)
     luminance, ab = toys.references(1, 2)
     mask = torch.ones_like(luminance)
@@ -279,8 +281,8 @@ def test_invalid_entries_change_nothing(name: str) -> None:
         keys, ab = toys.noise(1, 1, width, 2, 3), 99 * toys.noise(1, 1, 2, 8, 12)
         keys = torch.cat([torch.nn.functional.normalize(head, dim=2) for head in keys.chunk(2, dim=2)], dim=2)
         marks = torch.zeros_like(keys[:, :, :1])
-        padded = network.step(block, bank.remembering(keys, ab, marks)).ab
-        joined = network.step(block, bank.remembering(keys, ab)).ab
+        padded = network.step(block, bank.with_past_outputs(keys, ab, marks)).ab
+        joined = network.step(block, bank.with_past_outputs(keys, ab)).ab
     torch.testing.assert_close(padded, expected, atol=1e-9, rtol=0)
     assert differ(joined, expected) > 1e-4
 
@@ -320,8 +322,8 @@ def test_several_separate_references_are_a_concatenation() -> None:
     assert mixed.keys.shape[1] == whole.keys.shape[1] + 17 * 11
 
 
-def test_y_lab_is_of_the_reference_that_gives_most() -> None:
-    """The reference that is the frame itself beside one of noise, in either order."""
+def test_y_lab_is_of_the_reference_that_contributes_most() -> None:
+    """One reference is the frame itself, the other is noise; in either order."""
     network = toys.shared("paper")
     frame, ab = toys.references(1, 1)
     other, other_ab = toys.references(1, 1, seed=31)
@@ -330,10 +332,10 @@ def test_y_lab_is_of_the_reference_that_gives_most() -> None:
         luminance, colors = (torch.cat(x, dim=1) for x in zip(*pair, strict=True))
         with torch.no_grad():
             bank = network.start(luminance, colors)
-            found = network.represent(network.encode(frame), network.inside(frame), None, bank.stills)
-            sampled, _ = match_heads(found.keys, *bank.beside(found.still_keys), network.config.tau, (1, 1))
-        assert bank.colors is not None
-        image = bank.colors.image(sampled[0][:, :, 2:].mean(dim=(3, 4)))
+            block = network.represent(network.encode(frame), network.inside(frame), None, bank.references)
+            sampled, _ = match_heads(block.keys, *bank.concatenated(block.reference_keys), network.config.tau, (1, 1))
+        assert bank.reference_colors is not None
+        image = bank.reference_colors.image(sampled[0][:, :, 2:].mean(dim=(3, 4)))
         torch.testing.assert_close(image[:, :, 1:], ab)
 
 
@@ -344,8 +346,8 @@ def test_a_frame_equal_to_the_reference_gets_its_colors(name: str) -> None:
     luminance, ab = toys.references(1, 1)
     with torch.no_grad():
         bank = network.start(luminance, ab)
-        found = network.represent(network.encode(luminance), network.inside(luminance))
-        sampled, similarity = match_heads(found.keys, *bank.beside(None), 1e-4, (1, 1))
+        block = network.represent(network.encode(luminance), network.inside(luminance))
+        sampled, similarity = match_heads(block.keys, *bank.concatenated(None), 1e-4, (1, 1))
     colors = bank.ab[0].T.reshape(1, 1, 2, 12, 16)
     for warped, best in zip(sampled, similarity, strict=True):
         torch.testing.assert_close(warped, colors, atol=1e-6, rtol=0)
@@ -358,10 +360,10 @@ def test_a_frame_equal_to_the_reference_gets_its_colors(name: str) -> None:
 def test_nothing_propagated_is_zero_ab_and_the_least_similarity() -> None:
     network = toys.shared("lite-full")
     block = toys.luminance(1, 2, 37, 53)
-    given = toys.propagated(block)
-    empty = type(given)(given.ab * 0, given.similarity * 0 - 1, given.agreement * 0)
+    propagated = toys.propagated(block)
+    empty = type(propagated)(propagated.ab * 0, propagated.similarity * 0 - 1, propagated.consistency * 0)
     assert differ(run(network, block).ab, run(network, block, propagated=empty).ab) == 0
-    assert differ(run(network, block).ab, run(network, block, propagated=given).ab) > 1e-3
+    assert differ(run(network, block).ab, run(network, block, propagated=propagated).ab) > 1e-3
 
 
 def test_at_first_the_gate_follows_the_better_candidate() -> None:
@@ -369,10 +371,10 @@ def test_at_first_the_gate_follows_the_better_candidate() -> None:
     torch.manual_seed(0)
     network = Network(toys.toy_config("lite-full")).double().eval()
     block = toys.luminance(1, 1)
-    given = toys.propagated(block)
-    high = type(given)(given.ab, torch.full_like(given.similarity, 1.5), given.agreement)
-    low = type(given)(given.ab, torch.full_like(given.similarity, -1), given.agreement)
-    assert differ(run(network, block, propagated=high).ab, given.ab) < 5
+    propagated = toys.propagated(block)
+    high = type(propagated)(propagated.ab, torch.full_like(propagated.similarity, 1.5), propagated.consistency)
+    low = type(propagated)(propagated.ab, torch.full_like(propagated.similarity, -1), propagated.consistency)
+    assert differ(run(network, block, propagated=high).ab, propagated.ab) < 5
     colors = toys.bank_of(network).ab
     ab = run(network, block, propagated=low).ab
     assert (ab > colors.amin() - 5).all()

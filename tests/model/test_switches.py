@@ -1,4 +1,4 @@
-"""Ablations of Table 2, and what the network refuses."""
+"""Ablations of Table 2, and arguments that the network refuses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra train")
 
 from kinemacolor.model.bank import join  # noqa: E402
-from kinemacolor.model.linkage import Memory  # noqa: E402
+from kinemacolor.model.linkage import LinkageMemory  # noqa: E402
 from kinemacolor.model.network import Network  # noqa: E402
 from tests.model import toys  # noqa: E402
 
@@ -48,8 +48,8 @@ def test_a_switch_takes_its_parameters_away(name: str, changes: dict[str, Any], 
     assert all(p.grad is not None for key, p in less.named_parameters() if "linkage" not in key)
 
 
-def test_keys_of_the_taps_are_the_heads_of_which_nothing_was_learned() -> None:
-    """What `lite` leaves out is what ``start_as`` of a basis from data silences."""
+def test_keys_of_the_taps_are_those_of_heads_without_a_learned_part() -> None:
+    """``start_from_basis`` with ``learned=0`` silences exactly the layers that ``lite`` does not have."""
     less, full = toys.toy("lite"), toys.toy("lite-full", seed=1)
     gone = names(full) - names(less)
     assert not names(less) - names(full)
@@ -61,13 +61,13 @@ def test_keys_of_the_taps_are_the_heads_of_which_nothing_was_learned() -> None:
     block = toys.luminance(1, 2, 37, 53)
     with torch.no_grad():
         learned = full.step(block, toys.bank_of(full)).keys
-        full.correspondence.start_as(basis, learned=0.0)
-        bank, theirs = toys.bank_of(less), toys.bank_of(full)
+        full.correspondence.start_from_basis(basis, learned=0.0)
+        bank, full_bank = toys.bank_of(less), toys.bank_of(full)
         step = less.step(block, bank)
-        torch.testing.assert_close(step.keys, full.step(block, theirs).keys)
-    torch.testing.assert_close(bank.keys, theirs.keys)
+        torch.testing.assert_close(step.keys, full.step(block, full_bank).keys)
+    torch.testing.assert_close(bank.keys, full_bank.keys)
     assert (learned - step.keys).abs().max() > 0.1
-    assert step.state is None
+    assert step.memory is None
 
 
 @both
@@ -93,13 +93,13 @@ def test_every_normalization_works(norm: str) -> None:
 def test_every_token_stride_works(token_stride: int) -> None:
     network = toys.toy("lite-full", token_stride=token_stride)
     step = network.step(toys.luminance(1, 1, 64, 96), toys.bank_of(network))
-    assert step.state is not None
-    assert step.state.information.shape[1] == 64 * 96 // token_stride**2
+    assert step.memory is not None
+    assert step.memory.information.shape[1] == 64 * 96 // token_stride**2
 
 
 @both
 def test_the_other_reference_block_works(name: str) -> None:
-    """The switches are independent of one another, so long as y^lab is there where it is read."""
+    """The switches are independent of each other, as long as y^lab is not an input of a network that lacks it."""
     other = {"paper": "separate", "lite-full": "joint"}[name]
     network = toys.toy(name, reference_block=other, reference_image=False)
     assert network.step(toys.luminance(1, 2, 37, 53), toys.bank_of(network, 1, 2, 37, 53)).ab.isfinite().all()
@@ -152,21 +152,21 @@ def test_values_of_another_network_are_named() -> None:
     other = toys.bank_of(toys.toy("lite-full", reference_block="joint"))
     with pytest.raises(ValueError, match=r"bank\.keys: expected shape \(1, K, 20\), got \(1, 0, 24\)"):
         lite.step(block, toys.bank_of(paper))
-    with pytest.raises(ValueError, match="bank: expected one of separate references, got stills"):
+    with pytest.raises(ValueError, match="bank: expected one of separate references, got one of joint references"):
         lite.step(block, other)
     with pytest.raises(ValueError, match="bank: expected at least one entry"):
         lite.step(block, replace(bank, keys=bank.keys[:, :0], ab=bank.ab[:, :0], valid=bank.valid[:, :0]))
     with pytest.raises(ValueError, match=r"bank\.ab: expected shape"):
         lite.step(block, replace(bank, ab=bank.ab[:, 1:]))
     with pytest.raises(ValueError, match=r"memory: expected shape \(1, M ≥ 1, 12\), got \(1, 5, 24\)"):
-        lite.step(block, bank, Memory(toys.noise(1, 5, 24), torch.ones(())))
+        lite.step(block, bank, LinkageMemory(toys.noise(1, 5, 24), torch.ones(())))
     with pytest.raises(ValueError, match="memory: expected None"):
-        toys.toy("lite-full", linkage=False).step(block, bank, Memory(toys.noise(1, 5, 12), torch.ones(())))
+        toys.toy("lite-full", linkage=False).step(block, bank, LinkageMemory(toys.noise(1, 5, 12), torch.ones(())))
     with pytest.raises(ValueError, match="propagated: expected None"):
         paper.step(block, toys.bank_of(paper), None, toys.propagated(block))
     with pytest.raises(ValueError, match=r"propagated\.ab: expected shape \(1, 1, 2, 48, 64\)"):
         lite.step(block, bank, None, toys.propagated(block[..., 1:]))
-    with pytest.raises(ValueError, match=r"bank\.stills\.valid"):
+    with pytest.raises(ValueError, match=r"bank\.references\.valid"):
         paper.step(toys.luminance(1, 1, 64, 48), toys.bank_of(paper))
-    with pytest.raises(ValueError, match="banks: expected one or more without stills"):
+    with pytest.raises(ValueError, match="banks: expected one or more of separate references"):
         join([other])

@@ -32,7 +32,7 @@ class Seen(EngineState):
 
 
 class Counting:
-    """An engine whose a* is the number of frames of its memory, whose b* is the frame's L*, and which is sure of dark
+    """An engine whose a* is the number of frames of its state, whose b* is the frame's L*, and which is sure of dark
     frames."""
 
     name = "counting"
@@ -46,8 +46,8 @@ class Counting:
             np.zeros((1, 2), np.float32), np.zeros((1, 2), np.float32), np.ones(1, bool), tuple(references)
         )
 
-    def step(self, luma_block: FloatArray, bank: ReferenceBank, memory: EngineState | None = None) -> StepResult:
-        seen = memory.frames if isinstance(memory, Seen) else ()
+    def step(self, luma_block: FloatArray, bank: ReferenceBank, state: EngineState | None = None) -> StepResult:
+        seen = state.frames if isinstance(state, Seen) else ()
         levels = [float(frame[0, 0]) for frame in luma_block]
         self.blocks.append(levels)
         ab = np.zeros((*luma_block.shape, 2), np.float32)

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +19,19 @@ import pytest
 
 import kinemacolor
 from kinemacolor import cli
+from kinemacolor.core import job_context
 from kinemacolor.core.errors import InputError, UsageError
+from kinemacolor.core.events import AnyEvent, DiskEstimateEvent, ProgressEvent
 from kinemacolor.core.pipelining import QUEUE, STAGE_THREAD, prefetch
 from kinemacolor.core.types import Array, FloatArray, Frame, Reference
 from kinemacolor.engine.protocol import Engine, EngineState, ReferenceBank, StepResult, cells
 from kinemacolor.engine.registry import open_engine
-from kinemacolor.pipeline import disk_space as space
-from kinemacolor.pipeline import film as pipeline
-from kinemacolor.pipeline import segment_runner as work
-from kinemacolor.pipeline.analysis import expected_frames, scan_frames
-from kinemacolor.pipeline.film import Summary, colorize
+from kinemacolor.pipeline import disk_space, segment_runner
+from kinemacolor.pipeline.analysis import expected_frames
+from kinemacolor.pipeline.job import colorize
+from kinemacolor.pipeline.summary import Summary
 from kinemacolor.video.reader import VideoReader
 from kinemacolor.video.segments import SegmentWriter
-from kinemacolor.video.writer import plan_output
 from tests.media import Film, make_film
 from tests.stills import gray, halves, write_still
 
@@ -58,7 +57,7 @@ class Fake:
         self.fail_at = fail_at
         self.references: tuple[Reference, ...] = ()
         self.blocks: list[int] = []
-        self.memories: list[int | None] = []
+        self.states: list[int | None] = []
         self.shapes: set[tuple[int, ...]] = set()
         self.threads: set[threading.Thread] = set()
 
@@ -69,12 +68,12 @@ class Fake:
             np.ones((count, 2), np.float32), np.zeros((count, 2), np.float32), np.ones(count, bool), self.references
         )
 
-    def step(self, luma_block: FloatArray, bank: ReferenceBank, memory: EngineState | None = None) -> StepResult:
+    def step(self, luma_block: FloatArray, bank: ReferenceBank, state: EngineState | None = None) -> StepResult:
         if len(self.blocks) == self.fail_at:
             raise ArithmeticError("the fake engine fails")
-        assert memory is None or isinstance(memory, Count)
+        assert state is None or isinstance(state, Count)
         self.blocks.append(len(luma_block))
-        self.memories.append(memory.blocks if memory else None)
+        self.states.append(state.blocks if state else None)
         self.shapes.add(luma_block.shape[1:])
         self.threads.add(threading.current_thread())
         count, height, width = luma_block.shape
@@ -83,6 +82,26 @@ class Fake:
         keys = np.zeros((count, *cells(height, width), 2), np.float32)
         similarity = np.full((count, height, width), 0.25, np.float32)
         return StepResult(ab, similarity, keys, Count(len(self.blocks)))
+
+
+class Calls:
+    """Takes events; knows what they say of coloring."""
+
+    def __init__(self) -> None:
+        self.events: list[AnyEvent] = []
+
+    def __call__(self, event: AnyEvent) -> None:
+        self.events.append(event)
+
+    @property
+    def progress(self) -> list[tuple[int, int | None]]:
+        """(done, total) of the stage ``color``."""
+        return [(e.done, e.total) for e in self.events if isinstance(e, ProgressEvent) and e.stage == "color"]
+
+
+@pytest.fixture(autouse=True)
+def _every_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_context, "INTERVAL", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +160,9 @@ def test_luma_and_times_come_out_as_they_went_in(
 ) -> None:
     stamps = [0, 40, 41, 90, 200, 1203]
     made = make_film(tmp_path / "film.mkv", Film(width, height, pixel_format=pixel_format, pts=stamps))
-    summary = colorize(tmp_path / "film.mkv", [still], tmp_path / "out.mkv", engine=matching, size=32, codec="ffv1")
+    summary = colorize(
+        tmp_path / "film.mkv", [still], tmp_path / "out.mkv", engine=matching, working_size=32, codec="ffv1"
+    )
     colored = frames(tmp_path / "out.mkv")
     assert [frame.time for frame in colored] == [Fraction(pts, 1000) for pts in stamps]
     assert (summary.frames, summary.size) == (6, (width, height))
@@ -155,7 +176,15 @@ def test_luma_and_times_come_out_as_they_went_in(
 
 def test_colors_land_where_the_still_has_them(tmp_path: Path, matching: Engine, still: Path) -> None:
     write_images(tmp_path / "in", [gray(halves())] * 3)
-    colorize(tmp_path / "in", [still], tmp_path / "out.mkv", engine=matching, size=64, codec="ffv1", chroma="444")
+    colorize(
+        tmp_path / "in",
+        [still],
+        tmp_path / "out.mkv",
+        engine=matching,
+        working_size=64,
+        codec="ffv1",
+        chroma_format="444",
+    )
     for frame in frames(tmp_path / "out.mkv"):
         assert frame.chroma is not None
         u, v = (plane.astype(float) - 128 for plane in frame.chroma)
@@ -174,12 +203,12 @@ def write_images(folder: Path, images: Sequence[Array]) -> None:
 
 
 @pytest.mark.parametrize(("size", "blocks"), [(1, [1] * 7), (2, [2, 2, 2, 1]), (3, [3, 3, 1]), (9, [7])])
-def test_blocks_and_memory(film: Path, still: Path, size: int, blocks: list[int]) -> None:
+def test_blocks_and_states(film: Path, still: Path, size: int, blocks: list[int]) -> None:
     engine = Fake(size)
     assert isinstance(engine, Engine)
-    summary = colorize(film, [still], film.with_name("out.mkv"), engine=engine, size=40, codec="ffv1")
+    summary = colorize(film, [still], film.with_name("out.mkv"), engine=engine, working_size=40, codec="ffv1")
     assert engine.blocks == blocks
-    assert engine.memories == [None, *range(1, len(blocks))]
+    assert engine.states == [None, *range(1, len(blocks))]
     assert engine.shapes == {(40, 53)}
     assert (summary.frames, len(frames(summary.output))) == (7, 7)
 
@@ -190,7 +219,12 @@ def test_each_frame_gets_its_own_colors(tmp_path: Path, still: Path, size: int) 
     flat_film(tmp_path / "film.mkv", levels)
     for name, block in (("one", 1), ("blocks", size)):
         colorize(
-            tmp_path / "film.mkv", [still], tmp_path / f"{name}.mkv", engine=Fake(block), codec="ffv1", steady=False
+            tmp_path / "film.mkv",
+            [still],
+            tmp_path / f"{name}.mkv",
+            engine=Fake(block),
+            codec="ffv1",
+            temporal_smoothing=False,
         )
     colored = frames(tmp_path / "blocks.mkv")
     assert [int(frame.luma[0, 0]) for frame in colored] == levels
@@ -207,7 +241,7 @@ def test_the_reference_is_brought_to_what_the_film_stores(tmp_path: Path, still:
     stored = np.rot90(gray(halves()), 1)  # a viewer turns it clockwise
     make_film(tmp_path / "film.mov", Film(64, 96, 1, codec="libx264", display_matrix=TURN_CLOCKWISE))
     engine = Fake()
-    colorize(tmp_path / "film.mov", [still], tmp_path / "out.mp4", engine=engine, size=64)
+    colorize(tmp_path / "film.mov", [still], tmp_path / "out.mp4", engine=engine, working_size=64)
     (reference,) = engine.references
     assert engine.shapes == {reference.size} == {(96, 64)}
     correlation = np.corrcoef(reference.lightness.ravel(), stored.ravel())[0, 1]
@@ -217,7 +251,7 @@ def test_the_reference_is_brought_to_what_the_film_stores(tmp_path: Path, still:
 def test_pixels_that_are_not_square_are_seen_in_the_films_shape(tmp_path: Path, still: Path) -> None:
     make_film(tmp_path / "film.mp4", Film(48, 64, 1, codec="libx264", sar=Fraction(2)))
     engine = Fake()
-    summary = colorize(tmp_path / "film.mp4", [still], tmp_path / "out.mp4", engine=engine, size=64)
+    summary = colorize(tmp_path / "film.mp4", [still], tmp_path / "out.mp4", engine=engine, working_size=64)
     assert engine.shapes == {(64, 96)} == {engine.references[0].size}
     assert summary.network_size == (96, 64)
 
@@ -231,7 +265,7 @@ def test_a_mirrored_still_is_turned_and_told_of(tmp_path: Path) -> None:
     for name in ("still", "turned"):
         engine = Fake()
         summary = colorize(
-            tmp_path / "in", [tmp_path / f"{name}.png"], tmp_path / f"{name}.mp4", engine=engine, size=64
+            tmp_path / "in", [tmp_path / f"{name}.png"], tmp_path / f"{name}.mp4", engine=engine, working_size=64
         )
         seen.append((engine.references[-1], [line.split(": ", 1)[1] for line in summary.warnings]))
     assert [warnings for _, warnings in seen] == [[], ["shows the film mirrored, and was turned round"]]
@@ -241,12 +275,10 @@ def test_a_mirrored_still_is_turned_and_told_of(tmp_path: Path) -> None:
 def test_stages_work_beside_one_another(film: Path, still: Path) -> None:
     engine = Fake()
     during: list[int] = []
-    colorize(
-        film, [still], film.with_name("out.mp4"), engine=engine,
-        progress=lambda done, total: during.append(len(stage_threads())),
-    )  # fmt: skip
+    output = film.with_name("out.mp4")
+    colorize(film, [still], output, engine=engine, on_event=lambda event: during.append(len(stage_threads())))
     assert threading.main_thread() not in engine.threads
-    assert during[0] >= 1
+    assert max(during) >= 2
     assert stage_threads() == []
 
 
@@ -254,29 +286,29 @@ def test_stages_work_beside_one_another(film: Path, still: Path) -> None:
 
 
 def test_summary_and_progress(film: Path, still: Path) -> None:
-    calls: list[tuple[int, int | None]] = []
+    calls = Calls()
     output = film.with_name("out.mp4")
-    summary = colorize(film, [still], output, engine=Fake(2), progress=lambda done, total: calls.append((done, total)))
+    summary = colorize(film, [still], output, engine=Fake(2), on_event=calls)
     assert isinstance(summary, Summary)
-    assert calls == [(k, 7) for k in range(1, 8)]
+    assert calls.progress == [(k, 7) for k in range(1, 8)]
     assert (summary.output, summary.frames, summary.size) == (output, 7, (64, 48))
     assert summary.network_size == (333, 249)
     assert summary.confidence == pytest.approx(0.25)
     assert (summary.warnings, summary.damage) == ((), None)
-    assert set(summary.stage_seconds) == {"look", "read", "network", "steady", "upsample", "write", "join"}
+    assert set(summary.stage_seconds) == {"analyze", "read", "network", "smooth", "upsample", "write", "join"}
     assert 0 < max(summary.stage_seconds.values()) <= summary.seconds
     assert summary.frames_per_second == pytest.approx(7 / summary.seconds)
 
 
 def test_a_part_of_a_film(tmp_path: Path, still: Path) -> None:
     make_film(tmp_path / "film.mkv", Film(count=24, rate=Fraction(25)))
-    calls: list[tuple[int, int | None]] = []
+    calls = Calls()
     summary = colorize(
         tmp_path / "film.mkv", [still], tmp_path / "out.mkv", engine=Fake(), codec="ffv1", start=0.2, end=0.4,
-        progress=lambda done, total: calls.append((done, total)),
+        on_event=calls,
     )  # fmt: skip
     assert summary.frames == 5
-    assert calls[-1] == (5, 5)
+    assert calls.progress[-1] == (5, 5)
     whole = frames(tmp_path / "film.mkv")
     for frame, source in zip(frames(tmp_path / "out.mkv"), whole[5:10], strict=True):
         np.testing.assert_array_equal(frame.luma, source.luma)
@@ -293,11 +325,11 @@ def test_expected_frames(tmp_path: Path) -> None:
 
 
 def test_the_command_line_takes_the_same_path(film: Path, still: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert kinemacolor.colorize is pipeline.colorize
-    assert kinemacolor.Summary is pipeline.Summary
-    kinemacolor.colorize(film, [still], film.with_name("api.mkv"), size=48, codec="ffv1", chroma="444")
+    assert kinemacolor.colorize is colorize
+    assert kinemacolor.Summary is Summary
+    kinemacolor.colorize(film, [still], film.with_name("api.mkv"), working_size=48, codec="ffv1", chroma_format="444")
     output = film.with_name("cli.mkv")
-    options = ["--size", "48", "--codec", "ffv1", "--chroma", "444", "--quiet"]
+    options = ["--working-size", "48", "--codec", "ffv1", "--chroma-format", "444", "--quiet"]
     arguments = ["colorize", str(film), "-r", str(still), "-o", str(output), *options]
     assert not cli.app(arguments, standalone_mode=False)
     for one, other in zip(frames(film.with_name("api.mkv")), frames(output), strict=True):
@@ -306,7 +338,7 @@ def test_the_command_line_takes_the_same_path(film: Path, still: Path, monkeypat
 
 
 def test_usage_is_checked_before_any_file_is_opened(tmp_path: Path) -> None:
-    for changes in ({"references": []}, {"size": 31}, {"start": float("nan")}, {"end": float("inf")}):
+    for changes in ({"references": []}, {"working_size": 31}, {"start": float("nan")}, {"end": float("inf")}):
         arguments: dict[str, Any] = {"references": ["no.png"], "output": tmp_path / "out.mp4", **changes}
         with pytest.raises(UsageError):
             colorize(tmp_path / "no.mkv", **arguments)
@@ -331,7 +363,7 @@ def break_upsampling(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ArithmeticError("upsampling fails")
 
-    monkeypatch.setattr(work, "chroma_planes", broken)
+    monkeypatch.setattr(segment_runner, "chroma_planes", broken)
 
 
 def break_writing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,10 +372,6 @@ def break_writing(monkeypatch: pytest.MonkeyPatch) -> None:
             raise ArithmeticError("writing fails")
 
     monkeypatch.setattr(SegmentWriter, "write", broken)
-
-
-def _note(into: list[int], done: int, total: int | None) -> None:
-    into.append(done)
 
 
 def test_progress_counts_passes(tmp_path: Path) -> None:
@@ -355,34 +383,33 @@ def test_progress_counts_passes(tmp_path: Path) -> None:
         folder.mkdir()
         for name in names:
             write_still(folder / f"{name}.png", halves())
-        seen.append([])
-        told = partial(_note, seen[-1])
-        colorize(tmp_path / "film.mkv", [folder], folder / "out.mkv", engine=Fake(), size=48, progress=told)
+        calls = Calls()
+        colorize(tmp_path / "film.mkv", [folder], folder / "out.mkv", engine=Fake(), working_size=48, on_event=calls)
+        seen.append([done for done, _ in calls.progress])
     assert seen[0] == [1, 2, 3, 4, 5, 6, 7]
     assert seen[1] == sorted(seen[1])
     assert len(seen[1]) > 10
     assert seen[1][-1] == 7
 
 
-def test_a_long_film_is_told_its_room(tmp_path: Path, still: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_room_of_a_long_film_is_estimated(tmp_path: Path, still: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_film(tmp_path / "film.mkv", Film(count=60))
-    monkeypatch.setattr(space, "SHORT", 59)
-    monkeypatch.setattr(space, "LENGTH", 5)
-    said: list[str] = []
+    monkeypatch.setattr(disk_space, "SHORT_FILM", 59)
+    monkeypatch.setattr(disk_space, "PROBE_FRAMES", 5)
+    calls = Calls()
     output = tmp_path / "out.mkv"
-    colorize(tmp_path / "film.mkv", [still], output, engine=Fake(), codec="ffv1", noting=said.append)
-    (line,) = said
-    assert re.fullmatch(r"needs about \d+ MB .* while it is made, \d+ MB in the end, .*; [\d.]+ [MG]B are free", line)
-    with VideoReader(tmp_path / "film.mkv") as reader:
-        encoding = plan_output(output, reader.info, codec="ffv1")
-        measured = space.estimate_disk_space(reader, scan_frames(reader), encoding, tmp_path)
-    assert measured is not None
-    assert measured.needed == 2 * measured.film
-    assert 0.5 < measured.film / output.stat().st_size < 2
+    colorize(tmp_path / "film.mkv", [still], output, engine=Fake(), codec="ffv1", on_event=calls)
+    (estimate,) = (event for event in calls.events if isinstance(event, DiskEstimateEvent))
+    assert re.fullmatch(
+        r"needs about \d+ MB .* while it is made and \d+ MB in the end, .*; [\d.]+ [MG]B are free", estimate.message
+    )
+    assert estimate.needed == 2 * estimate.output
+    assert 0.5 < estimate.output / output.stat().st_size < 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["film.mkv", "out.mkv"]
-    monkeypatch.setattr(space, "SHORT", 60)
-    colorize(tmp_path / "film.mkv", [still], output, engine=Fake(), codec="ffv1", overwrite=True, noting=said.append)
-    assert len(said) == 1
+    monkeypatch.setattr(disk_space, "SHORT_FILM", 60)
+    calls = Calls()
+    colorize(tmp_path / "film.mkv", [still], output, engine=Fake(), codec="ffv1", overwrite=True, on_event=calls)
+    assert not any(isinstance(event, DiskEstimateEvent) for event in calls.events)
 
 
 @pytest.mark.parametrize("where", ["read", "network", "upsample", "write", "progress"])
@@ -397,13 +424,13 @@ def test_a_failure_anywhere_is_told_and_leaves_nothing(
     if where in breaks:
         breaks[where](monkeypatch)
 
-    def progress(done: int, total: int | None) -> None:
-        if where == "progress" and done == 3:
+    def watch(event: AnyEvent) -> None:
+        if where == "progress" and isinstance(event, ProgressEvent) and event.done == 3:
             raise ArithmeticError("whoever watches fails")
 
     with pytest.raises(ArithmeticError):
         colorize(
-            film, [still], folder / name, overwrite=True, progress=progress,
+            film, [still], folder / name, overwrite=True, on_event=watch,
             engine=Fake(2, fail_at=2 if where == "network" else None),
         )  # fmt: skip
     assert os.listdir(folder) == ["out.mkv"]
@@ -414,7 +441,7 @@ def test_a_failure_anywhere_is_told_and_leaves_nothing(
 def test_a_film_that_changes_its_size_is_refused_after_its_start(tmp_path: Path, still: Path, matching: Engine) -> None:
     write_images(tmp_path / "in", [gray(halves()), gray(halves()), gray(halves(98, 64))])
     with pytest.raises(InputError, match=r"002\.png: is 98x64"):
-        colorize(tmp_path / "in", [still], tmp_path / "out.mp4", engine=matching, size=32)
+        colorize(tmp_path / "in", [still], tmp_path / "out.mp4", engine=matching, working_size=32)
     assert os.listdir(tmp_path) == ["in"]
 
 
@@ -482,7 +509,7 @@ def test_closing_a_chain_closes_every_stage() -> None:
 
 
 def test_memory_does_not_grow_with_the_film() -> None:
-    benchmark = Path(__file__).parents[1] / "benchmarks" / "memory.py"
+    benchmark = Path(__file__).parents[2] / "benchmarks" / "memory.py"
     command = [sys.executable, str(benchmark), "--frames", "80", "--film", "320x180", "--size", "32"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.core.types import Shot
-from kinemacolor.pipeline.project import Project, Settings, merge, read_project
+from kinemacolor.pipeline.job_spec import JobSpec, ReferenceEntry, job_field
+from kinemacolor.pipeline.project import Project, job_spec, read_project
+from kinemacolor.pipeline.settings import ColorizeSettings
 from kinemacolor.references.placement import ReferenceFile, bind
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "project.md").read_text("utf-8")
 
 
@@ -31,6 +33,10 @@ def folder(tmp_path: Path) -> Path:
 def read(folder: Path, text: str) -> Project:
     (folder / "film.toml").write_text(text, "utf-8")
     return read_project(folder / "film.toml")
+
+
+def files(project: Project) -> tuple[ReferenceFile, ...]:
+    return tuple(file for entry in project.fields["references"] for file in entry.files())
 
 
 def refusal(folder: Path, text: str) -> str:
@@ -53,6 +59,7 @@ def test_a_whole_project(folder: Path) -> None:
         film = "film.mp4"
         output = "out/color.mkv"
         shots = "shots.json"
+        report = "report.html"
         references = [
             { file = "a.png", frame = 12, mask = "m.png" },
             { file = "a.png", time = "00:00:01.5" },
@@ -79,10 +86,12 @@ def test_a_whole_project(folder: Path) -> None:
         fps = "24000/1001"
         """,
     )
-    assert (project.film, project.output) == (folder / "film.mp4", folder / "out/color.mkv")
-    assert project.shots == folder / "shots.json"
+    fields = project.fields
+    assert (fields["film"], fields["output"]) == (folder / "film.mp4", folder / "out/color.mkv")
+    assert fields["shots"] == folder / "shots.json"
+    assert fields["report"] == folder / "report.html"
     a, still = folder / "a.png", folder / "stills/0000003.png"
-    assert project.references == (
+    assert files(project) == (
         ReferenceFile(a, frame=12, mask=folder / "m.png"),
         ReferenceFile(a, time=Fraction(3, 2)),
         ReferenceFile(a, time=Fraction(481, 4)),
@@ -92,17 +101,17 @@ def test_a_whole_project(folder: Path) -> None:
         ReferenceFile(still, frame=3),
         ReferenceFile(folder / "stills/shot-2/b.png", shot=2),
     )
-    assert project.settings.said() == {
-        "size": 144,
+    assert project.settings.explicit() == {
+        "working_size": 144,
         "engine": "onnx",
         "weights": str(folder / "net"),
         "block_size": 2,
-        "propagate": False,
+        "propagation": "off",
         "color_memory": True,
         "codec": "ffv1",
         "crf": 0,
-        "chroma": "444",
-        "upsample": "best",
+        "chroma_format": "444",
+        "chroma_upsampling": "best",
         "saturation": 1.0,
         "start": 60,
         "end": 3600,
@@ -113,7 +122,7 @@ def test_a_whole_project(folder: Path) -> None:
 def test_an_empty_project_says_nothing(folder: Path) -> None:
     project = read(folder, "")
     assert project == Project()
-    assert project.settings.said() == {}
+    assert project.settings.model_fields_set == set()
 
 
 def test_paths_are_relative_to_the_file_from_wherever_it_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,26 +130,32 @@ def test_paths_are_relative_to_the_file_from_wherever_it_is_read(folder: Path, m
     (folder / "elsewhere").mkdir()
     monkeypatch.chdir(folder / "elsewhere")
     project = read_project("../film.toml")
-    assert project.film is not None
-    assert project.film.exists()
+    assert project.fields["film"].exists()
     monkeypatch.chdir(folder)
-    assert project.film.exists()
-    assert [(one.path.name, one.shot) for one in project.references] == [("0000003.png", 5), ("b.png", 5)]
+    assert project.fields["film"].exists()
+    assert [(file.path.name, file.shot) for file in files(project)] == [("0000003.png", 5), ("b.png", 5)]
+
+
+def test_files_alone_are_references_too(folder: Path) -> None:
+    expected = [("a.png", None), ("0000003.png", 3), ("b.png", None)]
+    for text in ("references = ['a.png', 'stills']", "[[references]]\nfile = 'a.png'\n[[references]]\nfile = 'stills'"):
+        assert [(file.path.name, file.frame) for file in files(read(folder, text))] == expected
+    assert refusal(folder, "references = ['no.png']").startswith("references.1.file: expected the name of a file")
 
 
 def test_absolute_paths_home_and_patterns(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(folder))
     project = read(folder, f"film = 'stills/%07d.png'\nshots = '~/shots.json'\noutput = '{folder}/o.mp4'")
-    assert project.film == folder / "stills/%07d.png"
-    assert (project.shots, project.output) == (folder / "shots.json", folder / "o.mp4")
+    fields = project.fields
+    assert fields["film"] == folder / "stills/%07d.png"
+    assert (fields["shots"], fields["output"]) == (folder / "shots.json", folder / "o.mp4")
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10**9), st.integers(0, 6))
 def test_numbers_as_times_are_exact(ticks: int, digits: int) -> None:
     text = f"{ticks // 10**digits}.{ticks % 10**digits:0{digits}}" if digits else str(ticks)
-    merged = merge(Project(), {"start": float(text) if digits else ticks})
-    assert merged.settings.start == Fraction(ticks, 10**digits)
+    assert ColorizeSettings(start=float(text) if digits else ticks).start == Fraction(ticks, 10**digits)
 
 
 # --- what is refused --------------------
@@ -151,17 +166,17 @@ def test_numbers_as_times_are_exact(ticks: int, digits: int) -> None:
     [
         (
             "outputs = 'x'",
-            "outputs: expected one of the fields film, output, shots, references, settings, got this name",
+            "outputs: unknown name; did you mean output?",
         ),
         ("film = 7", "film: expected string, got 7"),
         ("film = ''", "film: expected some text, got ''"),
-        ("references = 'a.png'", "references: expected a table [[references]] for each still, got 'a.png'"),
+        ("references = 3", "references: expected a table [[references]] for each still, got 3"),
         ("[references]\nfile = 'a.png'", "references: expected a table [[references]] for each still, got {"),
-        ("references = ['a.png']", "references.1: expected a table, got 'a.png'"),
+        ("references = [3]", "references.1: expected a table, got 3"),
         ("settings = 3", "settings: expected a table, got 3"),
         (
             "[[references]]\nfile = 'a.png'\n[[references]]\nfile = 'a.png'\ntim = 3",
-            "references.2.tim: expected one of the fields file, frame, time, shot, mask, got this name",
+            "references.2.tim: unknown name; did you mean time?",
         ),
         ("[[references]]\nframe = 3", "references.1.file: expected a value, got none"),
         (
@@ -182,13 +197,13 @@ def test_numbers_as_times_are_exact(ticks: int, digits: int) -> None:
         ("[[references]]\nfile = 'a.png'\ntime = -1", "references.1.time: expected seconds or a time"),
         ("[[references]]\nfile = 'a.png'\ntime = nan", "references.1.time: expected seconds or a time"),
         ("[[references]]\nfile = 'a.png'\ntime = 2024-01-01", "references.1.time: expected seconds or a time"),
-        ("[settings]\nframe = 2", "settings.frame: expected one of the fields size, engine, weights, block_size,"),
+        ("[settings]\nframe = 2", "settings.frame: unknown name; known names are engine, weights, block_size,"),
         ("[settings]\ncrf = 52", "settings.crf: expected a number less than or equal to 51, got 52"),
-        ("[settings]\nsize = '216'", "settings.size: expected integer, got '216'"),
-        ("[settings]\nsize = 31", "settings.size: expected a number greater than or equal to 32, got 31"),
-        ("[settings]\npropagate = 1", "settings.propagate: expected boolean, got 1"),
-        ("[settings]\ncodec = 'mpeg2'", "settings.codec: expected 'h264', 'h265', 'prores' or 'ffv1', got 'mpeg2'"),
-        ("[settings]\nchroma = 411", "settings.chroma: expected '420', '422' or '444', got '411'"),
+        ("[settings]\nsize = '216'", "settings.working_size: expected integer, got '216'"),
+        ("[settings]\nsize = 31", "settings.working_size: expected a number greater than or equal to 32, got 31"),
+        ("[settings]\ndenoise_input = 1", "settings.denoise_input: expected boolean, got 1"),
+        ("[settings]\ncodec = 'mpeg2'", "settings.codec: expected h264, h265, prores, ffv1, got 'mpeg2'"),
+        ("[settings]\nchroma = 411", "settings.chroma_format: expected '420', '422' or '444', got '411'"),
         ("[settings]\nengine = 'magic'", "settings.engine: expected lite, matching, onnx, torch, got 'magic'"),
         ("[settings]\nsaturation = inf", "settings.saturation: expected a finite number, got inf"),
         ("[settings]\nfps = '1/0'", "settings.fps: expected frames a second, as 18 or \"24000/1001\", got '1/0'"),
@@ -204,7 +219,8 @@ def test_fields_that_cannot_be_used(folder: Path, text: str, message: str) -> No
 
 def test_all_faults_are_named_at_once(folder: Path) -> None:
     line = refusal(folder, "film = 1\n[[references]]\nfile = 2\n[settings]\ncrf = -1\nfoo = 2")
-    assert re.findall(r"([\w.]+): expected", line) == ["film", "references.1.file", "settings.crf", "settings.foo"]
+    assert re.findall(r"([\w.]+): expected", line) == ["film", "references.1.file", "settings.crf"]
+    assert "settings.foo: unknown name" in line
 
 
 def test_all_files_that_are_not_there_are_named_at_once(folder: Path) -> None:
@@ -215,14 +231,17 @@ def test_all_files_that_are_not_there_are_named_at_once(folder: Path) -> None:
         settings = { weights = "nothing" }
         """
     line = refusal(folder, text)
-    assert line.split("; ") == [
-        "references.1.file: expected the name of a file, got 'no.png', and there is no " + str(folder / "no.png"),
-        "references.2.mask: expected the name of a file, got 'none.png', and there is no " + str(folder / "none.png"),
-        "references.3.frame: expected none for a folder (stills), got one",
-        "settings.weights: expected the name of a file, got 'nothing', and there is no " + str(folder / "nothing"),
-        "film: expected the name of a file, got 'no/%06d.png', and there is no " + str(folder / "no/%06d.png"),
-        "shots: expected the name of a file, got 'no.json', and there is no " + str(folder / "no.json"),
-    ]
+    assert sorted(line.split("; ")) == sorted(
+        [
+            "references.1.file: expected the name of a file, got 'no.png', and there is no " + str(folder / "no.png"),
+            "references.2.mask: expected the name of a file, got 'none.png', and there is no "
+            + str(folder / "none.png"),
+            "references.3.frame: expected none for a folder (stills), got one",
+            "settings.weights: expected the name of a file, got 'nothing', and there is no " + str(folder / "nothing"),
+            "film: expected the name of a file, got 'no/%06d.png', and there is no " + str(folder / "no/%06d.png"),
+            "shots: expected the name of a file, got 'no.json', and there is no " + str(folder / "no.json"),
+        ]
+    )
 
 
 def test_files_that_are_no_project(folder: Path) -> None:
@@ -244,7 +263,7 @@ def test_a_still_whose_name_says_both_needs_a_word_from_the_file(folder: Path) -
     (folder / "00-00-01_0012.png").touch()
     with pytest.raises(InputError, match=r"00-00-01_0012\.png: says a frame and a time in its name"):
         read(folder, "[[references]]\nfile = '00-00-01_0012.png'")
-    assert read(folder, "[[references]]\nfile = '00-00-01_0012.png'\nframe = 12").references[0].frame == 12
+    assert read(folder, "[[references]]\nfile = '00-00-01_0012.png'\nframe = 12").fields["references"][0].frame == 12
 
 
 # --- the command line's last word --------------------
@@ -254,33 +273,45 @@ def test_the_command_line_wins(folder: Path) -> None:
     project = read(
         folder, "film = 'film.mp4'\nshots = 'shots.json'\n[[references]]\nfile='a.png'\n[settings]\ncrf = 18\nstart = 5"
     )
-    said: dict[str, Any] = {"crf": 20, "end": 9.5, "output": "o.mp4", "film": None, "propagate": None, "size": None}
-    merged = merge(project, said)
-    assert merged.settings.said() == {"crf": 20, "start": 5, "end": Fraction(19, 2)}
-    assert (merged.film, merged.output, merged.shots) == (project.film, Path("o.mp4"), project.shots)
-    assert merged.references == project.references
-    assert merge(project, {"references": [folder / "stills"]}).references == (
+    spec = job_spec(project, {"output": "o.mp4"}, {"crf": 20, "end": 9.5})
+    assert spec.settings.explicit() == {"crf": 20, "start": 5, "end": Fraction(19, 2)}
+    assert (spec.film, spec.output, spec.shots) == (folder / "film.mp4", Path("o.mp4"), folder / "shots.json")
+    assert spec.reference_files() == (ReferenceFile(folder / "a.png"),)
+    replaced = job_spec(project, {"output": "o.mp4", "references": [folder / "stills"]}, {})
+    assert replaced.reference_files() == (
         ReferenceFile(folder / "stills/0000003.png", frame=3),
         ReferenceFile(folder / "stills/shot-2/b.png", shot=2),
     )
-    assert merge(project, {}) == project
-    assert merge(Project(), {"propagate": False}).settings == Settings(propagation="off")
+    assert job_spec(project, {"output": "o.mp4"}, {}).settings == project.settings
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("fields", "settings", "message"),
     [
-        ({"crf": 99}, "--crf: expected a number less than or equal to 51, got 99; see kinemacolor colorize --help"),
-        ({"block_size": "two"}, "--block-size: expected integer, got 'two'; see"),
-        ({"magic": 1}, "--magic: expected one of the fields size, engine,"),
-        ({"end": 3}, "--end: expected a time after start (5 s), got 3 s; see"),
-        ({"start": float("nan")}, "--start: expected seconds or a time such as"),
+        ({}, {"crf": 99}, "crf: expected a number less than or equal to 51, got 99; see kinemacolor colorize --help"),
+        ({}, {"block_size": "two"}, "block_size: expected integer, got 'two'; see"),
+        ({}, {"magic": 1}, "magic: unknown name; known names are engine,"),
+        ({}, {"end": 3}, "end: expected a time after start (5 s), got 3 s; see"),
+        ({}, {"start": float("nan")}, "start: expected seconds or a time such as"),
+        ({"output": None}, {}, "output: expected string, got None"),
+        ({"shots": 3}, {}, "shots: expected a shot list, auto or none, got 3; see"),
     ],
 )
-def test_options_that_cannot_be_used(folder: Path, said: dict[str, Any], message: str) -> None:
+def test_options_that_cannot_be_used(
+    folder: Path, fields: dict[str, Any], settings: dict[str, Any], message: str
+) -> None:
+    project = read(folder, "film = 'film.mp4'\noutput = 'o.mp4'\n[settings]\nstart = 5")
     with pytest.raises(UsageError) as error:
-        merge(read(folder, "[settings]\nstart = 5"), said)
+        job_spec(project, fields, settings)
     assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize("name", ["film", "output"])
+def test_what_neither_says_is_missing(folder: Path, name: str) -> None:
+    fields = {"film": "film.mp4", "output": "o.mp4"}
+    del fields[name]
+    with pytest.raises(UsageError, match=rf"^{name}: .* is missing; see kinemacolor colorize --help$"):
+        job_spec(Project(), fields, {})
 
 
 # --- documentation --------------------
@@ -288,11 +319,10 @@ def test_options_that_cannot_be_used(folder: Path, said: dict[str, Any], message
 
 def test_the_example_can_be_run() -> None:
     project = read_project(ROOT / "examples" / "project.toml")
-    assert project.film is not None
-    assert project.film.is_file()
-    (binding,) = bind(project.references, [Fraction(k, 24) for k in range(120)], [Shot(0, 120)])
+    assert project.fields["film"].is_file()
+    (binding,) = bind(files(project), [Fraction(k, 24) for k in range(120)], [Shot(0, 120)])
     assert (binding.file.path.name, binding.frame, binding.shot) == ("still.png", 0, 0)
-    assert {"crf", "start", "end"} <= set(project.settings.said())
+    assert {"crf", "start", "end"} <= project.settings.model_fields_set
 
 
 def test_the_project_in_the_documentation(tmp_path: Path) -> None:
@@ -303,7 +333,7 @@ def test_the_project_in_the_documentation(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     project = read(tmp_path, example)
     bindings = bind(
-        project.references, [Fraction(k, 2) for k in range(1500)], [Shot(k, k + 100) for k in range(0, 1500, 100)]
+        files(project), [Fraction(k, 2) for k in range(1500)], [Shot(k, k + 100) for k in range(0, 1500, 100)]
     )
     assert [(b.file.path.name, b.frame, b.shot) for b in bindings] == [
         ("girl.png", 1234, 12),
@@ -311,11 +341,12 @@ def test_the_project_in_the_documentation(tmp_path: Path) -> None:
         ("ballroom.jpg", None, 11),
         ("0000012.png", 12, 0),
     ]
-    assert project.settings.said() == {"codec": "h265", "crf": 16, "upsample": "best", "saturation": 1.1}
+    assert project.settings == ColorizeSettings(codec="h265", crf=16, chroma_upsampling="best", saturation=1.1)
 
 
 def test_the_documentation_names_every_field() -> None:
-    for name in (*Settings.model_fields, "film", "output", "shots", "file", "frame", "time", "shot", "mask"):
+    in_project = [n for n, f in JobSpec.model_fields.items() if n != "settings" and job_field(f).in_project]
+    for name in (*ColorizeSettings.model_fields, *in_project, *ReferenceEntry.model_fields):
         assert f"`{name}`" in DOCS, name
 
 
@@ -330,13 +361,13 @@ def test_the_documentations_names_say_what_it_says(tmp_path: Path) -> None:
     for name in (*frames, *times, *nothing):
         (tmp_path / name).touch()
         project = read(tmp_path, f"[[references]]\nfile = '{name}'")
-        one = project.references[0]
+        one = files(project)[0]
         expected = (1234, None) if name in frames else (None, Fraction("727.2")) if name in times else (None, None)
         assert (one.frame, one.time) == expected, name
     for name in shots:
         (tmp_path / "refs" / name).parent.mkdir(parents=True)
         (tmp_path / "refs" / name).touch()
-    assert [one.shot for one in read(tmp_path, "[[references]]\nfile = 'refs'").references] == [12, 12]
+    assert [file.shot for file in files(read(tmp_path, "[[references]]\nfile = 'refs'"))] == [12, 12]
     (tmp_path / both[0]).touch()
     with pytest.raises(InputError, match="says a frame and a time"):
         read(tmp_path, f"[[references]]\nfile = '{both[0]}'")

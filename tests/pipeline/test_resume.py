@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import signal
@@ -18,10 +19,11 @@ import pytest
 
 from kinemacolor.core.errors import InputError, OutputError, UsageError
 from kinemacolor.core.types import Shot
-from kinemacolor.pipeline import film as pipeline
-from kinemacolor.pipeline import workdir as job
-from kinemacolor.pipeline.film import Summary, colorize
+from kinemacolor.pipeline import film as film_path
+from kinemacolor.pipeline import workdir
+from kinemacolor.pipeline.job import colorize
 from kinemacolor.pipeline.segment_runner import SegmentRunner
+from kinemacolor.pipeline.summary import Summary
 from kinemacolor.pipeline.workdir import work_folder
 from tests.stills import halves, write_still
 
@@ -30,11 +32,16 @@ SHOTS = [Shot(0, 22), Shot(22, 40)]
 PROGRAM = """
 import sys
 from pathlib import Path
-from kinemacolor.core.types import Shot
-from kinemacolor.pipeline.film import colorize
+from kinemacolor.core import job_context
+from kinemacolor.core.shot import Shot
+from kinemacolor.pipeline.job import colorize
+job_context.INTERVAL = 0
 film, output, *stills = sys.argv[1:]
 shots = [Shot(0, 22), Shot(22, 40)]
-colorize(film, stills, output, size=48, max_segment_frames=4, shots=shots, progress=lambda done, total: print(done, flush=True))
+def watch(event):
+    if event.kind == "progress" and event.stage == "color":
+        print(event.done, flush=True)
+colorize(film, stills, output, working_size=48, max_segment_frames=4, shots=shots, on_event=watch)
 """
 
 
@@ -83,7 +90,9 @@ def whole(film: Path, stills: list[Path], tmp_path_factory: pytest.TempPathFacto
 
 
 def run(film: Path, stills: Sequence[Path], output: Path, **changes: Any) -> Summary:
-    return colorize(film, list(stills), output, **{"size": 48, "longest": 4, "shots": SHOTS, **changes})
+    return colorize(
+        film, list(stills), output, **{"working_size": 48, "max_segment_frames": 4, "shots": SHOTS, **changes}
+    )
 
 
 def content(path: Path) -> tuple[list[np.ndarray], list[tuple[int | None, bytes]]]:
@@ -134,7 +143,7 @@ def test_killed_at_twenty_moments(film: Path, stills: list[Path], whole: Path, t
 def test_broken_off_in_each_segment(
     film: Path, stills: list[Path], whole: Path, tmp_path: Path, at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    output, count, finish = tmp_path / "out.mp4", 0, SegmentRunner._finish
+    output, count, finish = tmp_path / "out.mp4", 0, SegmentRunner._render_segment
 
     def broken(self: SegmentRunner, *arguments: Any) -> None:
         nonlocal count
@@ -144,7 +153,7 @@ def test_broken_off_in_each_segment(
         finish(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(SegmentRunner, "_finish", broken)
+        patch.setattr(SegmentRunner, "_render_segment", broken)
         with pytest.raises(KeyboardInterrupt):
             run(film, stills, output)
     assert not output.exists()
@@ -181,7 +190,7 @@ def begun(film: Path, stills: list[Path], tmp_path: Path, monkeypatch: pytest.Mo
         def full(*_: Any, **__: Any) -> list[str]:
             raise OutputError("out.mp4", "the disk is full", "make room")
 
-        patch.setattr(pipeline, "join_segments", full)
+        patch.setattr(film_path, "join_segments", full)
         with pytest.raises(OutputError, match="disk is full"):
             run(tmp_path / "film.mp4", [tmp_path / still.name for still in stills], tmp_path / "out.mp4")
     assert work_folder(tmp_path / "out.mp4").exists()
@@ -200,14 +209,14 @@ def test_what_is_finished_stays_usable(begun: Path, stills: list[Path], whole: P
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"size": 32}, "settings.shape"),
-        ({"crf": 20}, 'settings.encoding: ["yuv420p"'),
+        ({"working_size": 32}, "settings.working_size: 48 → 32"),
+        ({"crf": 20}, "settings.crf: null → 20"),
         ({"saturation": 1.5}, "settings.saturation: 1.0 → 1.5"),
-        ({"upsample": "best"}, 'settings.upsample: "fast" → "best"'),
-        ({"engine": "matching", "propagate": False}, "engine.propagate: true → false"),
+        ({"chroma_upsampling": "best"}, 'settings.chroma_upsampling: "fast" → "best"'),
+        ({"engine": "matching", "propagation": "off"}, 'settings.propagation: "full" → "off"'),
         ({"shots": [Shot(0, 20), Shot(20, 40)]}, "shots: [[0, 22]"),
-        ({"longest": 5}, "settings.longest: 4 → 5"),
-        ({"end": 1.0}, "settings.end: null → 1.0"),
+        ({"max_segment_frames": 5}, "settings.max_segment_frames: 4 → 5"),
+        ({"end": 1.0}, 'settings.end: null → "1"'),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
@@ -215,7 +224,7 @@ def test_another_setting_is_refused_with_its_name(
     begun: Path, stills: list[Path], changes: dict[str, Any], told: str
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in work_folder(begun).rglob("*")}
-    with pytest.raises(UsageError, match="--restart") as caught:
+    with pytest.raises(UsageError, match="`restart`") as caught:
         again(begun, stills, **changes)
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -239,25 +248,35 @@ def test_a_changed_film_is_refused(begun: Path, stills: list[Path]) -> None:
 
 
 def test_two_runs_do_not_meet(begun: Path, stills: list[Path]) -> None:
-    lock = job._locked(work_folder(begun) / "lock")
+    lock = workdir.lock_file(work_folder(begun) / "lock")
     with pytest.raises(OutputError, match="another run is at work"):
         again(begun, stills)
     lock.close()
     assert again(begun, stills).frames == FRAMES
 
 
-@pytest.mark.parametrize("name", ["000002.segment", "000002.npz", "survey.npz", "choice.json", "job.json"])
+@pytest.mark.parametrize("name", ["000002.segment", "000002.npz", "analysis.npz", "selection.json", "job.json"])
 def test_torn_work_is_one_line(begun: Path, stills: list[Path], name: str) -> None:
     path = work_folder(begun) / name
     content = path.read_bytes()
     path.write_bytes(content[: min(40, len(content) // 2)])
-    with pytest.raises(InputError, match="--restart") as caught:
+    with pytest.raises(InputError, match="`restart`") as caught:
         again(begun, stills)
     assert "\n" not in str(caught.value)
     assert again(begun, stills, restart=True).frames == FRAMES
 
 
-def test_folders_of_another_version(begun: Path, stills: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "FORMAT", job.FORMAT + 1)
-    with pytest.raises(UsageError, match="format: 2 → 3"):
+def test_a_folder_of_an_earlier_version_is_refused_by_name(begun: Path, stills: list[Path]) -> None:
+    record = work_folder(begun) / "job.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "format": 2}))
+    with pytest.raises(UsageError, match=r"another version .*\(format 2, this one writes 3\); start over") as caught:
         again(begun, stills)
+    assert caught.value.subject == str(work_folder(begun))
+    assert again(begun, stills, restart=True).frames == FRAMES
+
+
+def test_a_setting_that_decides_the_container_alone_does_not_stop_a_resumption(
+    begun: Path, stills: list[Path], whole: Path
+) -> None:
+    assert again(begun, stills, strict=True).resumed == FRAMES
+    same(begun, whole)

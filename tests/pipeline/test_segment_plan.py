@@ -83,7 +83,7 @@ def test_each_memory_is_there_before_it_is_taken(
 
 def test_a_shot_without_bound_references_is_colored_forward() -> None:
     plan = plan_segments([Shot(0, 10), Shot(10, 13)], {}, [[2, 0], [1]], max_segment_frames=5)
-    told = [(s.start, s.stop, s.stills, s.forward, s.backward, s.continues_forward) for s in plan.segments]
+    told = [(s.start, s.stop, s.reference_ids, s.forward, s.backward, s.continues_forward) for s in plan.segments]
     assert told == [
         (0, 5, (2, 0), True, False, False),
         (5, 10, (2, 0), True, False, True),
@@ -119,8 +119,8 @@ def test_a_reference_at_the_first_and_at_the_last_frame() -> None:
 
 def test_more_references_than_a_segment_takes() -> None:
     plan = plan_segments([Shot(0, 9)], {0: 7, 8: 8}, [[1, 2, 3]], most=3)
-    assert plan.segments[0].stills == (7, 8, 1)
-    assert plan.segments[1].stills == (8, 1, 2)
+    assert plan.segments[0].reference_ids == (7, 8, 1)
+    assert plan.segments[1].reference_ids == (8, 1, 2)
 
 
 @pytest.mark.parametrize("shots", [[Shot(0, 4), Shot(5, 9)], [Shot(0)], [Shot(0, 4), Shot(3, 9)]])

@@ -53,17 +53,17 @@ def test_going_on_from_disk_is_going_on(tmp_path: Path, engine: Callable[[], Eng
     colorizer, frames = engine(), film(9)
     lightness = frames[at] if at == 0 else np.ascontiguousarray(frames[at][:, ::-1])  # mirrored: no chain starts
     bank = colorizer.start([still(lightness)])
-    memory: EngineState | None = None
+    state: EngineState | None = None
     for first in range(0, 6, 2):
-        memory = colorizer.step(frames[first : first + 2], bank, memory).memory
-    assert memory is not None
-    save_state(tmp_path / "memory.npz", memory)
-    read = load_state(tmp_path / "memory.npz")
-    expected: StepResult = colorizer.step(frames[6:8], bank, memory)
+        state = colorizer.step(frames[first : first + 2], bank, state).state
+    assert state is not None
+    save_state(tmp_path / "state.npz", state)
+    read = load_state(tmp_path / "state.npz")
+    expected: StepResult = colorizer.step(frames[6:8], bank, state)
     found: StepResult = colorizer.step(frames[6:8], bank, read)
     np.testing.assert_array_equal(found.ab, expected.ab)
     np.testing.assert_array_equal(found.similarity, expected.similarity)
-    assert list(tmp_path.iterdir()) == [tmp_path / "memory.npz"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "state.npz"]
     save_state(tmp_path / "again.npz", read)  # it is of the very types that may be written
 
 
@@ -72,16 +72,16 @@ def test_what_no_engine_remembers_is_not_written(tmp_path: Path) -> None:
         __slots__ = ()
 
     with pytest.raises(TypeError, match="got Other"):
-        save_state(tmp_path / "memory.npz", Other())
+        save_state(tmp_path / "state.npz", Other())
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("damage", ["missing", "torn", "foreign", "record", "number"])
 def test_what_cannot_be_read_is_one_line(tmp_path: Path, damage: str) -> None:
-    path, engine = tmp_path / "memory.npz", open_engine("matching")
+    path, engine = tmp_path / "state.npz", open_engine("matching")
     bank = engine.start([still(film(1)[0])])
     if damage != "missing":
-        save_state(path, engine.step(film(1), bank).memory)
+        save_state(path, engine.step(film(1), bank).state)
     if damage == "torn":
         path.write_bytes(path.read_bytes()[:-100])
     if damage == "foreign":
@@ -89,6 +89,6 @@ def test_what_cannot_be_read_is_one_line(tmp_path: Path, damage: str) -> None:
     if damage in ("record", "number"):
         tree = {"record": "Path", "fields": {}} if damage == "record" else 3
         np.savez(path, tree=np.frombuffer(json.dumps(tree).encode(), np.uint8))
-    with pytest.raises(InputError, match="--restart") as caught:
+    with pytest.raises(InputError, match="`restart`") as caught:
         load_state(path)
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Stills that lie the wrong way round are found and turned; others are left."""
+"""Mirrored stills are found and turned round; others are left as they are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kinemacolor.core.types import FloatArray, Reference, Shot
-from kinemacolor.references.flip import mirrored_stills, shows_mirrored, upright
+from kinemacolor.references.flip import mirrored_stills, shows_mirrored, unmirror
 from kinemacolor.references.placement import Binding, ReferenceFile
 from tests.engine.conformance import reference_of, scene
 
@@ -36,9 +36,9 @@ def test_turning_twice_changes_nothing() -> None:
 
 
 def test_a_mirrored_still_is_turned_and_another_is_not() -> None:
-    np.testing.assert_array_equal(upright(still(0), FILM[:1]).ab, COLORS[0])
+    np.testing.assert_array_equal(unmirror(still(0), FILM[:1]).ab, COLORS[0])
     assert not shows_mirrored(still(0), FILM[:1])
-    np.testing.assert_array_equal(upright(still(0).mirrored(), FILM[:1]).ab, COLORS[0])
+    np.testing.assert_array_equal(unmirror(still(0).mirrored(), FILM[:1]).ab, COLORS[0])
     other, colors = scene(73, 101, seed=9)
     assert not shows_mirrored(reference_of(other[0], colors[0]).mirrored(), FILM[:1])
 
@@ -49,7 +49,7 @@ def test_a_scene_that_is_alike_on_both_sides_is_left() -> None:
 
 
 @pytest.mark.parametrize(
-    ("binding", "looked"),
+    ("binding", "compared"),
     [
         (place(7, 0), [7]),
         (place(shot=1), [10]),
@@ -57,14 +57,14 @@ def test_a_scene_that_is_alike_on_both_sides_is_left() -> None:
         (place(-1), []),  # it belongs to a part of the film that is not colored
     ],
 )
-def test_which_frames_are_looked_at(binding: Binding, looked: list[int]) -> None:
-    asked: list[int] = []
+def test_with_which_frames_a_still_is_compared(binding: Binding, compared: list[int]) -> None:
+    requested: list[int] = []
 
-    def sample(index: int) -> FloatArray:
-        asked.append(index)
+    def lightness(index: int) -> FloatArray:
+        requested.append(index)
         return FILM[index]
 
-    shown = looked[-1] if looked else 0
+    shown = compared[-1] if compared else 0
     stills = [still(shown).mirrored(), still(shown)]
-    assert mirrored_stills(stills, [binding, binding], SHOTS, sample) == ((0,) if looked else ())
-    assert asked == looked  # once each
+    assert mirrored_stills(stills, [binding, binding], SHOTS, lightness) == ((0,) if compared else ())
+    assert requested == compared  # once each

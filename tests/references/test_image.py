@@ -15,8 +15,9 @@ from kinemacolor.core.color import rgb_to_lab, still_lightness
 from kinemacolor.core.errors import InputError
 from kinemacolor.core.limits import MINIMUM_SIDE
 from kinemacolor.core.types import Array
-from kinemacolor.engine.matching import cell_colors
-from kinemacolor.references.image import Still, network_size, read_still, to_reference
+from kinemacolor.engine.key_grid import cell_colors
+from kinemacolor.references.image import Still, read_reference, read_still, to_reference
+from kinemacolor.references.placement import ReferenceFile
 from tests.stills import BLUE, GREEN, RED, gray, halves, write_still
 
 FLAT = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -130,7 +131,7 @@ def test_values_that_are_no_numbers_are_black(tmp_path: Path) -> None:
     to_reference(read, (64, 96), "bt709", aspect=1.5)
 
 
-def test_what_decoders_print_is_kept_from_the_user(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_decoders_print_is_not_shown(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for name in ("a.png", "a.jpg"):
         content = bytearray(write_still(tmp_path / name, halves(200, 200)).read_bytes())
         half = len(content) // 2
@@ -177,7 +178,7 @@ def test_a_rotated_film_gets_the_still_turned_back(rotation: int) -> None:
     )
 
 
-def test_the_matrix_of_the_film_tells_what_its_luma_would_be() -> None:
+def test_lightness_depends_on_the_matrix_of_the_film() -> None:
     image = still(halves())
     lightness = [to_reference(image, (64, 96), matrix, aspect=1.5).lightness for matrix in ("bt601", "bt709")]
     assert np.abs(lightness[0] - lightness[1]).mean() > 1
@@ -199,7 +200,7 @@ def test_transparent_areas_stay_so_and_their_color_does_not_leak(size: tuple[int
     assert off[:, columns > edge + 1].min() > 20  # the picture below stays for matching
 
 
-def test_hardly_anything_opaque_is_refused_before_the_engine_stumbles() -> None:
+def test_a_still_with_hardly_any_opaque_pixel_is_refused() -> None:
     mask = np.zeros((640, 960), bool)
     mask[100, 100:800] = True
     with pytest.raises(InputError, match="hardly anything"):
@@ -237,21 +238,40 @@ def test_any_still_fits_or_is_refused(
         assert rows * columns == pytest.approx(frame[0] * frame[1], rel=0.04)
 
 
-@FLAT
-@given(width=st.integers(1, 4000), height=st.integers(1, 4000), side=st.none() | st.integers(32, 400))
-def test_network_size_keeps_shape_and_area_or_side(width: int, height: int, side: int | None) -> None:
-    rows, columns = network_size(width, height, side=side)
-    assert min(rows, columns) >= MINIMUM_SIDE
-    if side:
-        assert min(rows, columns) == side
-        assert max(rows, columns) == round(side * max(width, height) / min(width, height))
-    elif min(rows, columns) > MINIMUM_SIDE:
-        assert columns / rows == pytest.approx(width / height, rel=0.04)
-        assert rows * columns == pytest.approx(384 * 216, rel=0.03)
+# --- masks --------------------
 
 
-def test_common_films_are_seen_at_about_384_by_216() -> None:
-    assert network_size(1920, 1080) == (216, 384)
-    assert network_size(1080, 1920) == (384, 216)
-    assert network_size(1440, 1080) == (249, 333)
-    assert network_size(1440, 1080, side=180) == (180, 240)
+def test_a_mask_goes_on_top_of_transparency(tmp_path: Path) -> None:
+    opacity: Array = np.full((64, 96), 255, np.uint8)
+    opacity[:, :20] = 0
+    mask: Array = np.full((64, 96), 255, np.uint8)
+    mask[:31], mask[31:40] = 0, 128
+    path = write_still(tmp_path / "a.png", halves(), opacity)
+    still = read_reference(ReferenceFile(path, mask=write_still(tmp_path / "m.png", mask)))
+    expected = np.ones((64, 96), bool)
+    expected[:, :20] = expected[:31] = False
+    np.testing.assert_array_equal(still.mask, expected)
+    np.testing.assert_array_equal(still.rgb, read_still(path).rgb)
+    np.testing.assert_array_equal(read_reference(ReferenceFile(path)).mask, opacity > 0)
+
+
+def test_a_mask_of_sixteen_bits(tmp_path: Path) -> None:
+    mask = np.where(np.arange(96) < 50, 65535, 32767)[None].repeat(64, 0).astype(np.uint16)
+    path = write_still(tmp_path / "a.png", halves())
+    still = read_reference(ReferenceFile(path, mask=write_still(tmp_path / "m.png", mask)))
+    np.testing.assert_array_equal(still.mask, mask == 65535)
+
+
+def test_masks_that_cannot_be_used(tmp_path: Path) -> None:
+    path = write_still(tmp_path / "a.png", halves())
+    small = write_still(tmp_path / "small.png", np.full((64, 95), 255, np.uint8))
+    black = write_still(tmp_path / "black.png", np.zeros((64, 96), np.uint8))
+    (tmp_path / "text.png").write_text("none")
+    for mask, problem in (
+        (small, r"small\.png: is 95x64, its still .*a\.png 96x64; give both one size"),
+        (black, r"black\.png: leaves nothing of .*a\.png; paint white"),
+        (tmp_path / "text.png", r"text\.png: is not an image, or corrupt"),
+        (tmp_path / "no.png", r"no\.png: cannot be read \(No such file or directory\); give a gray image as mask"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            read_reference(ReferenceFile(path, mask=mask))

@@ -1,4 +1,4 @@
-"""Which frame or shot a still belongs to: names, folders, and names in a film."""
+"""Which frame or shot a still belongs to: file names, folders, and their places in a film."""
 
 from __future__ import annotations
 
@@ -7,22 +7,18 @@ from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from kinemacolor.core.errors import InputError, UsageError
-from kinemacolor.core.types import Array, Shot
+from kinemacolor.core.types import Shot
 from kinemacolor.references.image import read_still
 from kinemacolor.references.placement import (
     STILL_SUFFIXES,
     ReferenceFile,
     bind,
-    clock_seconds,
-    clock_text,
     name_binding,
-    read_reference,
     reference_files,
 )
 from tests.stills import halves, write_still
@@ -177,22 +173,6 @@ def test_no_name_says_two_things(text: str) -> None:
         assert frame is None or time is None
         assert (frame or 0) >= 0
         assert (time or 0) >= 0
-
-
-@QUICK
-@given(st.integers(0, 400_000_000))
-def test_clock_times_are_read_back(thousandths: int) -> None:
-    seconds = Fraction(thousandths, 1000)
-    assert clock_seconds(clock_text(seconds)) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "7", "1:2:3:4", "0:60:00", "0:00:60", "-0:01", "0:01.", "٠:٠١", "0:01\n:02"])
-def test_what_is_no_clock_time(text: str) -> None:
-    assert clock_seconds(text) is None
-
-
-def test_short_clock_times() -> None:
-    assert (clock_seconds("2:07,5"), clock_seconds(" 00:00:00 ")) == (Fraction("127.5"), Fraction(0))
 
 
 # --- folders --------------------
@@ -353,7 +333,7 @@ def test_places_that_the_film_does_not_have(files: list[ReferenceFile], message:
 
 
 def test_a_frame_and_a_time_at_once() -> None:
-    with pytest.raises(UsageError, match=r"a\.png: is given a frame and a time; leave one"):
+    with pytest.raises(UsageError, match=r"a\.png: has both a frame and a time; leave one"):
         bind([file(frame=3, time=1)], FILM, SHOTS)
 
 
@@ -362,7 +342,7 @@ def test_a_shot_needs_a_list() -> None:
         bind([file(shot=1)], FILM, ())
 
 
-def test_frames_may_go_by_other_numbers() -> None:
+def test_frames_may_have_other_numbers() -> None:
     numbers = [86400, 86401, 86404, *range(86410, 86455)]
     bindings = bind([file("a", 86404), file("b", time=1), file("c", 86454)], FILM, SHOTS, numbers=numbers)
     assert [b.frame for b in bindings] == [2, 24, 47]
@@ -370,12 +350,12 @@ def test_frames_may_go_by_other_numbers() -> None:
         bind([file(frame=86402)], FILM, SHOTS, numbers=numbers)
     with pytest.raises(InputError, match="belongs to frame 86401, and so does a"):
         bind([file(frame=86401), file(time="0.04")], FILM, SHOTS, numbers=numbers)
-    with pytest.raises(ValueError, match="one of each a frame"):
+    with pytest.raises(ValueError, match="one of each for every frame"):
         bind([], FILM, SHOTS, numbers=[1])
 
 
 def test_places_outside_a_part_of_a_film() -> None:
-    """Frames 24 to 47 of a film: whatever lies around them is no fault, and is not taken for its first or last."""
+    """Frames 24 to 47 of a film: stills for frames around them are no error, and not those of its first or last."""
     part, numbers, shots = FILM[24:], range(24, 48), [Shot(0, 6), Shot(6)]
     files = [file("a", 3), file("b", 47), file("c", 70), file("d", time=0.5), file("e", time=3), file("f", time=1)]
     files += [file("g", 3, shot=9), file("h", time="0.9999"), file("i", 70), file("j", shot=2)]
@@ -384,12 +364,12 @@ def test_places_outside_a_part_of_a_film() -> None:
         bind(files[:6] + files[7:8], part, shots, numbers=numbers, partial=True)
     bindings = bind(files[:7] + files[8:], part, shots, numbers=numbers, partial=True)
     assert [(b.frame, b.shot) for b in bindings] == [*expected, (46, None), (None, 1)]
-    for one, message in (
+    for wrong, message in (
         (files[0], "frame 3, but the film's frames are 24 to 47"),
         (files[3], "0:00:00.500, but the film runs from 0:00:01.000 to 0:00:02.000"),
     ):
         with pytest.raises(InputError, match=message):
-            bind([one], part, shots, numbers=numbers)
+            bind([wrong], part, shots, numbers=numbers)
 
 
 @QUICK
@@ -397,8 +377,8 @@ def test_places_outside_a_part_of_a_film() -> None:
 def test_a_part_counts_as_the_film_does(first: int, length: int, frame: int) -> None:
     part = [Fraction(k, 24) for k in range(first, first + length)]
     files = [file(frame=frame)], [file(time=Fraction(frame, 24))]
-    found = {bind(one, part, (), numbers=range(first, first + length), partial=True)[0].frame for one in files}
-    assert found == {frame - first}
+    frames = {bind(pair, part, (), numbers=range(first, first + length), partial=True)[0].frame for pair in files}
+    assert frames == {frame - first}
 
 
 @QUICK
@@ -406,50 +386,11 @@ def test_a_part_counts_as_the_film_does(first: int, length: int, frame: int) -> 
 def test_every_frame_is_in_the_shot_that_says_so(data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(1, 47), max_size=6)))
     shots = [Shot(a, b) for a, b in zip([0, *cuts], [*cuts, 48], strict=True)]
-    frame, said = data.draw(st.integers(0, 47)), data.draw(st.none() | st.integers(1, len(shots)))
+    frame, named = data.draw(st.integers(0, 47)), data.draw(st.none() | st.integers(1, len(shots)))
     home = next(k for k, shot in enumerate(shots) if shot.start <= frame < (shot.stop or 0))
-    if said in (None, home + 1):
-        (binding,) = bind([file(frame=frame, shot=said)], FILM, shots)
+    if named in (None, home + 1):
+        (binding,) = bind([file(frame=frame, shot=named)], FILM, shots)
         assert (binding.frame, binding.shot) == (frame, home)
     else:
         with pytest.raises(InputError, match="which is not in its shot"):
-            bind([file(frame=frame, shot=said)], FILM, shots)
-
-
-# --- masks --------------------
-
-
-def test_a_mask_goes_on_top_of_transparency(tmp_path: Path) -> None:
-    opacity: Array = np.full((64, 96), 255, np.uint8)
-    opacity[:, :20] = 0
-    mask: Array = np.full((64, 96), 255, np.uint8)
-    mask[:31], mask[31:40] = 0, 128
-    path = write_still(tmp_path / "a.png", halves(), opacity)
-    still = read_reference(ReferenceFile(path, mask=write_still(tmp_path / "m.png", mask)))
-    expected = np.ones((64, 96), bool)
-    expected[:, :20] = expected[:31] = False
-    np.testing.assert_array_equal(still.mask, expected)
-    np.testing.assert_array_equal(still.rgb, read_still(path).rgb)
-    np.testing.assert_array_equal(read_reference(ReferenceFile(path)).mask, opacity > 0)
-
-
-def test_a_mask_of_sixteen_bits(tmp_path: Path) -> None:
-    mask = np.where(np.arange(96) < 50, 65535, 32767)[None].repeat(64, 0).astype(np.uint16)
-    path = write_still(tmp_path / "a.png", halves())
-    still = read_reference(ReferenceFile(path, mask=write_still(tmp_path / "m.png", mask)))
-    np.testing.assert_array_equal(still.mask, mask == 65535)
-
-
-def test_masks_that_cannot_be_used(tmp_path: Path) -> None:
-    path = write_still(tmp_path / "a.png", halves())
-    small = write_still(tmp_path / "small.png", np.full((64, 95), 255, np.uint8))
-    black = write_still(tmp_path / "black.png", np.zeros((64, 96), np.uint8))
-    (tmp_path / "text.png").write_text("none")
-    for mask, problem in (
-        (small, r"small\.png: is 95x64, its still .*a\.png 96x64; give both one size"),
-        (black, r"black\.png: leaves nothing of .*a\.png; paint white"),
-        (tmp_path / "text.png", r"text\.png: is not an image, or corrupt"),
-        (tmp_path / "no.png", r"no\.png: cannot be read \(No such file or directory\); give a gray image as mask"),
-    ):
-        with pytest.raises(InputError, match=problem):
-            read_reference(ReferenceFile(path, mask=mask))
+            bind([file(frame=frame, shot=named)], FILM, shots)

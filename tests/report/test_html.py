@@ -1,4 +1,4 @@
-"""The film's report: what it finds, what it says as JSON, and a page that stands alone."""
+"""The film's report: its records, its JSON, and the page with everything inside."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from hypothesis import strategies as st
 
 from kinemacolor.core.errors import OutputError
 from kinemacolor.core.types import FloatArray, Shot
+from kinemacolor.report.html import write_report
 from kinemacolor.report.model import (
     FilmReport,
     ShotReport,
     Stretch,
     Thumbnail,
     low_stretches,
+    report_to_json,
     thumbnail,
-    to_json,
-    write_report,
 )
 from kinemacolor.report.timeline import envelope, time_ticks
 from tests.stills import BLUE, GREEN, RED, halves
@@ -66,7 +66,7 @@ def make(**changes: Any) -> FilmReport:
 
 def slow_stretches(values: FloatArray, shots: list[Shot], threshold: float, least: int) -> list[tuple[int, int]]:
     """The definition, frame by frame."""
-    found = []
+    stretches = []
     for shot in shots:
         assert shot.stop is not None
         runs: list[list[int]] = []
@@ -86,8 +86,8 @@ def slow_stretches(values: FloatArray, shots: list[Shot], threshold: float, leas
                     continue
             joined.append(run)
         length = shot.stop - shot.start
-        found += [(run[0], run[-1] + 1) for run in joined if len(run) >= least or len(run) == length]
-    return found
+        stretches += [(run[0], run[-1] + 1) for run in joined if len(run) >= least or len(run) == length]
+    return stretches
 
 
 @QUICK
@@ -100,14 +100,14 @@ def test_stretches_are_those_of_the_definition(values: list[float], cuts: set[in
     confidence = np.array(values, np.float32)
     edges = [0, *sorted(cut for cut in cuts if cut < len(values)), len(values)]
     shots = [Shot(a, b) for a, b in pairwise(edges)]
-    found = low_stretches(confidence, shots, 0.7, least)
-    assert [(one.start, one.stop) for one in found] == slow_stretches(confidence, shots, 0.7, least)
-    for one in found:
-        part = values[one.start : one.stop]
-        assert one.mean == pytest.approx(sum(part) / len(part))
-        assert one.mean < 0.7
-        assert values[one.lowest] == min(part)
-        assert one.start <= one.lowest < one.stop
+    stretches = low_stretches(confidence, shots, 0.7, least)
+    assert [(low.start, low.stop) for low in stretches] == slow_stretches(confidence, shots, 0.7, least)
+    for low in stretches:
+        part = values[low.start : low.stop]
+        assert low.mean == pytest.approx(sum(part) / len(part))
+        assert low.mean < 0.7
+        assert values[low.lowest] == min(part)
+        assert low.start <= low.lowest < low.stop
 
 
 def test_stretches_end_at_cuts_and_bridge_what_is_short() -> None:
@@ -117,12 +117,12 @@ def test_stretches_end_at_cuts_and_bridge_what_is_short() -> None:
     confidence[30] = 0.1
     confidence[48:] = 0.6
     shots = [Shot(0, 16), Shot(16, 48), Shot(48, 50)]
-    found = low_stretches(confidence, shots, 0.8, 4)
-    assert [(one.start, one.stop) for one in found] == [(5, 16), (16, 20), (48, 50)]  # the last is a whole shot
-    assert found[1] == Stretch(16, 20, 0.5, 16)
+    stretches = low_stretches(confidence, shots, 0.8, 4)
+    assert [(low.start, low.stop) for low in stretches] == [(5, 16), (16, 20), (48, 50)]  # the last is a whole shot
+    assert stretches[1] == Stretch(16, 20, 0.5, 16)
 
 
-def test_what_has_no_stretches() -> None:
+def test_arguments_of_low_stretches_are_checked() -> None:
     confidence = np.full(10, 0.9, np.float32)
     for values, shots, message in (
         (confidence[None], [Shot(0, 10)], "confidence: expected"),
@@ -142,25 +142,25 @@ def test_what_has_no_stretches() -> None:
 
 
 def test_thumbnails_are_small_pictures_in_their_colors() -> None:
-    one = thumbnail(7, halves(480, 270))
-    image = cv2.imdecode(np.frombuffer(one.jpeg, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-    assert (one.frame, image.shape) == (7, (90, 160, 3))
+    wide = thumbnail(7, halves(480, 270))
+    image = cv2.imdecode(np.frombuffer(wide.jpeg, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    assert (wide.frame, image.shape) == (7, (90, 160, 3))
     np.testing.assert_allclose(image.mean(axis=(0, 1)), halves(480, 270).mean(axis=(0, 1)), atol=2)
     assert cv2.imdecode(np.frombuffer(thumbnail(0, halves(64, 36)).jpeg, np.uint8), 1).shape == (36, 64, 3)
 
 
 def test_the_report_as_json() -> None:
     report = make()
-    record = to_json(report)
+    record = report_to_json(report)
     assert json.loads(json.dumps(record)) == record
     assert (record["film"], record["rate"], record["frames"]) == ("reel.mkv", "24000/1001", 120)
     assert record["mean_confidence"] == round(float(report.confidence.astype(float).mean()), 4)
     assert record["low_share"] == round(41 / 120, 4)
-    assert [one["frame"] for one in record["advice"]] == [60, 7, 90]
+    assert [entry["frame"] for entry in record["advice"]] == [60, 7, 90]
     first = {"frame": 60, "still": "0000060.png", "time": round(60 * 1001 / 24000, 3), "shot": 2, "gain": 0.03}
     assert record["advice"][0] == first
     assert record["numbers"] is None
-    assert [(one["number"], one["start"], one["stop"], one["lowest"]) for one in record["shots"]] == [
+    assert [(entry["number"], entry["start"], entry["stop"], entry["lowest"]) for entry in record["shots"]] == [
         (1, 0, 40, 0),
         (2, 40, 80, 79),
         (3, 80, 120, 110),
@@ -182,10 +182,10 @@ def test_the_report_as_json() -> None:
         ({"advice": ((120, 0.1),)}, "expected frames below 120, got 120"),
         ({"painted": ((-1, "a"),)}, "expected frames below 120, got -1"),
         ({"shots": (ShotReport(Shot(0, 121), ()),)}, "shots: expected ascending"),
-        ({"numbers": range(119)}, "numbers: expected one of each of 120"),
+        ({"numbers": range(119)}, "numbers: expected one for each of 120"),
     ],
 )
-def test_what_is_no_report(changes: dict[str, Any], message: str) -> None:
+def test_records_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(**changes)
 
@@ -238,7 +238,7 @@ def read(path: Path, report: FilmReport) -> Reader:
 def test_the_page_says_what_the_report_says(tmp_path: Path) -> None:
     report = make(notes=("a subtitle was left out",))
     page = read(tmp_path / "report.html", report)
-    for words in (
+    for text in (
         "reel.mkv",
         "120 frames",
         "0:00:05.005 length",
@@ -250,7 +250,7 @@ def test_the_page_says_what_the_report_says(tmp_path: Path) -> None:
         "girl.png, street.png",
         "0.882 0.200 at 110",
     ):
-        assert words in page.text, words
+        assert text in page.text, text
     assert re.findall(r"save it as (\d{7}\.png)", page.text) == ["0000060.png", "0000007.png", "0000090.png"]
     assert re.findall(r"gain ([+-][\d.]+)", page.text) == ["+0.0300", "+0.0100", "+0.0100"]
     assert [a["id"] for a in page.all("tr") if "id" in a] == ["shot-1", "shot-2", "shot-3"]
@@ -273,14 +273,14 @@ def test_frames_are_called_by_their_numbers(tmp_path: Path, step: int) -> None:
         assert f"{numbers[frame]:,}" in page.text
     titles = " ".join(a["title"] for a in page.all("img"))
     assert f"frame {numbers[119]}" in titles
-    told = json.loads(page.all("figure")[0]["data-film"])["numbers"]
-    assert told == (1000 if step == 1 else list(numbers))
-    record = to_json(report)
+    shown = json.loads(page.all("figure")[0]["data-film"])["numbers"]
+    assert shown == (1000 if step == 1 else list(numbers))
+    record = report_to_json(report)
     assert record["numbers"] == list(numbers)
     assert record["advice"][0]["still"] == f"{numbers[60]:07}.png"
 
 
-def test_the_page_stands_alone_and_its_links_lead_somewhere(tmp_path: Path) -> None:
+def test_the_page_fetches_nothing_and_its_links_have_targets(tmp_path: Path) -> None:
     page = read(tmp_path / "report.html", make(film=EVIL))
     raw = (tmp_path / "report.html").read_text("utf-8")
     assert "http" not in raw
@@ -303,7 +303,7 @@ def test_pictures_are_those_of_their_frames(tmp_path: Path) -> None:
     assert shown == [f"frame {k}" for k in (0, 50, 119, 50, 0, 119, 0, 50, 119)]
     for strip in (make().strip[:2], make().strip[1:]):
         page = read(tmp_path / "r.html", make(strip=strip, advice=()))
-        frames = [f"frame {one.frame}" for one in strip]
+        frames = [f"frame {picture.frame}" for picture in strip]
         assert [a["alt"] for a in page.all("img")][2:] == frames  # in their own shots alone
 
 
@@ -320,7 +320,7 @@ def test_a_report_of_next_to_nothing(tmp_path: Path) -> None:
     report = FilmReport("a", Fraction(24), (), np.array([-1.0], np.float32), 0.8)
     page = read(tmp_path / "report.html", report)
     assert "No frame is proposed." in page.text
-    assert "Nowhere is it below 0.8 for long." in page.text
+    assert "Confidence is nowhere below 0.8 for long." in page.text
     assert page.all("img") == []
     for attributes in (a for tag, a in page.tags if tag in ("rect", "line", "polyline", "text", "polygon")):
         assert "nan" not in str(attributes).lower()
@@ -332,7 +332,7 @@ def test_a_long_film_makes_a_page_of_moderate_size(tmp_path: Path) -> None:
     shots = tuple(ShotReport(Shot(k, k + every), ("a.png",)) for k in range(0, count, every))
     picture = thumbnail(0, halves(160, 90)).jpeg
     strip = tuple(Thumbnail(k, picture) for k in range(0, count, every))
-    stretches = low_stretches(confidence, [one.shot for one in shots], 0.9, 4)
+    stretches = low_stretches(confidence, [entry.shot for entry in shots], 0.9, 4)
     page = read(tmp_path / "r.html", make(confidence=confidence, shots=shots, strip=strip, stretches=stretches))
     assert (tmp_path / "r.html").stat().st_size < 2_000_000
     assert len(page.all("img")) == 14 + 3 + 200
@@ -341,7 +341,7 @@ def test_a_long_film_makes_a_page_of_moderate_size(tmp_path: Path) -> None:
     assert len(json.loads(page.all("figure")[0]["data-film"])["confidence"]) == 4000
 
 
-def test_a_page_is_there_when_it_is_complete(tmp_path: Path) -> None:
+def test_a_page_appears_when_it_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     write_report(path, make(film="first"))
     write_report(path, make(film="second"))
@@ -361,25 +361,25 @@ def test_a_page_is_there_when_it_is_complete(tmp_path: Path) -> None:
 @given(st.lists(st.integers(-16, 16), min_size=1, max_size=50), st.integers(1, 20))
 def test_the_envelope_holds_every_frame(values: list[int], columns: int) -> None:
     film: FloatArray = np.array(values, np.float32) / np.float32(16)
-    centers, least, mean, most = envelope(film, columns)
+    centers, lowest, mean, highest = envelope(film, columns)
     parts = min(len(values), columns)
     edges = [k * len(values) // parts for k in range(parts + 1)]
     for k, (a, b) in enumerate(pairwise(edges)):
         part = film[a:b].tolist()
-        assert (least[k], most[k], centers[k]) == (min(part), max(part), (a + b) / 2)
+        assert (lowest[k], highest[k], centers[k]) == (min(part), max(part), (a + b) / 2)
         assert mean[k] == pytest.approx(sum(part) / len(part), abs=1e-9)
     assert len(centers) == parts
 
 
 @pytest.mark.parametrize("seconds", [0.04, 0.9, 1, 7, 61, 100.1, 3600, 7200, 20_000, 100_000])
 def test_times_on_the_axis_are_round_and_within_the_film(seconds: float) -> None:
-    marks = time_ticks(seconds)
-    assert 1 <= len(marks) <= 13
-    assert len({words for _, words in marks}) == len(marks)
-    assert all(0 <= at <= seconds + 1e-9 for at, _ in marks)
-    for at, words in marks:
-        hours, minutes, rest = words.split(":")
-        assert 3600 * int(hours) + 60 * int(minutes) + float(rest) == pytest.approx(at)
+    ticks = time_ticks(seconds)
+    assert 1 <= len(ticks) <= 13
+    assert len({label for _, label in ticks}) == len(ticks)
+    assert all(0 <= time <= seconds + 1e-9 for time, _ in ticks)
+    for time, label in ticks:
+        hours, minutes, rest = label.split(":")
+        assert 3600 * int(hours) + 60 * int(minutes) + float(rest) == pytest.approx(time)
 
 
 def test_marks_are_where_their_frames_are(tmp_path: Path) -> None:

@@ -1,15 +1,20 @@
-"""Confidence as a heat map and as numbers."""
+"""Confidence as a heat map."""
 
 from __future__ import annotations
-
-import json
 
 import numpy as np
 import pytest
 
 from kinemacolor.core.color import rgb_to_lab
 from kinemacolor.core.types import Array, FloatArray
-from kinemacolor.report.overlay import COVER, LEAST_HEIGHT, LEAST_WIDTH, RAMP, SPAN, confidence_record, overlay
+from kinemacolor.report.overlay import (
+    CONFIDENCE_SPAN,
+    HEAT_MAP_COLORS,
+    HEAT_MAP_OPACITY,
+    LEGEND_MINIMUM_HEIGHT,
+    LEGEND_MINIMUM_WIDTH,
+    overlay,
+)
 from tests.stills import halves
 
 # Machado, Oliveira and Fernandes 2009, severity 1, on linear R, G, B.
@@ -28,7 +33,7 @@ def ramp(height: int, width: int) -> FloatArray:
 
 
 def as_seen(rgb: Array, sight: str) -> Array:
-    """Lab of R'G'B' codes as eyes of a kind see them."""
+    """Lab of R'G'B' codes as people with a kind of color vision see them."""
     encoded = rgb / 255
     linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
     seen = np.clip(linear @ np.array(SIGHT[sight]).T, 0, 1)
@@ -41,7 +46,7 @@ def as_seen(rgb: Array, sight: str) -> Array:
 
 
 @pytest.mark.parametrize("size", [(53, 97), (108, 192), (271, 479)])
-def test_the_heat_map_is_the_mixture_of_gray_and_the_ramp(size: tuple[int, int]) -> None:
+def test_the_heat_map_is_a_mixture_of_gray_and_its_colors(size: tuple[int, int]) -> None:
     height, width = size
     rgb = halves(width, height)
     similarity = ramp(height, width)
@@ -51,9 +56,11 @@ def test_the_heat_map_is_the_mixture_of_gray_and_the_ramp(size: tuple[int, int])
     for y, x in ((0, 0), (height // 2, width // 3), (height - 1, width - 1), (7, width - 11)):
         place = 4 * min(1, max(0, (float(similarity[y, x]) + 0.5) / 1.4))
         step = min(3, int(place))
-        color = np.array(RAMP[step]) + (place - step) * (np.array(RAMP[step + 1]) - np.array(RAMP[step]))
+        color = np.array(HEAT_MAP_COLORS[step]) + (place - step) * (
+            np.array(HEAT_MAP_COLORS[step + 1]) - np.array(HEAT_MAP_COLORS[step])
+        )
         gray = rgb[y, x] @ [0.2126, 0.7152, 0.0722]
-        np.testing.assert_allclose(image[y, x], (1 - COVER) * gray + COVER * color, atol=1)
+        np.testing.assert_allclose(image[y, x], (1 - HEAT_MAP_OPACITY) * gray + HEAT_MAP_OPACITY * color, atol=1)
 
 
 def test_a_small_map_is_stretched_over_the_frame() -> None:
@@ -73,16 +80,18 @@ def test_the_picture_shows_through() -> None:
 
 
 @pytest.mark.parametrize("sight", sorted(SIGHT))
-def test_every_eye_tells_the_steps_of_the_ramp_apart(sight: str) -> None:
-    """Over one picture, neighbors differ by several just noticeable differences, and lightness goes one way."""
-    mixed = (1 - COVER) * 128 + COVER * np.array(RAMP, np.float64)
+def test_the_colors_differ_for_every_kind_of_color_vision(sight: str) -> None:
+    """Over one picture, neighbors differ by several just noticeable differences, and lightness is monotonic."""
+    mixed = (1 - HEAT_MAP_OPACITY) * 128 + HEAT_MAP_OPACITY * np.array(HEAT_MAP_COLORS, np.float64)
     lab = as_seen(mixed, sight)
     assert (np.linalg.norm(np.diff(lab, axis=0), axis=1) > 6).all()
     assert (np.diff(lab[:, 0]) < 0).all()
     assert np.linalg.norm(lab[0] - lab[-1]) > 30
 
 
-@pytest.mark.parametrize("size", [(LEAST_HEIGHT, LEAST_WIDTH), (180, 320), (270, 480), (1080, 1920), (576, 324)])
+@pytest.mark.parametrize(
+    "size", [(LEGEND_MINIMUM_HEIGHT, LEGEND_MINIMUM_WIDTH), (180, 320), (270, 480), (1080, 1920), (576, 324)]
+)
 def test_the_legend_is_at_the_lower_left_and_inside(size: tuple[int, int]) -> None:
     height, width = size
     rgb, similarity = np.full((height, width, 3), 90, np.uint8), np.full(size, 0.8, np.float32)
@@ -103,7 +112,11 @@ def test_the_legend_is_at_the_lower_left_and_inside(size: tuple[int, int]) -> No
 
 
 def test_frames_too_small_have_no_legend() -> None:
-    for height, width in ((LEAST_HEIGHT - 1, LEAST_WIDTH), (LEAST_HEIGHT, LEAST_WIDTH - 1), (1, 1)):
+    for height, width in (
+        (LEGEND_MINIMUM_HEIGHT - 1, LEGEND_MINIMUM_WIDTH),
+        (LEGEND_MINIMUM_HEIGHT, LEGEND_MINIMUM_WIDTH - 1),
+        (1, 1),
+    ):
         rgb, similarity = np.full((height, width, 3), 90, np.uint8), np.full((2, 2), 0.8, np.float32)
         np.testing.assert_array_equal(overlay(rgb, similarity), overlay(rgb, similarity, legend=False))
 
@@ -116,7 +129,7 @@ def test_the_frame_is_not_changed() -> None:
     np.testing.assert_array_equal(similarity, before[1])
 
 
-def test_what_is_no_frame_or_no_confidence() -> None:
+def test_arguments_are_checked() -> None:
     rgb, similarity = halves(), ramp(64, 96)
     for picture in (rgb[..., 0], rgb[..., :2], rgb.astype(np.float32), rgb[:0]):
         with pytest.raises(ValueError, match="rgb: expected"):
@@ -124,40 +137,7 @@ def test_what_is_no_frame_or_no_confidence() -> None:
     for values in (similarity[0], similarity * 2, similarity * np.nan, similarity[:0]):
         with pytest.raises(ValueError, match="similarity: expected"):
             overlay(rgb, values)
-        with pytest.raises(ValueError, match="similarity: expected"):
-            confidence_record(values)
     for span in ((1.0, 0.4), (0.5, 0.5), (-2.0, 1.0)):
         with pytest.raises(ValueError, match="span: expected two ascending"):
             overlay(rgb, similarity, span=span)
-    assert SPAN[0] < SPAN[1]
-
-
-# --- numbers --------------------
-
-
-@pytest.mark.parametrize("size", [(54, 97), (53, 96), (3, 4), (1, 5)])
-@pytest.mark.parametrize("grid", [(1, 1), (3, 4), (1, 4)])
-def test_regions_are_means_of_their_pixels(size: tuple[int, int], grid: tuple[int, int]) -> None:
-    if grid[0] > size[0]:
-        pytest.skip("more regions than pixels")
-    similarity = np.random.default_rng(5).uniform(-1, 1, size).astype(np.float32)
-    record = confidence_record(similarity, grid)
-    rows, columns = grid
-    expected = []
-    for r in range(rows):
-        line = []
-        for c in range(columns):
-            ys = range(r * size[0] // rows, (r + 1) * size[0] // rows)
-            xs = range(c * size[1] // columns, (c + 1) * size[1] // columns)
-            line.append(sum(float(similarity[y, x]) for y in ys for x in xs) / (len(ys) * len(xs)))
-        expected.append(line)
-    np.testing.assert_allclose(record["regions"], expected, atol=5.1e-4)
-    assert record["lowest"] == min(value for line in record["regions"] for value in line)
-    assert record["mean"] == round(float(similarity.astype(np.float64).mean()), 3)
-    assert json.loads(json.dumps(record)) == record
-
-
-def test_there_are_not_more_regions_than_pixels() -> None:
-    for grid in ((0, 1), (1, 0), (5, 1), (1, 7)):
-        with pytest.raises(ValueError, match="grid: expected"):
-            confidence_record(ramp(4, 6), grid)
+    assert CONFIDENCE_SPAN[0] < CONFIDENCE_SPAN[1]

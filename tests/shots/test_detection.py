@@ -1,4 +1,4 @@
-"""Where the cuts are: assembled films with known cuts, and what is no cut."""
+"""Shot detection: films assembled with known cuts, and changes that are no cuts."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from typer.testing import CliRunner
 from kinemacolor.cli.shots import shots as command
 from kinemacolor.core.errors import KinemacolorError, OutputError
 from kinemacolor.core.types import Array, FloatArray, Shot
-from kinemacolor.shots import detection as module
+from kinemacolor.shots import detection
 from kinemacolor.shots.detection import find_shots, thumbnail
 
-CLIPS = Path(__file__).parents[2] / "shared" / "data" / "train" / "clips"
+CLIPS = Path(__file__).parents[3] / "shared" / "data" / "train" / "clips"
 HEIGHT, WIDTH = 54, 96
 
 
@@ -49,7 +49,7 @@ def scene(seed: int, length: int, pan: float = 0.7, speed: float = 2.0) -> Float
 
 
 def aged(film: FloatArray, seed: int = 0, grain: float = 2.5 / 255, flicker: float = 0.1) -> FloatArray:
-    """With grain (of a thumbnail's size: σ 8 of 255 in the film comes to about 2 here) and flicker."""
+    """With flicker, and grain at a thumbnail's size: σ 8 of 255 in the film becomes about 2 here."""
     rng = np.random.default_rng(seed)
     gain = rng.uniform(1 - flicker, 1 + flicker, (len(film), 1, 1))
     return np.clip(film * gain + grain * rng.standard_normal(film.shape), 0, 1).astype(np.float32)
@@ -65,9 +65,9 @@ def starts(film: FloatArray) -> list[int]:
     return [shot.start for shot in shots[1:]]
 
 
-def f1(found: list[int], truth: list[int]) -> float:
-    right = len(set(found) & set(truth))
-    return 2 * right / (len(found) + len(truth))
+def f1(detected: list[int], truth: list[int]) -> float:
+    right = len(set(detected) & set(truth))
+    return 2 * right / (len(detected) + len(truth))
 
 
 # --- cuts --------------------
@@ -104,14 +104,14 @@ def test_cuts_between_real_clips_with_grain_and_flicker() -> None:
     assert f1(starts(np.concatenate(pieces)), list(range(20, 20 * len(pieces), 20))) >= 0.9
 
 
-def test_black_borders_count_for_nothing() -> None:
+def test_black_borders_do_not_count() -> None:
     views = [scene(1, 1)[0], scene(2, 1)[0]]
-    inner = [module._picture(np.ascontiguousarray(view[:, 14:-14]), 0) for view in views]
+    inner = [detection._picture(np.ascontiguousarray(view[:, 14:-14]), 0) for view in views]
     for view in views:
         view[:, :14] = view[:, -14:] = 0.02
-    bordered = [module._picture(view, 0) for view in views]
-    expected = module._mismatch(inner[0], inner[1])
-    assert module._mismatch(bordered[0], bordered[1]) == pytest.approx(expected, abs=0.05)
+    bordered = [detection._picture(view, 0) for view in views]
+    expected = detection._mismatch(inner[0], inner[1])
+    assert detection._mismatch(bordered[0], bordered[1]) == pytest.approx(expected, abs=0.05)
     still = np.concatenate([np.repeat(view[None], 8, axis=0) for view in views])
     assert starts(aged(still)) == [8]
 
@@ -172,9 +172,9 @@ def test_a_dissolve_is_one_cut_near_its_middle(length: int) -> None:
         old, new = scene(seed, 20 + length, 0.2, 0.5), scene(seed + 1, 20 + length, -0.3, 0.5)
         share = ((np.arange(length, dtype=np.float32) + 0.5) / length)[:, None, None]
         mixed = old[-length:] * (1 - share) + new[:length] * share
-        found = starts(aged(np.concatenate([old[:-length], mixed, new[length:]])))
-        assert len(found) == 1
-        assert abs(found[0] - (20 + length / 2)) <= max(2, length / 6)
+        cuts = starts(aged(np.concatenate([old[:-length], mixed, new[length:]])))
+        assert len(cuts) == 1
+        assert abs(cuts[0] - (20 + length / 2)) <= max(2, length / 6)
 
 
 @pytest.mark.parametrize(
@@ -182,17 +182,17 @@ def test_a_dissolve_is_one_cut_near_its_middle(length: int) -> None:
 )
 @pytest.mark.parametrize("level", [0.06, 0.95])
 def test_a_fade_is_one_cut(out: int, into: int, low: int, high: int, level: float) -> None:
-    """Frames 30 to 39 are black (or white); where one side only fades, black goes with that side."""
+    """Frames 30 to 39 are black (or white); where one side only fades, black belongs to that side."""
     old, new = scene(30, 30), scene(31, 30)
     ramp = np.linspace(1, 0, out + 1, dtype=np.float32)[1:, None, None]
     old[30 - out :] = level + (old[30 - out :] - level) * ramp
     ramp = np.linspace(0, 1, into + 1, dtype=np.float32)[:-1, None, None]
     new[:into] = level + (new[:into] - level) * ramp
     film = np.concatenate([old, np.full((10, HEIGHT, WIDTH), level, np.float32), new])
-    found = starts(aged(film, grain=1.5 / 255, flicker=0.03))
-    assert len(found) == 1
+    cuts = starts(aged(film, grain=1.5 / 255, flicker=0.03))
+    assert len(cuts) == 1
     slack = 2 if out and into else 1 if out or into else 0
-    assert low - slack <= found[0] <= high + slack
+    assert low - slack <= cuts[0] <= high + slack
 
 
 def test_black_at_the_ends_belongs_to_the_shots_there() -> None:
@@ -204,7 +204,7 @@ def test_black_at_the_ends_belongs_to_the_shots_there() -> None:
 # --- streaming, small films, errors --------------------
 
 
-def test_no_more_than_a_few_dozen_pictures_are_kept() -> None:
+def test_only_a_few_dozen_pictures_are_kept() -> None:
     alive: list[weakref.ref[FloatArray]] = []
     most = 0
 
@@ -216,16 +216,16 @@ def test_no_more_than_a_few_dozen_pictures_are_kept() -> None:
             alive.append(weakref.ref(luma))
             yield luma
             del luma
-            most = max(most, sum(one() is not None for one in alive))
+            most = max(most, sum(luma_alive() is not None for luma_alive in alive))
 
-    told: list[int] = []
-    finder = module._Finder()
+    reported: list[int] = []
+    detector = detection._ShotDetector()
     for luma in lumas():
-        finder.take(luma)
-        assert len(finder._pictures) <= 64
+        detector.add(luma)
+        assert len(detector._pictures) <= 64
     gc.collect()
-    assert find_shots(scene(1, 9), told.append) == (Shot(0, 9),)
-    assert told == list(range(1, 10))
+    assert find_shots(scene(1, 9), reported.append) == (Shot(0, 9),)
+    assert reported == list(range(1, 10))
     assert most <= 64
 
 
@@ -238,7 +238,7 @@ def test_shots_are_the_film_whatever_it_is(lengths: list[int], seed: int) -> Non
     assert len(film) < 8 or all((shot.stop or 0) - shot.start >= 4 for shot in shots)
 
 
-def test_pictures_of_another_kind_are_refused() -> None:
+def test_pictures_of_another_size_are_refused() -> None:
     with pytest.raises(ValueError, match=r"both ≥ 16, got \(15, 30\)"):
         find_shots([np.zeros((15, 30), np.float32)])
     with pytest.raises(ValueError, match=r"\(16, 30\) as the first, got \(30, 16\)"):
@@ -257,7 +257,7 @@ def test_a_thumbnail_holds_area_means(shape: tuple[int, int], maximum: int) -> N
     small = thumbnail(luma, maximum)
     assert small.dtype == np.float32
     assert min(small.shape) >= 16
-    assert small.size <= 1.7 * module.THUMBNAIL
+    assert small.size <= 1.7 * detection.THUMBNAIL_AREA
     weights = []
     for size, count in zip(shape, small.shape, strict=True):
         edges = np.arange(count + 1) * size / count
@@ -272,16 +272,16 @@ def test_mixing_weights_are_those_of_least_squares() -> None:
     first, middle, last = (rng.uniform(0, 1, (27, 47)).astype(np.float32) for _ in range(3))
     middle = 0.3 * first + 0.5 * last + 0.2 * middle
     columns = np.stack([first.ravel(), last.ravel(), np.ones(first.size)], axis=1).astype(np.float64)
-    wanted, *_ = np.linalg.lstsq(columns, middle.ravel().astype(np.float64), rcond=None)
-    left = middle.ravel() - columns @ wanted
-    found = module._weights(first, middle, last)
-    np.testing.assert_allclose(found, (*wanted[:2], 1 - left.var() / middle.var()), atol=1e-4)
+    expected, *_ = np.linalg.lstsq(columns, middle.ravel().astype(np.float64), rcond=None)
+    left = middle.ravel() - columns @ expected
+    weights = detection._mixing_weights(first, middle, last)
+    np.testing.assert_allclose(weights, (*expected[:2], 1 - left.var() / middle.var()), atol=1e-4)
 
 
 def test_a_mismatch_disregards_motion_and_brightness() -> None:
     view, other = scene(1, 2, pan=5.0), scene(2, 1)[0]
-    pictures = [module._picture(luma, 0) for luma in (view[0], 0.1 + 0.7 * view[1], other)]
-    same, moved, unrelated = (module._mismatch(pictures[0], picture) for picture in pictures)
+    pictures = [detection._picture(luma, 0) for luma in (view[0], 0.1 + 0.7 * view[1], other)]
+    same, moved, unrelated = (detection._mismatch(pictures[0], picture) for picture in pictures)
     assert same == pytest.approx(0, abs=1e-3)
     assert moved < 0.15
     assert unrelated > 0.3
@@ -289,9 +289,9 @@ def test_a_mismatch_disregards_motion_and_brightness() -> None:
 
 def test_a_view_is_found_again_after_a_long_pan() -> None:
     panned, other = scene(1, 41, pan=0.9, speed=0), scene(2, 1)[0]
-    first, last, unrelated = (module._picture(luma, 0).image for luma in (panned[0], panned[-1], other))
-    assert max(module._found_far(first, last), module._found_far(last, first)) > 0.9
-    assert max(module._found_far(first, unrelated), module._found_far(unrelated, first)) < 0.7
+    first, last, unrelated = (detection._picture(luma, 0).image for luma in (panned[0], panned[-1], other))
+    assert max(detection._far_match(first, last), detection._far_match(last, first)) > 0.9
+    assert max(detection._far_match(first, unrelated), detection._far_match(unrelated, first)) < 0.7
 
 
 # --- the command --------------------
@@ -331,25 +331,25 @@ def test_the_command_prints_a_table_or_json(film: Path) -> None:
 def test_the_command_writes_lists_and_a_sheet(film: Path, tmp_path: Path) -> None:
     names = [tmp_path / name for name in ("a.json", "a.csv", "a.edl")]
     options = [part for name in names for part in ("-o", name)]
-    told = run(film, *options, "--sheet", tmp_path / "a.png")
-    assert "2 shots, listed in" in told
+    output = run(film, *options, "--sheet", tmp_path / "a.png")
+    assert "2 shots, listed in" in output
     assert names[1].read_text().splitlines()[2].startswith("2,12,24,0.48")
     sheet = cv2.imread(str(tmp_path / "a.png"))
     assert sheet.shape[1] > 6 * 240
     assert len(np.unique(sheet)) > 100
     before = names[1].stat().st_mtime_ns
-    with pytest.raises(OutputError, match="exists already; give another name, or --overwrite"):
+    with pytest.raises(OutputError, match="exists already; give another name, or `overwrite`"):
         run(film, "-o", names[1])
     assert names[1].stat().st_mtime_ns == before
     assert run(film, "-o", names[1], "--overwrite", "--quiet") == ""
 
 
 def test_the_command_checks_its_outputs_before_the_work(film: Path, tmp_path: Path) -> None:
-    for options, told in (
+    for options, message in (
         (["-o", tmp_path / "a.txt"], r"use \.json, \.csv, \.edl"),
         (["-o", tmp_path / "none" / "a.csv"], "there is no such folder"),
         (["--sheet", tmp_path / "a.gif"], r"use \.png"),
     ):
-        with pytest.raises(OutputError, match=told):
+        with pytest.raises(OutputError, match=message):
             run(tmp_path / "missing.mp4", *options)
     assert not list(tmp_path.iterdir())

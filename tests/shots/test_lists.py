@@ -1,4 +1,4 @@
-"""Lists of shots: round trips, other people's files, and what is refused."""
+"""Lists of shots: round trips, files from other programs, and what is refused."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_round_trips_are_exact_in_frames(tmp_path: Path, suffix: str, shots: tup
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-def test_json_and_csv_tell_frames_and_times(tmp_path: Path) -> None:
+def test_json_and_csv_hold_frames_and_times(tmp_path: Path) -> None:
     write_shots(tmp_path / "a.json", SHOTS, FILM, "Ünder the film.mp4")
     record = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
     assert record == shot_record(SHOTS, FILM, "Ünder the film.mp4")
@@ -59,7 +59,7 @@ def test_an_edl_counts_frames_at_the_rounded_rate(tmp_path: Path) -> None:
     assert lines[lines.index(event) + 1] == "* FROM CLIP NAME: film.mp4"
 
 
-# --- other people's files --------------------
+# --- files from other programs --------------------
 
 
 def read(tmp_path: Path, name: str, text: str, rate: Fraction = Fraction(24), frames: int = 158) -> tuple[Shot, ...]:
@@ -102,7 +102,7 @@ M2   AX       024.0          00:00:02:04
 
 
 def test_an_edl_from_an_editing_program(tmp_path: Path) -> None:
-    """The record begins at one o'clock; there are sound, a transition and remarks."""
+    """The record begins at one hour; there are sound, a transition and comments."""
     assert read(tmp_path, "a.edl", EDL) == SHOTS
 
 
@@ -126,13 +126,13 @@ def test_drop_frame_timecode(tmp_path: Path, edge: int) -> None:
     end = edge + 100
     begin, cut, out = drop_frame(0), drop_frame(edge), drop_frame(end)
     lines = (f"001 AX V C {begin} {cut} {begin} {cut}", f"002 AX V C {cut} {out} {cut} {out}")
-    wanted = (Shot(0, edge), Shot(edge, end))
-    assert read(tmp_path, "a.edl", "\n".join(lines), NTSC, end) == wanted
-    told = "FCM: DROP FRAME\n" + "\n".join(lines).replace(";", ":")
-    assert read(tmp_path, "a.edl", told, NTSC, end) == wanted
+    expected = (Shot(0, edge), Shot(edge, end))
+    assert read(tmp_path, "a.edl", "\n".join(lines), NTSC, end) == expected
+    flagged = "FCM: DROP FRAME\n" + "\n".join(lines).replace(";", ":")
+    assert read(tmp_path, "a.edl", flagged, NTSC, end) == expected
 
 
-def test_a_drop_frame_record_from_one_o_clock(tmp_path: Path) -> None:
+def test_a_drop_frame_record_from_one_hour(tmp_path: Path) -> None:
     text = "FCM: DROP FRAME\n001 AX V C 00:00:00:00 00:01:00:02 01:00:00:00 01:01:00:02\n"
     assert read(tmp_path, "a.edl", text, NTSC, 1800) == (Shot(0, 1800),)
 
@@ -143,9 +143,9 @@ EVENT = "001  AX  V  C  {0} {1} {0} {1}\n"
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "told"),
+    ("name", "text", "message"),
     [
-        ("a.txt", LIST, "a.txt: is no list of shots by its name; give a file that ends in .json"),
+        ("a.txt", LIST, "a.txt: its extension is not that of a list of shots; give a file that ends in .json"),
         ("a.csv", "", "a.csv: line 1: has no columns first and last"),
         ("a.csv", "shot,first,last\n", "a.csv: lists no shot"),
         ("a.csv", LIST.replace("52,121", "50,121"), "line 3: begins at frame 50, but 51 belongs to the shot before"),
@@ -163,18 +163,18 @@ EVENT = "001  AX  V  C  {0} {1} {0} {1}\n"
             "line 4: the last shot ends at frame 155, the film at",
         ),
         ("a.csv", LIST.replace("52,121", "52,51"), "line 3: a shot from frame 52 to 51 holds no frame"),
-        ("a.csv", LIST.replace("52,121", "52,x"), "line 3: last is no frame number: 'x'"),
-        ("a.csv", LIST.replace("52,121,,", "52"), "line 3: last is no frame number: None"),
+        ("a.csv", LIST.replace("52,121", "52,x"), "line 3: last is not a frame number: 'x'"),
+        ("a.csv", LIST.replace("52,121,,", "52"), "line 3: last is not a frame number: None"),
         ("a.csv", LIST.replace("6.583333", "6.7"), "line 4: end 6.7 s contradicts the frames, which say 6.583 s"),
         ("a.csv", LIST.replace("6.583333", "nan"), "line 4: end nan s contradicts"),
-        ("a.csv", LIST.replace("6.583333", "soon"), "line 4: end is no time: 'soon'"),
+        ("a.csv", LIST.replace("6.583333", "soon"), "line 4: end is not a time: 'soon'"),
         ("a.csv", LIST.replace("2,52", '"2,52'), "line 3: unexpected end of data"),
         ("a.json", "{", "a.json: is not JSON"),
         ("a.json", "[]", 'a.json: has no list "shots"'),
-        ("a.json", '{"shots": [3]}', "a.json: entry 1: is no object"),
+        ("a.json", '{"shots": [3]}', "a.json: entry 1: is not an object"),
         ("a.json", '{"shots": []}', "a.json: lists no shot"),
-        ("a.json", '{"shots": [{"first": 0, "last": 157.0}]}', "entry 1: last is no frame number: 157.0"),
-        ("a.json", '{"shots": [{"first": true, "last": 157}]}', "entry 1: first is no frame number: True"),
+        ("a.json", '{"shots": [{"first": 0, "last": 157.0}]}', "entry 1: last is not a frame number: 157.0"),
+        ("a.json", '{"shots": [{"first": true, "last": 157}]}', "entry 1: first is not a frame number: True"),
         ("a.json", '{"rate": "25", "shots": []}', "rate is 25, but the film's is 24"),
         ("a.json", '{"rate": "1/0", "shots": []}', "rate is 1/0, but the film's is 24"),
         ("a.json", '{"frames": 159, "shots": []}', "frames is 159, but the film's is 158"),
@@ -182,27 +182,31 @@ EVENT = "001  AX  V  C  {0} {1} {0} {1}\n"
         (
             "a.edl",
             EVENT.format("00:00:00:00", "00:00:06:24"),
-            "line 1: 00:00:06:24 is no timecode at 24 frames",
+            "line 1: 00:00:06:24 is not a timecode at 24 frames",
         ),
-        ("a.edl", EVENT.format("00:00:00:00", "00:61:00:00"), "line 1: 00:61:00:00 is no timecode"),
-        ("a.edl", EVENT.format("00:00:00:00", "00:00:06;14"), "line 1: drop-frame timecode, which 24 frames"),
-        ("a.edl", EVENT.format("00:00:00:00", "soon"), "line 1: is no event of a CMX 3600 list"),
+        ("a.edl", EVENT.format("00:00:00:00", "00:61:00:00"), "line 1: 00:61:00:00 is not a timecode"),
+        (
+            "a.edl",
+            EVENT.format("00:00:00:00", "00:00:06;14"),
+            "line 1: drop-frame timecode does not exist at 24 frames",
+        ),
+        ("a.edl", EVENT.format("00:00:00:00", "soon"), "line 1: is not an event of a CMX 3600 list"),
         ("a.edl", EVENT.format("00:00:10:00", "00:00:11:00"), "line 1: ends at frame 263, but the film ends at 157"),
         ("a.edl", EDL.replace("D    010 00:00:02:04 00:00:05:02", "D 010 00:00:02:04 00:00:05:00"), "line 8: takes 68"),
         ("a.edl", EDL.replace("00:00:05:02 00:00:06:14", "00:00:04:02 00:00:05:14"), "line 10: source and record"),
     ],
 )
-def test_bad_lists_are_refused_in_one_line(tmp_path: Path, name: str, text: str, told: str) -> None:
+def test_bad_lists_are_refused_in_one_line(tmp_path: Path, name: str, text: str, message: str) -> None:
     with pytest.raises(InputError) as error:
         read(tmp_path, name, text)
     line = str(error.value)
-    assert told in line
+    assert message in line
     assert line.startswith(str(tmp_path / name))
     assert "\n" not in line
     assert error.value.remedy
 
 
-def test_timecode_that_drop_frame_leaves_out_is_refused(tmp_path: Path) -> None:
+def test_timecode_that_drop_frame_skips_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"line 1: drop-frame timecode has no 00:01:00;01"):
         read(tmp_path, "a.edl", EVENT.format("00:00:00;00", "00:01:00;01"), NTSC, 1799)
 
@@ -210,19 +214,19 @@ def test_timecode_that_drop_frame_leaves_out_is_refused(tmp_path: Path) -> None:
 def test_unreadable_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"first,last\n\xff\xfe")
     (tmp_path / "b.json").mkdir()
-    for name, told in (("a.csv", "is not text in UTF-8"), ("b.json", "is a folder"), ("c.edl", "cannot be read")):
-        with pytest.raises(InputError, match=told):
+    for name, message in (("a.csv", "is not text in UTF-8"), ("b.json", "is a folder"), ("c.edl", "cannot be read")):
+        with pytest.raises(InputError, match=message):
             read_shots(tmp_path / name, 158, Fraction(24))
 
 
-def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    for name, shots, rate, told in (
-        ("a.txt", SHOTS, Fraction(24), "no list of shots is written"),
+def test_lists_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
+    for name, shots, rate, message in (
+        ("a.txt", SHOTS, Fraction(24), "its extension is not that of a list of shots"),
         ("a.edl", SHOTS, Fraction(1, 4), "timecode cannot count 158 frames at 0.25 a second"),
         ("a.edl", (Shot(0, 100 * 3600 * 24),), Fraction(24), "timecode cannot count"),
         ("none/a.csv", SHOTS, Fraction(24), "cannot be written"),
     ):
-        with pytest.raises(OutputError, match=told):
+        with pytest.raises(OutputError, match=message):
             write_shots(tmp_path / name, shots, rate, "film.mp4")
     with pytest.raises(ValueError, match="known ends"):
         write_shots(tmp_path / "a.csv", [Shot(0)], Fraction(24), "film.mp4")

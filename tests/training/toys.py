@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from kinemacolor.core.types import Array
-from kinemacolor.training.data.cache import Cache, Clip, write_cache
+from kinemacolor.training.data.cache import Cache, CachedClip, write_cache
 from tests.media import Film, make_film
 
 COLORS = ((200, 60, 50), (50, 80, 210), (40, 170, 60), (210, 180, 40), (150, 60, 190))
@@ -54,8 +54,8 @@ def toy_cache(folder: Path, films: int = 2, photos: int = 2, frames: int = 9) ->
     entries = []
     for number in range(films):
         shot = moving(frames + number, 60, 94, number)
-        entries.append((Clip(f"films/f{number}#0", f"films/f{number}", False, *shot.shape[:3]), shot))
+        entries.append((CachedClip(f"films/f{number}#0", f"films/f{number}", False, *shot.shape[:3]), shot))
     for number in range(photos):
         photo = picture(71, 97, 10 + number)[None]
-        entries.append((Clip(f"photos/p{number}", f"photos/p{number}", True, *photo.shape[:3]), photo))
+        entries.append((CachedClip(f"photos/p{number}", f"photos/p{number}", True, *photo.shape[:3]), photo))
     return write_cache(folder, entries, [], "toy")

@@ -19,7 +19,7 @@ from kinemacolor.video.decode import film_pictures
 from kinemacolor.video.entry_points import EntryPoints
 from kinemacolor.video.reader import VideoReader
 from tests.media import Film, make_film, plane
-from tests.test_video import ffmpeg, write_png
+from tests.video.test_video import ffmpeg, write_png
 
 COUNT = 23
 EVEN = tuple(40 * k for k in range(COUNT))
@@ -85,16 +85,16 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
     """Where films were entered: None for the beginning."""
     places: list[int | None] = []
 
-    def noted(path: Path, notes: Any, start: int | None = None) -> Any:
+    def recorded(path: Path, damage: Any, start: int | None = None) -> Any:
         places.append(start)
-        return film_pictures(path, notes, start)
+        return film_pictures(path, damage, start)
 
-    monkeypatch.setattr("kinemacolor.video.reader.film_pictures", noted)
+    monkeypatch.setattr("kinemacolor.video.reader.film_pictures", recorded)
     return places
 
 
 def check_parts(film: Path, *, rate: Fraction | None = None, every: bool = True, whole_first: bool = False) -> None:
-    """Parts, asked of one reader in any order, are what a pass from the beginning gives."""
+    """Parts that one reader reads in any order are what a pass from the beginning gives."""
     whole = seen(VideoReader(film, rate=rate).frames())
     count = len(whole)
     assert [entry[0] for entry in whole] == list(range(count))
@@ -138,7 +138,7 @@ def test_parts_after_a_whole_pass(tmp_path: Path, opened: list[int | None], name
 
 
 def test_packets_that_show_nothing_do_not_count(tmp_path: Path, opened: list[int | None]) -> None:
-    """VP8 keeps frames that serve others alone in packets of their own."""
+    """VP8 keeps frames that are only references for others in packets of their own."""
     make_film(tmp_path / "film.mkv", Film(64, 48, pts=[40 * k for k in range(40)]))
     options = [
         "-c:v",
@@ -192,13 +192,13 @@ def test_packets_are_read_no_further_than_needed(tmp_path: Path) -> None:
     film = Film(32, 32, codec="ffv1", options={"g": "6"}, pts=[40 * k for k in range(1200)])
     make_film(tmp_path / "film.mkv", film)
     points = EntryPoints(tmp_path / "film.mkv", 0)
-    assert points.time_of(100) == 4000, points.counted
-    assert 500 <= len(points._seen) <= 600
+    assert points.time_of(100) == 4000, points.countable
+    assert 500 <= len(points._times) <= 600
     assert points.number_of(40 * 700) == 700
-    assert points.key_before(40 * 700) == 40 * 696
+    assert points.keyframe_before(40 * 700) == 40 * 696
     assert points.time_of(1199) == 1199 * 40
     assert points.time_of(1200) is None
-    assert points.trusted
+    assert points.reliable
     points.close()
     assert points.time_of(1199) == 1199 * 40
 
@@ -224,10 +224,10 @@ def test_parts_of_a_damaged_film_after_a_whole_pass(tmp_path: Path, name: str, w
     whole = seen(reader.frames())
     assert whole != seen(VideoReader(film).frames())
     check_parts(hurt, every=False, whole_first=True)
-    known = reader.times()
-    assert (known is None) == ("no valid time" in (reader.damage or ""))
+    times = reader.times()
+    assert (times is None) == ("no valid time" in (reader.damage or ""))
     again = VideoReader(hurt)
-    again.recall(known)
+    again.recall(times)
     for first in (0, 9, len(whole) - 1):
         assert seen(again.frames(first=first, last=first + 2)) == whole[first : first + 2]
 
@@ -255,9 +255,9 @@ def test_a_film_that_breaks_off(tmp_path: Path, name: str, share: float) -> None
     check_parts(short, every=False)
     reader = VideoReader(short)
     whole = list(reader.frames())
-    told = reader.damage
-    assert told is not None
-    assert f"after frame {len(whole) - 1} " in told
+    damage_of_whole = reader.damage
+    assert damage_of_whole is not None
+    assert f"after frame {len(whole) - 1} " in damage_of_whole
     list(reader.frames(first=len(whole) - 1))
     assert reader.damage is not None
     assert f"after frame {len(whole) - 1} " in reader.damage

@@ -1,4 +1,4 @@
-"""Films in segments: what is joined is what one run would have written, and what is torn is refused."""
+"""Films in segments: the joined film is the one that a single run writes, and damaged segments are refused."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from hypothesis import strategies as st
 
 from kinemacolor.core.errors import InputError, OutputError
 from kinemacolor.core.types import Frame
-from kinemacolor.video import encoder as encoding_module
-from kinemacolor.video.output import CodecName, Encoding
-from kinemacolor.video.packets import PREFIX, TRAILER, EncodedSegment
+from kinemacolor.video import encoder
+from kinemacolor.video.output import Encoding
+from kinemacolor.video.packets import SEGMENT_HEADER, SEGMENT_TRAILER, EncodedSegment
 from kinemacolor.video.reader import VideoReader
 from kinemacolor.video.segments import SegmentWriter, decoding_times, join_segments, read_segment, segment_frames
 from kinemacolor.video.streams import CopiedStreams
 from kinemacolor.video.writer import VideoWriter, plan_output
 from tests.media import SUBTITLES, Film, make_film, packets
-from tests.test_video import ffmpeg, paint
+from tests.video.test_video import ffmpeg, paint
 
 VFR = [40 * k + 7 * (k % 3) + 200 * (k > 10) for k in range(29)]
 
@@ -39,7 +39,7 @@ def write_segments(
     reader: VideoReader, encoding: Encoding, folder: Path, lengths: Sequence[int], **part: Any
 ) -> list[Path]:
     """Writes the film's frames as segments of these lengths; the last takes what is left."""
-    frames = [paint(frame, encoding.chroma) for frame in reader.frames(**part)]
+    frames = [paint(frame, encoding.chroma_format) for frame in reader.frames(**part)]
     folder.mkdir(exist_ok=True)
     written, begin = [], 0
     for number, length in enumerate([*lengths, len(frames)]):
@@ -55,7 +55,7 @@ def write_segments(
     return written
 
 
-def joined(source: Path, out: Path, lengths: Sequence[int], *, codec: CodecName = "h264", **options: Any) -> list[str]:
+def joined(source: Path, out: Path, lengths: Sequence[int], *, codec: str = "h264", **options: Any) -> list[str]:
     part = {key: options[key] for key in ("start", "end") if key in options}
     reader = VideoReader(source)
     encoding = plan_output(out, reader.info, codec=codec)
@@ -63,19 +63,19 @@ def joined(source: Path, out: Path, lengths: Sequence[int], *, codec: CodecName 
     return join_segments(out, reader, segments, encoding, **options)
 
 
-def written(source: Path, out: Path, *, codec: CodecName = "h264", **part: Any) -> list[str]:
+def written(source: Path, out: Path, *, codec: str = "h264", **part: Any) -> list[str]:
     """The same film in one run."""
     reader = VideoReader(source)
     with VideoWriter(out, reader, codec=codec, **part) as writer:
         for frame in reader.frames(**part):
-            writer.write(paint(frame, writer.chroma))
+            writer.write(paint(frame, writer.chroma_format))
     return writer.warnings
 
 
 def coded(path: Path) -> list[tuple[bytes, int | None, int | None, int | None, bool]]:
     with av.open(str(path)) as container:
-        found = [p for p in container.demux(container.streams.video[0]) if p.size]
-        return [(bytes(p), p.pts, p.dts, p.duration, p.is_keyframe) for p in found]
+        held = [p for p in container.demux(container.streams.video[0]) if p.size]
+        return [(bytes(p), p.pts, p.dts, p.duration, p.is_keyframe) for p in held]
 
 
 def check_film(path: Path, times: Sequence[Fraction]) -> None:
@@ -84,12 +84,12 @@ def check_film(path: Path, times: Sequence[Fraction]) -> None:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         base = stream.time_base or Fraction(1)
-        found = [p for p in container.demux(stream) if p.size]
-        decoding = [packet.dts for packet in found if packet.dts is not None]
-        assert all(p.dts is None or p.pts is None or p.dts <= p.pts for p in found)
-        assert sorted((p.pts or 0) * base for p in found) == list(times)
+        held = [p for p in container.demux(stream) if p.size]
+        decoding = [packet.dts for packet in held if packet.dts is not None]
+        assert all(p.dts is None or p.pts is None or p.dts <= p.pts for p in held)
+        assert sorted((p.pts or 0) * base for p in held) == list(times)
     assert decoding == sorted(set(decoding))
-    assert len(decoding) >= len(found) - 3  # MKV stores none, and FFmpeg makes up all but the first
+    assert len(decoding) >= len(held) - 3  # MKV stores none, and FFmpeg makes up all but the first
     result = ffmpeg("-v", "warning", "-i", path, "-map", "0:v", "-fps_mode", "passthrough", "-f", "framecrc", "-")
     assert result.stderr == b""
     lines = [line for line in result.stdout.decode().splitlines() if line and not line.startswith("#")]
@@ -115,7 +115,7 @@ def check_film(path: Path, times: Sequence[Fraction]) -> None:
 )
 @pytest.mark.parametrize("lengths", [(), (1, 1, 13), (11, 1)])
 def test_a_joined_film_decodes_whole_and_in_time(
-    tmp_path: Path, codec: CodecName, name: str, pixel_format: str, lengths: tuple[int, ...]
+    tmp_path: Path, codec: str, name: str, pixel_format: str, lengths: tuple[int, ...]
 ) -> None:
     make_film(tmp_path / "film.mkv", Film(pixel_format=pixel_format, pts=VFR))
     joined(tmp_path / "film.mkv", tmp_path / name, lengths, codec=codec)
@@ -127,10 +127,10 @@ def test_a_joined_film_decodes_whole_and_in_time(
     ("codec", "name"),
     [("h264", "out.mp4"), ("h264", "out.mkv"), ("h265", "out.mov"), ("prores", "out.mov"), ("ffv1", "out.mkv")],
 )
-def test_one_segment_is_packet_for_packet_what_one_run_writes(tmp_path: Path, codec: CodecName, name: str) -> None:
+def test_one_segment_is_packet_for_packet_what_one_run_writes(tmp_path: Path, codec: str, name: str) -> None:
     make_film(tmp_path / "film.mkv", Film(pts=VFR, audio="flac" if name.endswith("mkv") else "aac"))
-    told = written(tmp_path / "film.mkv", tmp_path / f"run_{name}", codec=codec)
-    assert joined(tmp_path / "film.mkv", tmp_path / name, (), codec=codec) == told
+    warnings = written(tmp_path / "film.mkv", tmp_path / f"run_{name}", codec=codec)
+    assert joined(tmp_path / "film.mkv", tmp_path / name, (), codec=codec) == warnings
     assert coded(tmp_path / name) == coded(tmp_path / f"run_{name}")
     assert packets(tmp_path / name, "audio") == packets(tmp_path / f"run_{name}", "audio")
     if codec != "h265" and not name.endswith("mkv"):  # x265 has a delay of its own; MKV files bear a random number
@@ -157,13 +157,13 @@ def test_everything_beside_the_picture_is_as_one_run_writes_it(tmp_path: Path) -
         ("out.mp4", {}),
     ]
     for name, part in cases:
-        told = written(tmp_path / "film.mkv", tmp_path / f"run_{name}", **part)
-        assert joined(tmp_path / "film.mkv", tmp_path / name, (5, 4), **part) == told
+        warnings = written(tmp_path / "film.mkv", tmp_path / f"run_{name}", **part)
+        assert joined(tmp_path / "film.mkv", tmp_path / name, (5, 4), **part) == warnings
         for kind in ("audio", "subtitle"):
             assert packets(tmp_path / name, kind) == packets(tmp_path / f"run_{name}", kind)
-        one, other = (VideoReader(tmp_path / file).info for file in (f"run_{name}", name))
-        assert (one.metadata, one.chapters, one.tags) == (other.metadata, other.chapters, other.tags)
-        assert one.sample_aspect_ratio == other.sample_aspect_ratio == Fraction(16, 11)
+        run, parts = (VideoReader(tmp_path / file).info for file in (f"run_{name}", name))
+        assert (run.metadata, run.chapters, run.tags) == (parts.metadata, parts.chapters, parts.tags)
+        assert run.sample_aspect_ratio == parts.sample_aspect_ratio == Fraction(16, 11)
         times = [[f.time for f in VideoReader(tmp_path / file).frames()] for file in (f"run_{name}", name)]
         assert times[0] == times[1]
         assert len(times[0]) == (12 if part else 24)
@@ -190,13 +190,13 @@ def test_a_transport_stream_moves_as_in_one_run(tmp_path: Path) -> None:
 
 
 def test_lossless_pictures_and_their_shape_survive(tmp_path: Path) -> None:
-    made = make_film(
+    planes = make_film(
         tmp_path / "film.mp4", Film(61, 47, 9, codec="libx264", sar=Fraction(16, 11), pixel_format="yuv444p")
     )
     before = [frame.luma for frame in VideoReader(tmp_path / "film.mp4").frames()]
     joined(tmp_path / "film.mp4", tmp_path / "out.mkv", (4, 1), codec="ffv1")
     after = list(VideoReader(tmp_path / "out.mkv").frames(chroma=True))
-    assert len(after) == len(made) == 9
+    assert len(after) == len(planes) == 9
     for index, frame in enumerate(after):
         np.testing.assert_array_equal(frame.luma, before[index])
         painted = paint(frame, "444").chroma
@@ -219,7 +219,7 @@ def test_images_are_numbered_through(tmp_path: Path) -> None:
         assert (tmp_path / f"f_{number:03d}.png").read_bytes() == file.read_bytes()
     image = tmp_path / "work" / "00001.seg" / "000000.png"
     image.unlink()
-    with pytest.raises(InputError, match=r"missing or torn.*--restart"):
+    with pytest.raises(InputError, match=r"missing or incomplete.*`restart`"):
         segment_frames(image.parent)
     (image.parent / "segment.json").unlink()
     with pytest.raises(InputError, match="is not a segment"):
@@ -233,7 +233,7 @@ def test_damaged_images_are_refused(tmp_path: Path) -> None:
     flip(image, image.stat().st_size // 2)  # the joined image is the same file: make the damage there no concern
     reader = VideoReader(tmp_path / "film.mkv")
     segments = sorted((tmp_path / "work").iterdir())
-    with pytest.raises(InputError, match=r"000001\.png: .*damaged.*--restart"):
+    with pytest.raises(InputError, match=r"000001\.png: .*damaged.*`restart`"):
         join_segments(tmp_path / "again", reader, segments, plan_output(tmp_path / "again", reader.info))
     assert sorted(os.listdir(tmp_path)) == ["film.mkv", "out", "work"]
 
@@ -243,11 +243,11 @@ def test_damaged_images_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("codec", ["h264", "h265", "prores", "ffv1"])
 def test_equal_frames_make_equal_bytes_whatever_came_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: CodecName
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str
 ) -> None:
     """Also with several threads (which 48 rows alone would not get)."""
-    monkeypatch.setattr(encoding_module, "_ROWS_A_THREAD", 16)
-    assert codec not in ("h264", "h265") or encoding_module.encoder_threads(codec, 48) == 3
+    monkeypatch.setattr(encoder, "_ROWS_PER_THREAD", 16)
+    assert codec not in ("h264", "h265") or encoder.encoder_threads(codec, 48) == 3
     make_film(tmp_path / "film.mkv", Film(count=40))
     reader = VideoReader(tmp_path / "film.mkv")
     encoding = plan_output(tmp_path / "out.mkv", reader.info, codec=codec)
@@ -267,18 +267,18 @@ def test_threads_do_not_depend_on_the_machine(tmp_path: Path) -> None:
         pytest.skip("processors cannot be taken away here")
     fewer = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
     program = f"{fewer}from kinemacolor.video.encoder import encoder_threads; print(encoder_threads('h264', 256))"
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert found.strip() == "2"
+    threads = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert threads.strip() == "2"
 
 
-def test_a_segment_tells_what_it_holds(tmp_path: Path) -> None:
+def test_a_segment_describes_what_it_holds(tmp_path: Path) -> None:
     make_film(tmp_path / "film.mkv", Film(pts=VFR))
     reader = VideoReader(tmp_path / "film.mkv")
     [path] = write_segments(reader, plan_output(tmp_path / "out.mp4", reader.info), tmp_path / "work", ())
     segment = read_segment(path)
     assert isinstance(segment, EncodedSegment)
     assert segment.times == VFR
-    assert segment.kind.ticks == Fraction(1, 1000)
+    assert segment.format.ticks == Fraction(1, 1000)
     assert segment.reordering in (1, 2)
     held = list(segment.packets())
     assert [packet.pts for packet in held] != VFR  # in decoding order
@@ -297,7 +297,7 @@ def test_an_interruption_leaves_no_segment(tmp_path: Path, name: str, error: typ
     def interrupted() -> None:
         with SegmentWriter(tmp_path / "work" / "1", reader.info, encoding) as writer:
             for frame in reader.frames():
-                writer.write(paint(frame, encoding.chroma))
+                writer.write(paint(frame, encoding.chroma_format))
                 assert os.listdir(tmp_path / "work") == ["1.partial"]
                 if frame.index == 3:
                     raise error
@@ -358,11 +358,11 @@ def segment(tmp_path: Path) -> Path:
     return path
 
 
-def test_torn_segments_are_refused_wherever_they_end(segment: Path) -> None:
+def test_incomplete_segments_are_refused_wherever_they_end(segment: Path) -> None:
     data = segment.read_bytes()
     for size in [*range(40), *range(40, len(data), 97), *range(len(data) - 40, len(data))]:
         segment.write_bytes(data[:size])
-        with pytest.raises(InputError, match="--restart") as caught:
+        with pytest.raises(InputError, match="`restart`") as caught:
             segment_frames(segment)
         assert caught.value.subject == str(segment)
         assert "\n" not in str(caught.value)
@@ -370,40 +370,44 @@ def test_torn_segments_are_refused_wherever_they_end(segment: Path) -> None:
 
 def test_a_changed_byte_is_noticed_wherever_it_is(segment: Path) -> None:
     data = segment.read_bytes()
-    for place in [*range(PREFIX.size), *range(40, len(data), 61), *range(len(data) - TRAILER.size, len(data))]:
+    for place in [
+        *range(SEGMENT_HEADER.size),
+        *range(40, len(data), 61),
+        *range(len(data) - SEGMENT_TRAILER.size, len(data)),
+    ]:
         segment.write_bytes(data)
         flip(segment, place)
-        with pytest.raises(InputError, match="--restart"):
+        with pytest.raises(InputError, match="`restart`"):
             list(read_segment(segment).packets())  # type: ignore[union-attr]
 
 
-def test_what_is_no_segment_is_named(segment: Path) -> None:
+def test_files_that_are_no_segments_are_refused(segment: Path) -> None:
     with pytest.raises(InputError, match=r"missing; color it again"):
         segment_frames(segment.with_name("nowhere"))
     data = bytearray(segment.read_bytes())
     data[8] = 2
     segment.write_bytes(data)
-    with pytest.raises(InputError, match=r"version 2, this program makes 1; .*--restart"):
+    with pytest.raises(InputError, match=r"version 2, this program makes version 1; .*`restart`"):
         segment_frames(segment)
     for foreign in (b"Dear Sir,\n" * 40, b"", bytes(500)):
         segment.write_bytes(foreign)
-        with pytest.raises(InputError, match=r"is not a segment .*--restart"):
+        with pytest.raises(InputError, match=r"is not a segment .*`restart`"):
             segment_frames(segment)
-    with pytest.raises(InputError, match=r"is not a segment .*--restart"):
+    with pytest.raises(InputError, match=r"is not a segment .*`restart`"):
         segment_frames(segment.parent)
 
 
-def test_segments_of_another_making_are_refused(tmp_path: Path, segment: Path) -> None:
+def test_segments_with_other_settings_are_refused(tmp_path: Path, segment: Path) -> None:
     reader = VideoReader(tmp_path / "film.mkv")
     out = tmp_path / "out.mp4"
-    others = [plan_output(out, reader.info, crf=20), plan_output(out, reader.info, codec="h265")]
-    for encoding in others:
-        with pytest.raises(InputError, match=r"other settings.*--restart"):
+    encodings = [plan_output(out, reader.info, crf=20), plan_output(out, reader.info, codec="h265")]
+    for encoding in encodings:
+        with pytest.raises(InputError, match=r"other settings.*`restart`"):
             join_segments(out, reader, [segment], encoding)
     encoding = plan_output(out, reader.info)
-    with pytest.raises(InputError, match=r"does not follow.*--restart"):
+    with pytest.raises(InputError, match=r"does not follow.*`restart`"):
         join_segments(out, reader, [segment, segment], encoding)
-    with pytest.raises(InputError, match="images are to be made"):
+    with pytest.raises(InputError, match="the output is images"):
         join_segments(tmp_path / "folder", reader, [segment], plan_output(tmp_path / "folder", reader.info))
     with pytest.raises(OutputError, match="no frame"):
         join_segments(out, reader, [], encoding)
@@ -413,25 +417,25 @@ def test_segments_of_another_making_are_refused(tmp_path: Path, segment: Path) -
 def rewritten(segment: Path, **changes: Any) -> None:
     """Changes a segment's description, and its checksum with it."""
     data = segment.read_bytes()
-    offset, length, _, end = TRAILER.unpack(data[-TRAILER.size :])
+    offset, length, _, end = SEGMENT_TRAILER.unpack(data[-SEGMENT_TRAILER.size :])
     record = {**json.loads(data[offset : offset + length]), **changes}
     text = json.dumps(record).encode()
-    segment.write_bytes(data[:offset] + text + TRAILER.pack(offset, len(text), zlib.crc32(text), end))
+    segment.write_bytes(data[:offset] + text + SEGMENT_TRAILER.pack(offset, len(text), zlib.crc32(text), end))
 
 
 @pytest.mark.parametrize("codec", ["h264", "h265"])
-def test_parameter_sets_of_another_encoder_are_refused(tmp_path: Path, codec: CodecName) -> None:
+def test_parameter_sets_of_another_encoder_are_refused(tmp_path: Path, codec: str) -> None:
     make_film(tmp_path / "film.mkv", Film(count=3))
     reader = VideoReader(tmp_path / "film.mkv")
     encoding = plan_output(tmp_path / "out.mp4", reader.info, codec=codec)
     [segment] = write_segments(reader, encoding, tmp_path / "work", ())
-    kind = read_segment(segment).kind  # type: ignore[union-attr]
-    assert len(kind.extradata) < 200  # x265's word about itself is 2 kB
-    rewritten(segment, extradata=kind.extradata.hex())
+    segment_format = read_segment(segment).format  # type: ignore[union-attr]
+    assert len(segment_format.extradata) < 200  # what x265 says about itself takes 2 kB
+    rewritten(segment, extradata=segment_format.extradata.hex())
     join_segments(tmp_path / "out.mp4", reader, [segment], encoding)
-    last = kind.extradata[-1] ^ 2
-    rewritten(segment, extradata=(kind.extradata[:-1] + bytes([last])).hex())
-    with pytest.raises(InputError, match=r"parameters in this segment.*--restart"):
+    last = segment_format.extradata[-1] ^ 2
+    rewritten(segment, extradata=(segment_format.extradata[:-1] + bytes([last])).hex())
+    with pytest.raises(InputError, match=r"parameters in this segment.*`restart`"):
         join_segments(tmp_path / "no.mp4", reader, [segment], encoding)
     assert sorted(os.listdir(tmp_path)) == ["film.mkv", "out.mp4", "work"]
 
@@ -460,16 +464,16 @@ def test_decoding_times_ascend_and_never_come_late(steps: list[int], start: int,
 def test_sound_is_copied_along_with_the_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not all of it at the end: that would hold the pictures of many seconds in memory."""
     make_film(tmp_path / "film.mkv", Film(codec="libx264", pts=VFR, audio="flac"))
-    asked: list[Fraction | None] = []
+    requested: list[Fraction | None] = []
     honest = CopiedStreams.advance
 
-    def noted(self: CopiedStreams, until: Fraction | None) -> None:
-        asked.append(until)
+    def recorded(self: CopiedStreams, until: Fraction | None) -> None:
+        requested.append(until)
         honest(self, until)
 
-    monkeypatch.setattr(CopiedStreams, "advance", noted)
+    monkeypatch.setattr(CopiedStreams, "advance", recorded)
     joined(tmp_path / "film.mkv", tmp_path / "out.mkv", (7, 7))
-    assert asked == [*(Fraction(time, 1000) for time in VFR), None]
+    assert requested == [*(Fraction(time, 1000) for time in VFR), None]
 
 
 def test_a_long_sound_beside_few_pictures_is_copied_whole(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""A recipe and its sections."""
+"""Recipes and their sections."""

@@ -1,4 +1,4 @@
-"""A recipe: all that decides a run of training, in one TOML file. Every field tells its unit and what it is for."""
+"""A recipe: everything that decides a training run, in one TOML file."""
 
 from __future__ import annotations
 
@@ -11,52 +11,68 @@ from pydantic import Field, ValidationError, model_validator
 
 from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.core.limits import MINIMUM_SIDE
+from kinemacolor.core.validation import fault_lines
 from kinemacolor.model.config import ConfigError, NetworkConfig
-from kinemacolor.training.config.augmentation import PAPER, Augmentation
+from kinemacolor.training.config.augmentation import PAPER_AUGMENTATION, Augmentation, FilmWear
 from kinemacolor.training.config.sections import (
-    DataPart,
-    EvaluationPart,
-    LossPart,
-    NetworkPart,
-    OptimizerPart,
-    Record,
-    ReplayPart,
-    RolloutPart,
-    RunPart,
+    DISCRIMINATOR_MINIMUM_SIDE,
+    DataSection,
+    EvaluationSection,
+    LossSection,
+    NetworkSection,
+    OptimizerSection,
+    RecipeSection,
+    RecordingSection,
+    RolloutSection,
+    RunSection,
 )
-from kinemacolor.training.data.film_degradation import Wear
-from kinemacolor.training.losses.discriminator import SMALLEST
+
+_OLD_NAMES = {
+    "optimiser": "optimizer",  # codespell:ignore
+    "replay": "recording",
+    "network.basis": "network.key_init",
+    "network.settle": "network.gate_calibration",
+    "network.calibration": "network.norm_calibration",
+    "data.augmentation.thing": "data.augmentation.moving_object",
+    "rollout.drop_carried": "rollout.drop_propagated",
+    "rollout.colour_memory": "rollout.color_memory",  # codespell:ignore
+    "recording.traces": "recording.windows",
+    "recording.keep": "recording.keep_every",
+}
+"""Former names of sections and fields, which users' files and checkpoints still have."""
+_FREE_FIELDS = ("evaluation", "run.checkpoint_minutes", "run.keep", "run.log_every", "data.paths")
+"""Fields that may differ between a run and its resumption."""
 
 
-class Recipe(Record):
-    """A run of training."""
+class Recipe(RecipeSection):
+    """A training run."""
 
     name: str = Field(min_length=1)
-    """What the run is called."""
-    network: NetworkPart = NetworkPart()
-    data: DataPart = DataPart()
-    rollout: RolloutPart = RolloutPart()
-    replay: ReplayPart = ReplayPart()
-    losses: LossPart = LossPart()
-    optimizer: OptimizerPart = OptimizerPart()
-    evaluation: EvaluationPart = EvaluationPart()
-    run: RunPart = RunPart()
+    """Name of the run."""
+    network: NetworkSection = NetworkSection()
+    data: DataSection = DataSection()
+    rollout: RolloutSection = RolloutSection()
+    recording: RecordingSection = RecordingSection()
+    losses: LossSection = LossSection()
+    optimizer: OptimizerSection = OptimizerSection()
+    evaluation: EvaluationSection = EvaluationSection()
+    run: RunSection = RunSection()
 
     @model_validator(mode="after")
-    def _fit_together(self) -> Self:
+    def _check_together(self) -> Self:
         def need(condition: bool, field: str, expected: str, got: object) -> None:
             if not condition:
                 raise ValueError(f"{field}: expected {expected}, got {got!r}")
 
-        run, data, losses = self.run, self.data, self.losses
+        run, data, losses, least = self.run, self.data, self.losses, DISCRIMINATOR_MINIMUM_SIDE
         need((run.steps is None) != (run.epochs is None), "run", "one of steps and epochs", [run.steps, run.epochs])
         need(min(data.size) >= MINIMUM_SIDE, "data.size", f"sides of at least {MINIMUM_SIDE}", data.size)
-        need(any(term.weight for term in losses.terms().values()), "losses", "at least one of some weight", "none")
+        need(any(term.weight for term in losses.terms().values()), "losses", "at least one with a weight", "none")
         if data.keep_flow:
             expected = "false, for an augmentation that draws how frames are seen"
             need(data.augmentation.repeats, "data.keep_flow", expected, True)
         if losses.adversarial.weight:
-            need(min(data.size) >= SMALLEST, "data.size", f"sides of at least {SMALLEST} (adversarial)", data.size)
+            need(min(data.size) >= least, "data.size", f"sides of at least {least} (adversarial)", data.size)
         if losses.adversarial.weight or losses.temporal.weight:
             need(data.length > 1, "data.length", "at least 2 (adversarial and temporal losses)", data.length)
         try:
@@ -67,72 +83,87 @@ class Recipe(Record):
             for name in ("gate", "candidates"):
                 weight = losses.terms()[name].weight
                 need(not weight, f"losses.{name}", "0 for a network without a gated output", weight)
-            settle = self.network.settle
-            need(not settle, "network.settle", "0 for a network without a gated output", settle)
-        if self.replay.traces:
-            self._check_replay(config, need)
+            films = self.network.gate_calibration
+            need(not films, "network.gate_calibration", "0 for a network without a gated output", films)
+        if self.recording.windows:
+            self._check_recording(config, need)
         if config.reference_block != "separate":
             need(not losses.matches.weight, "losses.matches", "0 where references attend with frames", losses.matches)
         return self
 
-    def _check_replay(self, config: NetworkConfig, need: Callable[[bool, str, str, object], None]) -> None:
-        network, data, replay = self.network, self.data, self.replay
+    def _check_recording(self, config: NetworkConfig, need: Callable[[bool, str, str, object], None]) -> None:
+        network, data, recording, reason = self.network, self.data, self.recording, "(with [recording])"
         frozen = {"features", "correspondence", *(("linkage",) if config.linkage else ())}
-        need(frozen <= set(network.freeze), "network.freeze", f"{', '.join(sorted(frozen))} (replay)", network.freeze)
-        need(config.reference_block == "separate", "network", "references that are a block of their own (replay)", "")
-        need(data.length == data.block, "data.length", "data.block (replay)", data.length)
-        least = max(2, replay.keep) * data.block
-        need(replay.length >= least, "replay.length", f"at least {least}, so that a block is kept", replay.length)
-        for name, size in (("data.size", data.size), ("replay.size", replay.size)):
+        need(frozen <= set(network.freeze), "network.freeze", f"{', '.join(sorted(frozen))} {reason}", network.freeze)
+        separate = config.reference_block == "separate"
+        need(separate, "network", f"references that are a block of their own {reason}", config.reference_block)
+        need(data.length == data.block, "data.length", f"data.block {reason}", data.length)
+        least = max(2, recording.keep_every) * data.block
+        expected = f"at least {least}, so that a block is recorded"
+        need(recording.length >= least, "recording.length", expected, recording.length)
+        for name, size in (("data.size", data.size), ("recording.size", recording.size)):
             side = config.stride
-            need(not any(x % side for x in size), name, f"multiples of {side} (replay)", size)
-        need(all(a <= b for a, b in zip(data.size, replay.size, strict=True)), "data.size", "at most replay.size", "")
+            need(not any(x % side for x in size), name, f"multiples of {side} {reason}", size)
+        fits = all(a <= b for a, b in zip(data.size, recording.size, strict=True))
+        need(fits, "data.size", "at most recording.size", data.size)
         for name in ("temporal", "matches", "adversarial"):
-            need(not self.losses.terms()[name].weight, f"losses.{name}", "0 (replay)", self.losses.terms()[name].weight)
-
-
-REMEDY = "correct the recipe, or --set"
-FREE = ("evaluation", "run.checkpoint_minutes", "run.keep", "run.log_every", "data.paths")
-"""What may differ between a run and its resumption."""
+            weight = self.losses.terms()[name].weight
+            need(not weight, f"losses.{name}", f"0 {reason}", weight)
 
 
 def parse_recipe(fields: Mapping[str, Any], source: str) -> Recipe:
-    """Checks ``fields``, which came from ``source``.
+    """A recipe from its fields, which may have their former names.
+
+    Args:
+        fields: as in the file.
+        source: of the fields, for messages.
 
     Raises:
         InputError: naming each field at fault, what was expected and what came.
     """
     try:
-        return Recipe.model_validate(_prepared(fields))
+        return Recipe.model_validate(_with_preset(with_current_names(fields)))
     except ValidationError as error:
-        lines = []
-        for fault in error.errors():
-            where, message = ".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")
-            if fault["type"] == "missing":
-                message = "expected a value, got none"
-            elif fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-                message = "there is no such field"
-            elif fault["type"] != "value_error":
-                message = f"expected {message.removeprefix('Input should be ')}, got {fault['input']!r}"
-            lines.append(f"{where}: {message}" if where else message)
-        raise InputError(source, "; ".join(lines), REMEDY) from None
+        raise InputError(source, "; ".join(fault_lines(error, Recipe)), "correct the recipe or its changes") from None
 
 
-def _prepared(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields with the augmentation's record made from its preset, so that unknown names in it are faults too."""
-    made = {**fields}
-    data = made.get("data")
-    if isinstance(data, Mapping) and isinstance(data.get("augmentation"), Mapping):
-        chosen = dict(data["augmentation"])
-        preset = chosen.pop("preset", "lite")
-        if preset not in ("lite", "paper"):
-            chosen["preset"] = preset
-        base = PAPER if preset == "paper" else Augmentation()
-        names = [name for name in Augmentation.__slots__ if name != "wear"]
-        wear = {name: getattr(base.wear, name) for name in Wear.__slots__} | dict(chosen.pop("wear", {}))
-        filled = {name: getattr(base, name) for name in names} | chosen | {"wear": wear}
-        made["data"] = {**data, "augmentation": filled}
-    return made
+def with_current_names(fields: Mapping[str, Any], inside: str = "") -> dict[str, Any]:
+    """Fields of a recipe, those with former names under their current ones.
+
+    Args:
+        fields: of the recipe, or of one of its sections.
+        inside: current name of that section, with a dot.
+    """
+    renamed: dict[str, Any] = {}
+    for name, value in fields.items():
+        path = _current_name(f"{inside}{name}")
+        current = path.removeprefix(inside)
+        nested = with_current_names(value, f"{path}.") if isinstance(value, Mapping) else value
+        renamed[name if current in fields else current] = nested  # where both are given, the former one is a fault
+    return renamed
+
+
+def _current_name(path: str) -> str:
+    for old, new in _OLD_NAMES.items():
+        if path == old or path.startswith(f"{old}."):
+            path = new + path.removeprefix(old)
+    return path
+
+
+def _with_preset(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields with the whole augmentation filled in from its preset; unknown names are left for validation."""
+    data = fields.get("data")
+    if not isinstance(data, Mapping) or not isinstance(data.get("augmentation"), Mapping):
+        return fields
+    chosen = dict(data["augmentation"])
+    preset = chosen.pop("preset", "lite")
+    if preset not in ("lite", "paper"):
+        chosen["preset"] = preset
+    base = PAPER_AUGMENTATION if preset == "paper" else Augmentation()
+    names = [name for name in Augmentation.__slots__ if name != "wear"]
+    wear = {name: getattr(base.wear, name) for name in FilmWear.__slots__} | dict(chosen.pop("wear", {}))
+    filled = {name: getattr(base, name) for name in names} | chosen | {"wear": wear}
+    return {**fields, "data": {**data, "augmentation": filled}}
 
 
 def load_recipe(path: str | Path, changes: Sequence[str] = ()) -> Recipe:
@@ -140,47 +171,55 @@ def load_recipe(path: str | Path, changes: Sequence[str] = ()) -> Recipe:
 
     Args:
         path: of a TOML file.
-        changes: ``part.field=value``, the value as in TOML (or a plain word).
+        changes: ``section.field=value``, the value as in TOML (or a plain word).
 
     Raises:
-        InputError: no such file, no TOML, or a field at fault.
+        InputError: there is no such file, it is not TOML, or a field is at fault.
         UsageError: a change is not of that form.
     """
     try:
-        fields: dict[str, Any] = tomllib.loads(Path(path).read_text("utf-8"))
+        fields: dict[str, Any] = with_current_names(tomllib.loads(Path(path).read_text("utf-8")))
     except OSError as error:
-        raise InputError(
-            path, f"cannot be read ({error.strerror})", "give a recipe, such as recipes/lite.toml"
-        ) from error
+        remedy = "give a recipe, such as recipes/lite.toml"
+        raise InputError(path, f"cannot be read ({error.strerror})", remedy) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(path, f"is no TOML ({error})", "correct the recipe") from error
+        raise InputError(path, f"is not TOML ({error})", "correct the recipe") from error
     for change in changes:
-        key, equals, text = change.partition("=")
-        if not equals or not key.strip():
-            raise UsageError("--set", f"{change!r} is no change", "write part.field=value")
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text
-        *parts, last = key.strip().split(".")
-        place = fields
-        for part in parts:
-            place = place.setdefault(part, {})
-            if not isinstance(place, dict):
-                raise UsageError("--set", f"{part} in {change!r} has no fields", "write part.field=value")
-        place[last] = value
+        _apply_change(fields, change)
     return parse_recipe(fields, str(path))
 
 
+def _apply_change(fields: dict[str, Any], change: str) -> None:
+    """Sets the field of ``section.field=value``, in place."""
+    key, equals, text = change.partition("=")
+    if not equals or not key.strip():
+        raise UsageError("changes", f"{change!r} is not a change", "write section.field=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *sections, name = _current_name(key.strip()).split(".")
+    for section in sections:
+        fields = fields.setdefault(section, {})
+        if not isinstance(fields, dict):
+            raise UsageError("changes", f"{section} in {change!r} has no fields", "write section.field=value")
+    fields[name] = value
+
+
 def recipe_differences(before: Mapping[str, Any], now: Mapping[str, Any], inside: str = "") -> list[str]:
-    """Names of fields that differ between two dumped recipes, less those that may."""
-    found: list[str] = []
+    """Names of fields that differ between two dumped recipes and must not differ when a run is resumed.
+
+    Args:
+        before, now: from ``Recipe.model_dump(mode="json")``.
+        inside: name of the section that these are fields of, with a dot.
+    """
+    differences: list[str] = []
     for key in sorted({*before, *now}):
         name, a, b = f"{inside}{key}", before.get(key), now.get(key)
-        if name in FREE or a == b:
+        if name in _FREE_FIELDS or a == b:
             continue
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            found += recipe_differences(a, b, f"{name}.")
+            differences += recipe_differences(a, b, f"{name}.")
         else:
-            found.append(name)
-    return found
+            differences.append(name)
+    return differences

@@ -1,1 +1,1 @@
-"""Films and photos as samples to learn from."""
+"""Films and photos as training samples."""

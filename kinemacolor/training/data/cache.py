@@ -1,6 +1,6 @@
-"""Films and photos decoded and resized once: one memory-mapped file of uint8 R'G'B', and an index of its shots.
+"""Films and photos, decoded and resized once: one memory-mapped file of uint8 R'G'B', and an index of its shots.
 
-A cache is a folder with ``frames.bin`` (shot after shot, frame after frame, rows, columns, R'G'B') and ``index.json``.
+A cache is a folder with ``frames.bin`` (shots in order, of each its frames (H, W, 3) in order) and ``index.json``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -18,25 +18,23 @@ from typing import Any
 import numpy as np
 
 from kinemacolor.core.errors import InputError, KinemacolorError, OutputError, UsageError
+from kinemacolor.core.progress import ProgressCallback
 from kinemacolor.core.types import Array
-from kinemacolor.training.data.decode import Shots, photo
+from kinemacolor.training.config.sections import DEMO_CLIPS
+from kinemacolor.training.data.decode import FilmShots, decode_photo
 from kinemacolor.training.data.sources import Source
 
-VERSION = 1
-DEMONSTRATION = ("sam2_dog",)
-"""Held out of all training: the clip that the demo shows."""
-FRAMES, INDEX = "frames.bin", "index.json"
-Report = Callable[[int, int, str], None]
-"""Told of progress: sources done, sources in all, name of the next."""
+CACHE_VERSION = 1
+_FRAMES, _INDEX = "frames.bin", "index.json"
 
 
 @dataclass(frozen=True, slots=True)
 class CacheSettings:
-    """What a cache keeps.
+    """Sizes and limits of a cache.
 
     Attributes:
         side: short side of films' frames, pixels; smaller films keep their size.
-        photo_side: of photos, larger, since synthetic motion looks at parts of them.
+        photo_side: short side of photos; larger, since synthetic motion shows parts of them.
         limit: frames kept of one film; of a longer one, stretches spread over its length.
         shortest: shots of fewer frames are left out.
     """
@@ -53,7 +51,7 @@ class CacheSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class CachedClip:
     """A shot of a film, or a photo, in a cache.
 
     Attributes:
@@ -85,8 +83,8 @@ class Clip:
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
-    """A source that cannot be learned from, and why."""
+class SkippedSource:
+    """A source that cannot be used, and why."""
 
     name: str
     reason: str
@@ -94,34 +92,34 @@ class Skipped:
 
 @dataclass(frozen=True, eq=False)
 class Cache:
-    """An opened cache, or a choice of its clips.
+    """An open cache, or a selection of its clips.
 
     Attributes:
-        folder: where it lies.
+        folder: of the cache.
         clips: shots and photos.
         skipped: sources left out when it was built.
-        digest: SHA-256 of ``frames.bin``: names the data in logs.
-        key: of the sources and settings it was built from.
+        digest: SHA-256 of ``frames.bin``: identifies the data in logs and checkpoints.
+        key: SHA-256 of the sources and settings it was built from.
     """
 
     folder: Path
-    clips: tuple[Clip, ...]
-    skipped: tuple[Skipped, ...]
+    clips: tuple[CachedClip, ...]
+    skipped: tuple[SkippedSource, ...]
     digest: str
     key: str
     _bytes: Array
 
-    def frames(self, clip: Clip) -> Array:
-        """R'G'B' (T, H, W, 3) uint8, mapped from the file: only what is looked at is read."""
+    def frames(self, clip: CachedClip) -> Array:
+        """R'G'B' (T, H, W, 3) uint8, mapped from the file: only frames that are accessed are read."""
         return self._bytes[clip.offset : clip.offset + int(np.prod(clip.shape))].reshape(clip.shape)
 
     def without(self, patterns: Iterable[str]) -> Cache:
-        """The same cache less the sources of these names (``*`` stands for anything)."""
+        """The same cache without the sources of these names (``*`` stands for anything)."""
         patterns = tuple(patterns)
         return replace(self, clips=tuple(c for c in self.clips if not any(c.matches(p) for p in patterns)))
 
     def only(self, patterns: Iterable[str]) -> Cache:
-        """These sources alone.
+        """The same cache with the sources of these names alone.
 
         Raises:
             UsageError: a pattern names no source of the cache.
@@ -133,31 +131,36 @@ class Cache:
         return replace(self, clips=tuple(c for c in self.clips if any(c.matches(p) for p in patterns)))
 
 
+def is_cache(folder: Path) -> bool:
+    """Whether a folder is a cache, as far as the names of its files tell."""
+    return (folder / _INDEX).is_file()
+
+
 def open_cache(folder: Path) -> Cache:
     """Opens a cache.
 
     Raises:
-        InputError: the folder is no cache, of another version, or torn.
+        InputError: the folder is not a cache, is of another version, or is corrupt.
     """
     remedy = "build the cache again, in an empty folder"
     try:
-        index = json.loads((folder / INDEX).read_text())
-        if index["version"] != VERSION:
-            raise InputError(folder, f"is a cache of version {index['version']}, not {VERSION}", remedy)
-        clips = tuple(Clip(**clip) for clip in index["clips"])
-        skipped = tuple(Skipped(**one) for one in index["skipped"])
+        index = json.loads((folder / _INDEX).read_text())
+        if index["version"] != CACHE_VERSION:
+            raise InputError(folder, f"is a cache of version {index['version']}, not {CACHE_VERSION}", remedy)
+        clips = tuple(CachedClip(**clip) for clip in index["clips"])
+        skipped = tuple(SkippedSource(**entry) for entry in index["skipped"])
         expected = sum(int(np.prod(clip.shape)) for clip in clips)
-        size = (folder / FRAMES).stat().st_size
+        size = (folder / _FRAMES).stat().st_size
         digest, key = index["digest"], index["key"]
     except FileNotFoundError as error:
-        raise InputError(folder, f"is no cache ({Path(error.filename).name} is missing)", remedy) from error
+        raise InputError(folder, f"is not a cache ({Path(error.filename).name} is missing)", remedy) from error
     except OSError as error:
         raise InputError(folder, f"cannot be read ({error.strerror})", remedy) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(folder, f"{INDEX} is damaged", remedy) from error
+        raise InputError(folder, f"{_INDEX} is corrupt", remedy) from error
     if size != expected:
-        raise InputError(folder, f"{FRAMES} has {size} bytes instead of {expected}", remedy)
-    return Cache(folder, clips, skipped, digest, key, np.memmap(folder / FRAMES, np.uint8, mode="r"))
+        raise InputError(folder, f"{_FRAMES} has {size} bytes instead of {expected}", remedy)
+    return Cache(folder, clips, skipped, digest, key, np.memmap(folder / _FRAMES, np.uint8, mode="r"))
 
 
 def build_cache(
@@ -165,63 +168,66 @@ def build_cache(
     folder: Path,
     settings: CacheSettings | None = None,
     *,
-    exclude: Iterable[str] = DEMONSTRATION,
-    report: Report | None = None,
+    exclude: Iterable[str] = DEMO_CLIPS,
+    progress: ProgressCallback | None = None,
 ) -> Cache:
     """Builds a cache, or opens the one that was built there from the same sources with the same settings.
 
     Args:
         sources: from ``find_sources``.
-        folder: made by this call; written aside and renamed when complete.
+        folder: of the cache; written under another name and renamed when complete.
         settings: sizes and limits.
-        exclude: names of sources never to be looked at (``*`` stands for anything).
-        report: told of progress.
+        exclude: names of sources that are never used (``*`` stands for anything).
+        progress: called with the sources done and the sources in all.
 
     Raises:
-        InputError: nothing of use is left.
+        InputError: no usable source is left.
         OutputError: the folder holds something else, or cannot be written.
     """
     settings = settings or CacheSettings()
     patterns = tuple(exclude)
     chosen = [s for s in sources if not any(fnmatch(s.name, p) or fnmatch(s.stem, p) for p in patterns)]
-    key = _key(chosen, settings)
+    key = _cache_key(chosen, settings)
     if folder.exists():
         return reopen(folder, key)
 
-    def entries() -> Iterator[tuple[Clip, Array]]:
+    def entries() -> Iterator[tuple[CachedClip, Array]]:
         for number, source in enumerate(chosen):
-            if report:
-                report(number, len(chosen), source.name)
+            if progress:
+                progress(number, len(chosen))
             try:
-                found = False
+                is_empty = True
                 for shot, (frames, start) in enumerate(_decode(source, settings)):
-                    found, single = True, source.kind == "photo"
-                    name = source.name if single else f"{source.name}#{shot}"
+                    is_empty, is_photo = False, source.kind == "photo"
+                    name = source.name if is_photo else f"{source.name}#{shot}"
                     count, height, width = frames.shape[:3]
-                    yield Clip(name, source.name, single, count, height, width, start=start), frames
-                if not found:
-                    skipped.append(Skipped(source.name, f"has no shot of {settings.shortest} frames in color"))
+                    yield CachedClip(name, source.name, is_photo, count, height, width, start=start), frames
+                if is_empty:
+                    reason = f"has no shot of {settings.shortest} frames in color"
+                    skipped.append(SkippedSource(source.name, reason))
             except KinemacolorError as error:
-                skipped.append(Skipped(source.name, error.problem))
+                skipped.append(SkippedSource(source.name, error.problem))
 
-    skipped: list[Skipped] = []
+    skipped: list[SkippedSource] = []
     return write_cache(folder, entries(), skipped, key)
 
 
 def _decode(source: Source, settings: CacheSettings) -> Iterator[tuple[Array, int]]:
     """Shots (T, H, W, 3) of a source, and the number of the first frame of each."""
     if source.kind == "photo":
-        yield photo(source.path, settings.photo_side)[None], 0
+        yield decode_photo(source.path, settings.photo_side)[None], 0
     else:
-        yield from Shots(source.path, source.kind, settings.side, settings.limit, settings.shortest)
+        yield from FilmShots(source.path, source.kind, settings.side, settings.limit, settings.shortest)
 
 
-def write_cache(folder: Path, entries: Iterable[tuple[Clip, Array]], skipped: Sequence[Skipped], key: str) -> Cache:
+def write_cache(
+    folder: Path, entries: Iterable[tuple[CachedClip, Array]], skipped: Sequence[SkippedSource], key: str
+) -> Cache:
     """Writes a cache from shots as they come.
 
     Args:
         folder: must not exist.
-        entries: clips, whose ``offset`` is yet to be found, and their R'G'B' (T, H, W, 3) uint8.
+        entries: clips, whose ``offset`` is set here, and their R'G'B' (T, H, W, 3) uint8.
         skipped: sources left out; read after the last entry.
         key: see ``Cache``.
 
@@ -230,11 +236,11 @@ def write_cache(folder: Path, entries: Iterable[tuple[Clip, Array]], skipped: Se
         OutputError: the folder cannot be written.
     """
     part = folder.with_name(folder.name + ".part")
-    hasher, clips, offset = hashlib.sha256(), list[Clip](), 0
+    hasher, clips, offset = hashlib.sha256(), list[CachedClip](), 0
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        with (part / FRAMES).open("wb") as file:
+        with (part / _FRAMES).open("wb") as file:
             for clip, frames in entries:
                 content = np.ascontiguousarray(frames).tobytes()
                 file.write(content)
@@ -243,15 +249,15 @@ def write_cache(folder: Path, entries: Iterable[tuple[Clip, Array]], skipped: Se
                 offset += len(content)
         if not clips:
             reason = f" (the first: {skipped[0].name}: {skipped[0].reason})" if skipped else ""
-            raise InputError(folder, f"no film or photo is of use{reason}", "give other data")
+            raise InputError(folder, f"no film or photo can be used{reason}", "give other data")
         index = {
-            "version": VERSION,
+            "version": CACHE_VERSION,
             "key": key,
             "digest": hasher.hexdigest(),
             "clips": [asdict(clip) for clip in clips],
-            "skipped": [asdict(one) for one in skipped],
+            "skipped": [asdict(source) for source in skipped],
         }
-        (part / INDEX).write_text(json.dumps(index, indent=1))
+        (part / _INDEX).write_text(json.dumps(index, indent=1))
         os.replace(part, folder)
     except OSError as error:
         raise OutputError(
@@ -263,8 +269,8 @@ def write_cache(folder: Path, entries: Iterable[tuple[Clip, Array]], skipped: Se
 
 
 def reopen(folder: Path, key: str) -> Cache:
-    """Opens a cache that has to be the one of this key; raises OutputError where the folder holds anything else."""
-    problem = "exists and is no cache of these sources with these settings"
+    """Opens a cache that must have this key; raises OutputError where the folder holds anything else."""
+    problem = "exists and is not a cache of these sources with these settings"
     try:
         cache = open_cache(folder)
     except InputError as error:
@@ -274,9 +280,9 @@ def reopen(folder: Path, key: str) -> Cache:
     return cache
 
 
-def _key(sources: Sequence[Source], settings: CacheSettings) -> str:
-    """Of settings and of names, sizes and times of all files."""
-    stamps: list[Any] = [VERSION, asdict(settings)]
+def _cache_key(sources: Sequence[Source], settings: CacheSettings) -> str:
+    """SHA-256 of the settings and of names, sizes and times of all files."""
+    stamps: list[Any] = [CACHE_VERSION, asdict(settings)]
     for source in sources:
         files = sorted(source.path.iterdir()) if source.path.is_dir() else [source.path]
         for file in files:

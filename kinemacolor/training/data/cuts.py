@@ -1,4 +1,4 @@
-"""Where the cuts are in the films to learn from: a plain detector, enough to keep windows within a shot."""
+"""Cuts in training films: a simple detector, good enough to keep windows within a shot."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ from kinemacolor.propagation.correspondence import correlation
 
 _THUMBNAIL = (32, 18)
 _BINS = 16
-_RECENT = 12
-_BEGUN = 3
+_RECENT_FRAMES = 12
+"""Frames over which the usual difference between neighbors is taken."""
+_FIRST_FRAMES = 3
+"""Frames of a shot for which the next difference counts as usual, too."""
 
 
 class CutDetector:
-    """Told the frames of a film one by one, says which begin a shot.
+    """Takes the frames of a film one by one, and returns which begin a shot.
 
-    A cut is a frame whose luma, at 32 × 18, differs from the frame before by more than a level and by three times what
-    neighbors lately differed, and correlates with it less or has another histogram; amid fast motion twice is enough
-    where hardly any correlation is left. Where a shot has only begun, the frame that follows tells how much neighbors
-    differ. Fades and dissolves are not found.
+    A cut is a frame whose luma, at 32 × 18, differs from that of the frame before by more than 10 levels and by more
+    than three times the recent difference of neighbors, and which correlates with it less than 0.75 or has another
+    histogram; where the correlation is below 0.4, 20 levels and twice the recent difference are enough. At the start of
+    a shot the frame that follows shows how much neighbors differ. Fades and dissolves are not found.
     """
 
     def __init__(self) -> None:
         self._last: FloatArray | None = None
-        self._recent: deque[float] = deque(maxlen=_RECENT)
+        self._recent: deque[float] = deque(maxlen=_RECENT_FRAMES)
 
     def __call__(self, frame: Array, following: Array | None) -> bool:
         """Whether a frame begins a shot; the first one does not.
@@ -36,22 +38,23 @@ class CutDetector:
             frame: (H, W, 3) uint8.
             following: the frame after it, or None at the film's end.
         """
-        last, now = self._last, _thumbnail(frame)
-        self._last = now
+        last, thumbnail = self._last, _thumbnail(frame)
+        self._last = thumbnail
         if last is None:
             return False
-        moved = float(np.abs(now - last).mean())
+        difference = float(np.abs(thumbnail - last).mean())
         usual = float(np.median(self._recent)) if self._recent else 0.0
-        if len(self._recent) < _BEGUN and following is not None:
-            usual = max(usual, float(np.abs(_thumbnail(following) - now).mean()))
-        alike = correlation(now, last)
-        jumped = moved > max(10.0, 3.0 * usual) and (alike < 0.75 or _histogram_distance(now, last) > 0.6)
-        cut = jumped or (moved > max(20.0, 2.0 * usual) and alike < 0.4)
-        if cut:
+        if len(self._recent) < _FIRST_FRAMES and following is not None:
+            usual = max(usual, float(np.abs(_thumbnail(following) - thumbnail).mean()))
+        similarity = correlation(thumbnail, last)
+        is_cut = difference > max(20.0, 2.0 * usual) and similarity < 0.4
+        if difference > max(10.0, 3.0 * usual):
+            is_cut = is_cut or similarity < 0.75 or _histogram_distance(thumbnail, last) > 0.6
+        if is_cut:
             self._recent.clear()
         else:
-            self._recent.append(moved)
-        return cut
+            self._recent.append(difference)
+        return is_cut
 
 
 def _thumbnail(frame: Array) -> FloatArray:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -12,13 +12,15 @@ import numpy as np
 
 from kinemacolor.core.color import rgb_to_lab, yuv_to_rgb
 from kinemacolor.core.errors import InputError, UsageError
+from kinemacolor.core.natural_sort import natural_key
 from kinemacolor.core.types import Array
-from kinemacolor.references.image import GRAY_CHROMA, network_size, read_still
+from kinemacolor.references.image import GRAY_CHROMA, read_still
+from kinemacolor.references.size import network_size
 from kinemacolor.training.data.cuts import CutDetector
-from kinemacolor.training.data.sources import IMAGE_SUFFIXES
+from kinemacolor.video.image_sequence import COMMON_IMAGE_SUFFIXES
 from kinemacolor.video.reader import VideoReader
 
-STRETCH = 96
+_STRETCH_FRAMES = 96
 """Frames of one of the stretches that stand for a long film."""
 
 
@@ -29,7 +31,7 @@ def to_codes(rgb: Array) -> Array:
 
 
 def shrink(rgb: Array, side: int, aspect: float | None = None) -> Array:
-    """A picture (H, W, 3) whose short side is at most ``side``, of ``aspect`` (width / height) if given."""
+    """A picture (H, W, 3) with a short side of at most ``side``, shown at ``aspect`` (width / height) if given."""
     height, width = rgb.shape[:2]
     wide = height * aspect if aspect else width
     rows, columns = network_size(wide, height, side=min(side, height, round(wide)))
@@ -39,8 +41,8 @@ def shrink(rgb: Array, side: int, aspect: float | None = None) -> Array:
     return resized
 
 
-def photo(path: Path, side: int) -> Array:
-    """A photo (H, W, 3) uint8 at training size; transparent parts are white.
+def decode_photo(path: Path, side: int) -> Array:
+    """A photo (H, W, 3) uint8 with a short side of at most ``side``; transparent parts are white.
 
     Raises:
         InputError: missing, corrupt, too small, or without color.
@@ -52,17 +54,17 @@ def photo(path: Path, side: int) -> Array:
     return to_codes(shrink(rgb, side))
 
 
-class Shots:
-    """The shots of a film in color: an iterable of (frames (T, H, W, 3) uint8, number of the first frame).
+class FilmShots:
+    """The color shots of a film: an iterable of (frames (T, H, W, 3) uint8, number of the first frame).
 
-    Shots without color, and shots too short, are passed over. A film damaged on the way ends there.
+    Shots without color, and shots that are too short, are left out. A film that is damaged in the middle ends there.
 
     Args:
         path: a film, or a folder of frames.
         kind: which of the two.
-        side: short side wanted.
+        side: short side of the frames, pixels; smaller films keep their size.
         limit: frames kept of the film; of a longer one, stretches spread over its length.
-        shortest: frames a shot must have.
+        shortest: frames that a shot must have.
 
     Raises:
         InputError: while iterating: the film cannot be read, or has no color.
@@ -90,7 +92,7 @@ class Shots:
         yield from self._finish(shot, first)
 
     def _finish(self, shot: list[Array], first: int) -> Iterator[tuple[Array, int]]:
-        if len(shot) >= self.shortest and colored(shot):
+        if len(shot) >= self.shortest and is_colored(shot):
             yield np.stack(shot), first
 
     def _film(self) -> Iterator[tuple[int, Array]]:
@@ -109,17 +111,17 @@ class Shots:
                         small = shrink(rgb, self.side, width * pixel / height)
                         yield frame.index, np.ascontiguousarray(np.rot90(small, turns))
                 except UsageError:
-                    continue  # the film is shorter than it says
+                    continue  # the film is shorter than its header says
 
     def _folder(self) -> Iterator[tuple[int, Array]]:
         if not self.path.is_dir():
-            raise InputError(self.path, "is missing", "complete the data set, or take the name off its list")
-        pictures = [path for path in self.path.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+            raise InputError(self.path, "is missing", "complete the data set, or remove the name from its list")
+        pictures = [path for path in self.path.iterdir() if path.suffix.lower() in COMMON_IMAGE_SUFFIXES]
         if not pictures:
-            raise InputError(self.path, "holds no pictures", "complete the data set, or take the name off its list")
+            raise InputError(self.path, "holds no pictures", "complete the data set, or remove the name from its list")
         previous = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         try:
-            for number, path in enumerate(sorted(pictures, key=_natural)):
+            for number, path in enumerate(sorted(pictures, key=partial(natural_key, letters_first=True))):
                 bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
                 if bgr is not None:
                     yield number, shrink(np.ascontiguousarray(bgr[..., ::-1]), self.side)
@@ -129,13 +131,13 @@ class Shots:
 
 def _with_next(frames: Iterator[tuple[int, Array]]) -> Iterator[tuple[tuple[int, Array], Array | None]]:
     """Each numbered frame, and the picture after it."""
-    held: tuple[int, Array] | None = None
+    previous: tuple[int, Array] | None = None
     for entry in frames:
-        if held is not None:
-            yield held, entry[1]
-        held = entry
-    if held is not None:
-        yield held, None
+        if previous is not None:
+            yield previous, entry[1]
+        previous = entry
+    if previous is not None:
+        yield previous, None
 
 
 def stretches(duration: float | None, rate: float, limit: int) -> list[tuple[float | None, float | None]]:
@@ -143,14 +145,14 @@ def stretches(duration: float | None, rate: float, limit: int) -> list[tuple[flo
     count = round((duration or 0) * rate)
     if duration is None or count <= limit * 1.2:
         return [(None, None)]
-    length = min(STRETCH, limit)
+    length = min(_STRETCH_FRAMES, limit)
     number = max(1, limit // length)
     room = duration - length / rate
     starts = [room * (k + 0.5) / number for k in range(number)]
     return [(start, start + length / rate) for start in starts]
 
 
-def colored(shot: list[Array]) -> bool:
+def is_colored(shot: list[Array]) -> bool:
     """Whether a shot has color: in some frame one pixel in a hundred has a chroma above that of gray."""
     for rgb in shot[:: max(1, len(shot) // 4)]:
         small = cv2.resize(rgb, (64, 36), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
@@ -158,8 +160,3 @@ def colored(shot: list[Array]) -> bool:
         if float(np.quantile(np.hypot(ab[..., 0], ab[..., 1]), 0.99)) > GRAY_CHROMA:
             return True
     return False
-
-
-def _natural(path: Path) -> list[tuple[bool, int, str]]:
-    parts = re.split(r"(\d+)", path.name)
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts if part]

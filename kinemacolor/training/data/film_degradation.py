@@ -1,61 +1,28 @@
-"""What time does to film, on lightness alone: blur, contrast, flicker, grain, scratches, dust. Truths stay clean."""
+"""Damage of old film, on lightness alone: blur, contrast, flicker, grain, scratches, dust. Truths stay clean."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from kinemacolor.core.types import Array, FloatArray
+from kinemacolor.training.config.augmentation import FilmWear
 
 
-@dataclass(frozen=True, slots=True)
-class Wear:
-    """How often each damage occurs in a clip that is worn at all, and how strong it is at most.
-
-    Attributes:
-        blur: probability; σ of a Gaussian up to ``blur_sigma`` pixels.
-        tone: probability of a changed contrast, brightness and gamma.
-        flicker: probability; brightness of single frames off by up to ``flicker_level`` of white (one σ).
-        grain: probability; one σ of up to ``grain_level`` L*.
-        scratches: probability of upright lines that stay for frames.
-        dust: probability of specks, new in each frame.
-    """
-
-    blur: float = 0.35
-    blur_sigma: float = 1.2
-    tone: float = 0.5
-    flicker: float = 0.4
-    flicker_level: float = 0.05
-    grain: float = 0.7
-    grain_level: float = 6.0
-    scratches: float = 0.2
-    dust: float = 0.25
-
-    def __post_init__(self) -> None:
-        for name in ("blur", "tone", "flicker", "grain", "scratches", "dust"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}: expected a probability in [0, 1], got {getattr(self, name)}")
-        for name in ("blur_sigma", "flicker_level", "grain_level"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name}: expected at least 0, got {getattr(self, name)}")
-
-
-def degrade(lightness: FloatArray, noise: np.random.Generator, wear: Wear | None = None) -> FloatArray:
-    """A worn copy of a clip's lightness.
+def degrade(lightness: FloatArray, noise: np.random.Generator, wear: FilmWear | None = None) -> FloatArray:
+    """A degraded copy of a clip's lightness.
 
     Args:
         lightness: (T, H, W) float32, L* in [0, 100], consecutive frames.
-        noise: source of all that is drawn; the same state gives the same wear.
-        wear: what may happen.
+        noise: generator of all draws; the same state gives the same damage.
+        wear: probabilities and strengths of the kinds of damage.
 
     Returns:
         (T, H, W) float32 in [0, 100], a new array.
     """
-    wear = wear or Wear()
+    wear = wear or FilmWear()
     film = np.array(lightness, dtype=np.float32)
-    draws = noise.random(6)  # one for each damage, so that changing one leaves the others as they were
+    draws = noise.random(6)  # one for each kind of damage, so that changing one does not change the others
     if draws[0] < wear.blur:
         sigma = float(noise.uniform(0.3, max(0.3, wear.blur_sigma)))
         for number, frame in enumerate(film):
@@ -122,7 +89,7 @@ def _dust(film: FloatArray, noise: np.random.Generator) -> None:
 
 
 def mask_areas(size: tuple[int, int], noise: np.random.Generator) -> Array:
-    """(H, W) bool, False in one to four rectangles or ellipses: what a painter left out of a reference."""
+    """(H, W) bool, False in one to four rectangles or ellipses: areas that a painter left out of a reference."""
     height, width = size
     kept = np.ones(size, np.uint8)
     for _ in range(int(noise.integers(1, 5))):

@@ -1,16 +1,14 @@
 """A cache in one small file, from which training runs on any machine.
 
-A pack is a ZIP archive: ``index.json``; each shot as H.264 in Matroska (4:4:4, full-range BT.709), so that frames that
-resemble each other cost little; each photo as JPEG (4:4:4). Chroma, which there is to learn, keeps its resolution.
+A pack is a ZIP archive: ``index.json``; each shot as H.264 in Matroska (4:4:4, full-range BT.709), so that similar
+frames take little space; each photo as JPEG (4:4:4). Chroma, which is what training learns, keeps its resolution.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
-import os
 import zipfile
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -22,30 +20,33 @@ import av
 import cv2
 import numpy as np
 
+from kinemacolor.core.atomic_write import atomic_write
 from kinemacolor.core.color import rgb_to_codes, yuv_to_rgb
 from kinemacolor.core.errors import InputError, OutputError
+from kinemacolor.core.progress import ProgressCallback
 from kinemacolor.core.types import Array, Coding
-from kinemacolor.training.data.cache import Cache, Clip, Report, Skipped, open_cache, reopen, write_cache
+from kinemacolor.training.data.cache import Cache, CachedClip, SkippedSource, open_cache, reopen, write_cache
 from kinemacolor.training.data.decode import to_codes
 
-VERSION = 1
-LIMIT = 48 * 1024 * 1024
-"""Bytes of a pack, at most."""
-QUALITIES = tuple((12 + k, round(97.5 - 0.55 * k - 0.045 * k * k)) for k in range(21))
+PACK_VERSION = 1
+PACK_BYTES = 48 * 1024 * 1024
+"""Size of a pack at most, by default."""
+PACK_QUALITIES = tuple((12 + k, round(97.5 - 0.55 * k - 0.045 * k * k)) for k in range(21))
 """x264's crf and JPEG's quality, best first; the first that fits is taken."""
 _CODING = Coding(8, True, "bt709")
-_PROBES = 24
+_PROBED_CLIPS = 24
+"""Clips of each kind from which the size of a pack is estimated."""
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
-    """What became of a cache.
+class PackSummary:
+    """Contents of a pack that was written.
 
     Attributes:
-        path: the pack.
+        path: of the pack.
         bytes: its size.
         crf, jpeg: qualities used.
-        frames, photos: packed.
+        frames, photos: how many it holds.
         dropped: names of clips for which there was no room.
     """
 
@@ -58,56 +59,59 @@ class Packed:
     dropped: tuple[str, ...]
 
 
-def pack(cache: Cache, destination: Path, limit: int = LIMIT, *, report: Report | None = None) -> Packed:
+def pack(
+    cache: Cache, destination: Path, limit: int = PACK_BYTES, *, progress: ProgressCallback | None = None
+) -> PackSummary:
     """Packs a cache at the best quality that fits.
 
     Args:
-        cache: what to pack (leave held-out clips in: ``Cache.without`` is for the one who trains).
-        destination: written aside and renamed when complete; replaced if it exists.
-        limit: bytes at most.
-        report: told of progress.
+        cache: to be packed, with the clips that training holds out.
+        destination: written under another name and renamed when complete; replaced if it exists.
+        limit: size at most, bytes.
+        progress: called with the clips done and the clips in all, from the start for each quality that is tried.
 
     Raises:
         OutputError: the file cannot be written, or not even one clip has room.
     """
-    first = bisect_left(QUALITIES[:-1], True, key=lambda quality: _forecast(cache, *quality) <= limit)
-    for crf, jpeg in QUALITIES[first:]:
+    first = bisect_left(PACK_QUALITIES[:-1], True, key=lambda quality: _estimated_bytes(cache, *quality) <= limit)
+    for crf, jpeg in PACK_QUALITIES[first:]:
         contents = []
         for number, clip in enumerate(cache.clips):
-            if report:
-                report(number, len(cache.clips), clip.name)
+            if progress:
+                progress(number, len(cache.clips))
             contents.append(_encode(cache.frames(clip), clip.photo, crf, jpeg))
         total = sum(map(len, contents)) + _overhead(cache.clips, cache.skipped)
-        if total <= limit or (crf, jpeg) == QUALITIES[-1]:
+        if total <= limit or (crf, jpeg) == PACK_QUALITIES[-1]:
             break
     return _write(cache, contents, destination, limit, crf, jpeg)
 
 
-def _forecast(cache: Cache, crf: int, jpeg: int) -> float:
-    """Bytes of a pack, judged (rather too high) from the first frames of a few clips."""
-    forecast = float(_overhead(cache.clips, cache.skipped))
+def _estimated_bytes(cache: Cache, crf: int, jpeg: int) -> float:
+    """Size of a pack, estimated (rather too high) from the first frames of a few clips."""
+    estimate = float(_overhead(cache.clips, cache.skipped))
     for photo in (True, False):
         clips = [clip for clip in cache.clips if clip.photo == photo]
         pixels = packed = 0
-        for clip in clips[:: max(1, len(clips) // _PROBES)]:
+        for clip in clips[:: max(1, len(clips) // _PROBED_CLIPS)]:
             frames = cache.frames(clip)[:48]
             packed += len(_encode(frames, photo, crf, jpeg))
             pixels += frames.size
-        forecast += packed / max(pixels, 1) * sum(int(np.prod(clip.shape)) for clip in clips)
-    return forecast
+        estimate += packed / max(pixels, 1) * sum(int(np.prod(clip.shape)) for clip in clips)
+    return estimate
 
 
-def _overhead(clips: Sequence[Clip], skipped: Sequence[Skipped]) -> int:
+def _overhead(clips: Sequence[CachedClip], skipped: Sequence[SkippedSource]) -> int:
     """Bytes of index and directory, with some to spare."""
     return 4096 + 192 * len(clips) + len(_index(clips, skipped))
 
 
-def _index(clips: Sequence[Clip], skipped: Sequence[Skipped]) -> bytes:
-    index = {"version": VERSION, "clips": [asdict(c) for c in clips], "skipped": [asdict(s) for s in skipped]}
+def _index(clips: Sequence[CachedClip], skipped: Sequence[SkippedSource]) -> bytes:
+    index = {"version": PACK_VERSION, "clips": [asdict(c) for c in clips], "skipped": [asdict(s) for s in skipped]}
     return json.dumps(index).encode()
 
 
-def _write(cache: Cache, contents: list[bytes], destination: Path, limit: int, crf: int, jpeg: int) -> Packed:
+def _write(cache: Cache, contents: list[bytes], destination: Path, limit: int, crf: int, jpeg: int) -> PackSummary:
+    """Writes the clips that fit, drawn at random where there is no room for all."""
     order = np.random.default_rng(0).permutation(len(contents))
     room, kept = limit - _overhead(cache.clips, cache.skipped), set[int]()
     for number in order.tolist():
@@ -117,22 +121,17 @@ def _write(cache: Cache, contents: list[bytes], destination: Path, limit: int, c
     if not kept:
         raise OutputError(destination, f"{limit} bytes have no room for a single clip", "allow a larger pack")
     clips = [clip for number, clip in enumerate(cache.clips) if number in kept]
-    part = destination.with_name(destination.name + ".part")
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+        with atomic_write(destination) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
             archive.writestr(_entry("index.json"), _index(clips, cache.skipped))
-            for place, number in enumerate(sorted(kept)):
-                archive.writestr(_entry(_member(place, cache.clips[number].photo)), contents[number])
-        os.replace(part, destination)
+            for position, number in enumerate(sorted(kept)):
+                archive.writestr(_entry(_member_name(position, cache.clips[number].photo)), contents[number])
     except OSError as error:
         raise OutputError(
             destination, f"the pack cannot be written ({error.strerror})", "choose another file, or make room"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
-    return Packed(
+    return PackSummary(
         destination,
         destination.stat().st_size,
         crf,
@@ -147,7 +146,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))  # the same cache makes the same file
 
 
-def _member(number: int, photo: bool) -> str:
+def _member_name(number: int, photo: bool) -> str:
     return f"photos/{number:06d}.jpg" if photo else f"clips/{number:06d}.mkv"
 
 
@@ -159,7 +158,7 @@ def open_pack(path: Path, folder: Path) -> Cache:
         folder: of the cache.
 
     Raises:
-        InputError: the file is no pack, or torn.
+        InputError: the file is not a pack, or is corrupt.
         OutputError: the folder holds something else, or cannot be written.
     """
     remedy = "pack the cache again"
@@ -170,15 +169,15 @@ def open_pack(path: Path, folder: Path) -> Cache:
             return reopen(folder, key)
         with zipfile.ZipFile(path) as archive:
             index = json.loads(archive.read("index.json"))
-            if index["version"] != VERSION:
-                raise InputError(path, f"is a pack of version {index['version']}, not {VERSION}", remedy)
-            clips = [Clip(**clip) for clip in index["clips"]]
-            skipped = [Skipped(**one) for one in index["skipped"]]
+            if index["version"] != PACK_VERSION:
+                raise InputError(path, f"is a pack of version {index['version']}, not {PACK_VERSION}", remedy)
+            clips = [CachedClip(**clip) for clip in index["clips"]]
+            skipped = [SkippedSource(**entry) for entry in index["skipped"]]
             return write_cache(folder, _unpacked(path, archive, clips), skipped, key)
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})", "give a pack or the folder of a cache") from error
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
-        raise InputError(path, "is no pack, or torn", remedy) from error
+        raise InputError(path, "is not a pack, or is corrupt", remedy) from error
 
 
 def open_data(path: Path, folder: Path | None = None) -> Cache:
@@ -188,12 +187,12 @@ def open_data(path: Path, folder: Path | None = None) -> Cache:
     return open_pack(path, folder or path.with_name(path.name + ".cache"))
 
 
-def _unpacked(path: Path, archive: zipfile.ZipFile, clips: Sequence[Clip]) -> Iterator[tuple[Clip, Array]]:
+def _unpacked(path: Path, archive: zipfile.ZipFile, clips: Sequence[CachedClip]) -> Iterator[tuple[CachedClip, Array]]:
     for number, clip in enumerate(clips):
-        content = archive.read(_member(number, clip.photo))
+        content = archive.read(_member_name(number, clip.photo))
         frames = _decode_photo(content) if clip.photo else _decode_shot(content)
         if frames is None or frames.shape != clip.shape:
-            raise InputError(path, f"{clip.name} in it is damaged", "pack the cache again")
+            raise InputError(path, f"{clip.name} in it is corrupt", "pack the cache again")
         yield clip, frames
 
 
@@ -211,8 +210,8 @@ def _encode_photo(rgb: Array, quality: int) -> bytes:
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
     ]
-    done, content = cv2.imencode(".jpg", np.ascontiguousarray(rgb[..., ::-1]), options)
-    assert done
+    encoded, content = cv2.imencode(".jpg", np.ascontiguousarray(rgb[..., ::-1]), options)
+    assert encoded
     return bytes(content)
 
 
@@ -223,7 +222,7 @@ def _decode_photo(content: bytes) -> Array | None:
 
 def _encode_shot(frames: Array, crf: int) -> bytes:
     buffer = io.BytesIO()
-    plain = {"fflags": "bitexact"}  # no random numbers, no name of a library: the same shot makes the same bytes
+    plain = {"fflags": "bitexact"}  # no random numbers, no library name: the same shot makes the same bytes
     with av.open(buffer, "w", format="matroska", container_options=plain) as container:
         options = {"crf": str(crf), "preset": "medium", "threads": "1"}
         stream: Any = container.add_stream("libx264", rate=24, options=options)

@@ -1,4 +1,4 @@
-"""What there is to learn from: films, folders of frames and photos, found in published layouts or in any folder."""
+"""Training sources: films, folders of frames and photos, found in published layouts or in any folder."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ import numpy as np
 
 from kinemacolor.core.errors import InputError
 from kinemacolor.propagation.correspondence import correlation
+from kinemacolor.video.image_sequence import COMMON_IMAGE_SUFFIXES
 
 Kind = Literal["film", "frames", "photo"]
 Split = Literal["train", "test"]
 
-FILM_SUFFIXES = frozenset(
+_FILM_SUFFIXES = frozenset(
     {".mp4", ".mkv", ".mov", ".avi", ".webm", ".mpg", ".mpeg", ".m4v", ".ts", ".ogv", ".wmv", ".mxf"}
 )
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 _NUMBERED = re.compile(r"(.*?)(\d+)$")
-_ALIKE = 0.6
-"""Least median correlation of neighboring pictures of a folder for it to be a clip and not an album."""
+_MINIMUM_CORRELATION = 0.6
+"""Median correlation of neighboring pictures from which a folder is a clip and not an album."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Something to learn from.
+    """A film, a folder of frames, or a photo.
 
     Attributes:
         name: unique among the sources of a run: the path below the root, without suffix.
-        path: a film, a folder of frames, or a photo.
+        path: of the file or the folder.
         kind: which of the three.
     """
 
@@ -56,31 +56,32 @@ def find_sources(root: Path, split: Split = "train") -> list[Source]:
     - Videvo: ``train/CLIP/*.jpg`` and ``test/CLIP/*.jpg``.
 
     In any other folder, at any depth: films; folders of numbered pictures of one size that resemble their neighbors
-    (clips); other pictures (photos). Hidden files are passed over.
+    (clips); other pictures (photos). Hidden files are ignored.
 
     Args:
         root: the folder, or a single film.
         split: which half, where the layout has two; any other folder is all ``train``.
 
     Raises:
-        InputError: the folder is missing or holds nothing of use.
+        InputError: the folder is missing or holds nothing usable.
     """
-    if root.is_file() and root.suffix.lower() in FILM_SUFFIXES:
+    if root.is_file() and root.suffix.lower() in _FILM_SUFFIXES:
         return [Source(root.stem, root, "film")]
     if not root.is_dir():
-        raise InputError(root, "is no folder of films or photos", "give the folder of a data set")
-    found = _davis(root, split) if (root / "JPEGImages").is_dir() else None
-    if found is None:
-        start = _half(root, split)
-        found = [] if start is None else _walk(start)
-    if not found:
+        raise InputError(root, "is not a folder of films or photos", "give the folder of a data set")
+    if (root / "JPEGImages").is_dir():
+        sources = _davis(root, split)
+    else:
+        start = _split_folder(root, split)
+        sources = [] if start is None else _walk(start)
+    if not sources:
         half = "" if split == "train" else f" for the split {split!r}"
         raise InputError(root, f"holds no films, clips or photos{half}", "give the folder of a data set")
-    return sorted(found, key=lambda source: source.name)
+    return sorted(sources, key=lambda source: source.name)
 
 
 def _davis(root: Path, split: Split) -> list[Source]:
-    """Clips of DAVIS's list for the split, or all where there is no list; the cache names those that are missing."""
+    """Clips of DAVIS's list for the split, or all where there is no list; the cache reports those that are missing."""
     resolutions = sorted((root / "JPEGImages").iterdir())
     at_480 = [folder for folder in resolutions if folder.name == "480p"]
     flat = any(_pictures(folder) for folder in resolutions if folder.is_dir())
@@ -93,8 +94,8 @@ def _davis(root: Path, split: Split) -> list[Source]:
     return [Source(name, base / name, "frames") for name in names]
 
 
-def _half(root: Path, split: Split) -> Path | None:
-    """The folder of a split; the root itself where it has no splits."""
+def _split_folder(root: Path, split: Split) -> Path | None:
+    """The folder of a split; the root itself where there are no splits, None where it is not there."""
     names = {"train": ("train", "train_all_frames"), "test": ("test", "valid", "val")}
     folders = {folder.name.lower(): folder for folder in sorted(root.iterdir()) if folder.is_dir()}
     if folders.keys() & {"test", "valid", "val"} and folders.keys() & {"train", "train_all_frames"}:
@@ -112,18 +113,18 @@ def _half(root: Path, split: Split) -> Path | None:
 
 
 def _walk(root: Path) -> list[Source]:
-    found: list[Source] = []
-    for folder, inner, files in os.walk(root):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
-        place = Path(folder)
-        films = [place / name for name in sorted(files) if Path(name).suffix.lower() in FILM_SUFFIXES]
-        found.extend(Source(_name(root, film), film, "film") for film in films if not film.name.startswith("."))
-        pictures = _pictures(place)
+    sources: list[Source] = []
+    for name, subfolders, files in os.walk(root):
+        subfolders[:] = sorted(subfolder for subfolder in subfolders if not subfolder.startswith("."))
+        folder = Path(name)
+        films = [folder / file for file in sorted(files) if Path(file).suffix.lower() in _FILM_SUFFIXES]
+        sources.extend(Source(_name(root, film), film, "film") for film in films if not film.name.startswith("."))
+        pictures = _pictures(folder)
         if is_clip(pictures):
-            found.append(Source(_name(root, place), place, "frames"))
+            sources.append(Source(_name(root, folder), folder, "frames"))
         else:
-            found.extend(Source(_name(root, picture), picture, "photo") for picture in pictures)
-    return found
+            sources.extend(Source(_name(root, picture), picture, "photo") for picture in pictures)
+    return sources
 
 
 def _name(root: Path, path: Path) -> str:
@@ -134,19 +135,18 @@ def _name(root: Path, path: Path) -> str:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )
+    images = (path for path in folder.iterdir() if path.suffix.lower() in COMMON_IMAGE_SUFFIXES)
+    return sorted(path for path in images if not path.name.startswith("."))
 
 
 def is_clip(pictures: list[Path]) -> bool:
-    """Whether pictures are the frames of a film: numbered, of one size, and like their neighbors."""
+    """Whether pictures are the frames of a film: numbered, of one size, and similar to their neighbors."""
     if len(pictures) < 2:
         return False
     matches = [_NUMBERED.match(path.stem) for path in pictures]
     if not all(matches) or len({match[1] for match in matches if match}) > 1:
         return False
-    likeness = []
+    correlations = []
     step = max(1, len(pictures) // 8)
     for index in range(0, len(pictures) - 1, step):
         a, b = (cv2.imread(str(path), cv2.IMREAD_REDUCED_GRAYSCALE_4) for path in pictures[index : index + 2])
@@ -155,5 +155,5 @@ def is_clip(pictures: list[Path]) -> bool:
         if a.shape != b.shape:
             return False
         small = [cv2.resize(x, (32, 18), interpolation=cv2.INTER_AREA).astype(np.float32) for x in (a, b)]
-        likeness.append(correlation(small[0], small[1]))
-    return bool(likeness) and float(np.median(likeness)) >= _ALIKE
+        correlations.append(correlation(small[0], small[1]))
+    return bool(correlations) and float(np.median(correlations)) >= _MINIMUM_CORRELATION

@@ -1,1 +1,1 @@
-"""Losses, and their weighted sum."""
+"""Losses and their weighted sum."""

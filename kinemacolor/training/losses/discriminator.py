@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
-CHANNELS = (64, 64, 128, 256, 512, 1024)
-SMALLEST = 128
-"""Least side: six halvings leave two cells. Of fewer, InstanceNorm leaves nothing but signs."""
+from kinemacolor.training.config.sections import DISCRIMINATOR_MINIMUM_SIDE
+
+DISCRIMINATOR_CHANNELS = (64, 64, 128, 256, 512, 1024)
 
 
 class SelfAttention(nn.Module):
@@ -27,12 +27,13 @@ class SelfAttention(nn.Module):
         """(B, C, h, w) → the same shape."""
         q, k, v = (layer(features).flatten(2).transpose(1, 2)[:, None] for layer in (self.query, self.key, self.value))
         mixed = functional.scaled_dot_product_attention(q, k, v, scale=1.0)  # SAGAN's energies are not scaled
-        added: Tensor = self.weight * torch.unflatten(mixed[:, 0].transpose(1, 2), 2, features.shape[2:])
-        return features + added
+        residual: Tensor = self.weight * torch.unflatten(mixed[:, 0].transpose(1, 2), 2, features.shape[2:])
+        return features + residual
 
 
 class Discriminator(nn.Module):
-    """How real two consecutive frames look: six 4×4 convolutions of stride 2, self-attention after the second, a mean.
+    """Rates how real two consecutive frames look: six 4×4 convolutions of stride 2, self-attention after the second,
+    and a mean.
 
     Spectral normalization on every convolution; InstanceNorm from the second on; LeakyReLU 0.2.
 
@@ -40,7 +41,7 @@ class Discriminator(nn.Module):
         channels: of each convolution.
     """
 
-    def __init__(self, channels: tuple[int, ...] = CHANNELS) -> None:
+    def __init__(self, channels: tuple[int, ...] = DISCRIMINATOR_CHANNELS) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         before = 6
@@ -56,7 +57,7 @@ class Discriminator(nn.Module):
         self.last = spectral_norm(nn.Conv2d(before, 1, 3, padding=1))
 
     def forward(self, lightness: Tensor, ab: Tensor) -> Tensor:
-        """How real pairs of frames look.
+        """Rates pairs of frames.
 
         Args:
             lightness: L* (B, 2, 1, H, W) in [0, 100]; H and W at least 128.
@@ -71,7 +72,8 @@ class Discriminator(nn.Module):
                 f"ab: expected (B, 2, 2, H, W) and lightness (B, 2, 1, H, W), got {tuple(ab.shape)} and "
                 f"{tuple(lightness.shape)}"
             )
-        if min(size) < SMALLEST:
-            raise ValueError(f"ab: expected at least {SMALLEST}x{SMALLEST} pixels, got {size[0]}x{size[1]}")
+        if min(size) < DISCRIMINATOR_MINIMUM_SIDE:
+            least = DISCRIMINATOR_MINIMUM_SIDE
+            raise ValueError(f"ab: expected at least {least}x{least} pixels, got {size[0]}x{size[1]}")
         pair = torch.cat([lightness / 50 - 1, ab / 128], dim=2).flatten(1, 2)
         return self.last(self.layers(pair)).mean(dim=(1, 2, 3))  # type: ignore[no-any-return]

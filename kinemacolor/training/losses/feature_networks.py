@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from kinemacolor.core.errors import InputError
 
-Module = TypeVar("Module", bound=nn.Module)
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 RELU5_2 = 32
-"""Layers of torchvision's VGG19 ``features`` up to and with relu5_2."""
+"""Number of layers of torchvision's VGG19 ``features`` up to relu5_2, which is included."""
 
 
-def freeze(module: Module) -> Module:
+def freeze(module: ModuleT) -> ModuleT:
     """The module in evaluation mode, without gradients for its own weights; gradients still pass through it."""
     return module.eval().requires_grad_(False)
 
@@ -57,10 +57,10 @@ class Lite0RGBFeatures(nn.Module):
 
 
 def vgg19_features() -> VGG19Features:
-    """VGG19 with torchvision's ImageNet weights, from its cache or the network.
+    """VGG19 with torchvision's ImageNet weights, from its cache or the internet.
 
     Raises:
-        InputError: the weights are not to be had.
+        InputError: the weights are not available.
     """
     models = importlib.import_module("torchvision.models")  # torchvision is not typed
     try:
@@ -68,8 +68,8 @@ def vgg19_features() -> VGG19Features:
     except (OSError, RuntimeError) as error:
         raise InputError(
             "perceptual loss",
-            f"VGG19's ImageNet weights cannot be had ({type(error).__name__})",
-            "go online once, or name another feature network in the recipe (lite0)",
+            f"VGG19's ImageNet weights are not available ({type(error).__name__})",
+            "connect to the internet once, or choose another feature network in the recipe (lite0)",
         ) from error
     return freeze(VGG19Features(network.features))
 

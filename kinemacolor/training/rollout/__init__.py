@@ -1,1 +1,1 @@
-"""A window colored block after block, live or from recorded inputs."""
+"""Windows and recorded inputs colored with gradients, and the batches they come in."""

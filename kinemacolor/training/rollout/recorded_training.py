@@ -1,4 +1,4 @@
-"""Learning from traces: crops of blocks that were colored as in use, and the colorization subnet at work on them."""
+"""Training from recorded inputs: crops of recorded blocks, and the colorization subnet run on them."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from kinemacolor.model.colorization import Propagated
 from kinemacolor.model.network import Network
 from kinemacolor.model.positions import sine_positions
 from kinemacolor.training.config.augmentation import Augmentation
-from kinemacolor.training.rollout.recorded_inputs import Layout, RecordedInputs
-from kinemacolor.training.rollout.rollout import Block
+from kinemacolor.training.losses.block import ColoredBlock
+from kinemacolor.training.rollout.recorded_inputs import MapLayout, RecordedInputs
 
-NOTHING = -0.999
-"""Similarity up to which nothing was carried."""
-_DRAWS = 11
-"""Tells draws of replays from those of samples, which are made from the same seed and index."""
+NOT_PROPAGATED = -0.999
+"""Similarity up to which a pixel has no propagated color."""
+_CROP_STREAM = 11
+"""Separates the random draws of crops from those of samples, which have the same seed and index."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Crop:
-    """A part of a block of a trace.
+class RecordedCrop:
+    """A part of a recorded block.
 
     Attributes:
-        maps: (N, channels, H, W) float32, see ``Layout``.
+        maps: (N, channels, H, W) float32, see ``MapLayout``.
         hidden: (N, h, w, d) float32.
-        corner: (row, column) of the token at the upper left, in the trace.
-        tokens: (rows, columns) of the trace.
-        name: of the trace and block.
+        corner: (row, column) of the upper left token in the whole frame.
+        tokens: (rows, columns) of the whole frame.
+        name: of the window and the block.
     """
 
     maps: FloatArray
@@ -43,74 +43,81 @@ class Crop:
     name: str
 
 
-class Replays:
+class CropSampler:
     """Crops by number; no two calls depend on each other.
 
     Args:
-        traces: of one network.
+        recorded: windows, all of one network.
         layout: of their maps.
-        size: (H, W) of crops, multiples of the network's stride, at most that of the traces.
-        augmentation: of which mirror, rotate and saturate count here.
-        seed: of all that is drawn.
-        drop_carried: probability that a crop gets no P.
+        size: (H, W) of crops, multiples of the network's stride, at most those of the windows.
+        augmentation: of which mirror, rotate and saturate apply here.
+        seed: of all draws.
+        drop_propagated: probability that a crop gets no P.
 
     Raises:
-        UsageError: traces are smaller than ``size``.
+        UsageError: windows are smaller than ``size``.
     """
 
     def __init__(
         self,
-        traces: Sequence[RecordedInputs],
-        layout: Layout,
+        recorded: Sequence[RecordedInputs],
+        layout: MapLayout,
         size: tuple[int, int],
         augmentation: Augmentation | None = None,
         *,
         seed: int = 0,
-        drop_carried: float = 0.0,
+        drop_propagated: float = 0.0,
     ) -> None:
-        self.traces, self.layout, self.seed, self.drop_carried = traces, layout, seed, drop_carried
+        self.recorded, self.layout, self.seed, self.drop_propagated = recorded, layout, seed, drop_propagated
         self.augmentation = augmentation or Augmentation()
         stride = layout.config.token_stride
-        self._shape = (size[0] // stride, size[1] // stride)
-        for trace in traces:
-            if min(have - want for have, want in zip(trace.hidden.shape[2:4], self._shape, strict=True)) < 0:
-                have = "×".join(str(side) for side in trace.maps.shape[3:])
-                raise UsageError("data.size", f"{size[0]}×{size[1]} is larger than traces of {have}", "take less")
+        self._tokens = (size[0] // stride, size[1] // stride)
+        for window in recorded:
+            if min(have - want for have, want in zip(window.hidden.shape[2:4], self._tokens, strict=True)) < 0:
+                have = "×".join(str(side) for side in window.maps.shape[3:])
+                problem = f"{size[0]}×{size[1]} is larger than the recorded windows of {have}"
+                raise UsageError("data.size", problem, "choose a smaller size")
 
-    def sample(self, index: int) -> Crop:
+    def sample(self, index: int) -> RecordedCrop:
         """Crop ``index`` ≥ 0."""
-        noise = np.random.default_rng((self.seed, index, _DRAWS))
+        noise = np.random.default_rng((self.seed, index, _CROP_STREAM))
         options, stride = self.augmentation, self.layout.config.token_stride
-        number = int(noise.integers(len(self.traces)))
-        trace = self.traces[number]
-        block = int(noise.integers(len(trace.maps)))
-        tokens = trace.hidden.shape[2:4]
-        row, column = (int(noise.integers(have - want + 1)) for have, want in zip(tokens, self._shape, strict=True))
-        rows, columns = (slice(at, at + n) for at, n in zip((row, column), self._shape, strict=True))
+        number = int(noise.integers(len(self.recorded)))
+        window = self.recorded[number]
+        block = int(noise.integers(len(window.maps)))
+        tokens = window.hidden.shape[2:4]
+        row, column = (int(noise.integers(have - want + 1)) for have, want in zip(tokens, self._tokens, strict=True))
+        rows, columns = (slice(at, at + n) for at, n in zip((row, column), self._tokens, strict=True))
         pixels = (slice(row * stride, rows.stop * stride), slice(column * stride, columns.stop * stride))
-        maps = np.array(trace.maps[block][..., pixels[0], pixels[1]], dtype=np.float32)
-        hidden = np.array(trace.hidden[block][:, rows, columns], dtype=np.float32)
+        maps = np.array(window.maps[block][..., pixels[0], pixels[1]], dtype=np.float32)
+        hidden = np.array(window.hidden[block][:, rows, columns], dtype=np.float32)
         if noise.random() < options.mirror:
             maps, hidden = np.ascontiguousarray(maps[..., ::-1]), np.ascontiguousarray(hidden[:, :, ::-1])
+        self._recolor(noise, maps)
+        if self.layout.config.propagation and noise.random() < self.drop_propagated:
+            self.layout.drop_propagated(maps)
+        return RecordedCrop(maps, hidden, (row, column), (int(tokens[0]), int(tokens[1])), f"{number}, block {block}")
+
+    def _recolor(self, noise: np.random.Generator, maps: FloatArray) -> None:
+        """Rotates and scales the ab plane of candidates and truth, in place."""
+        options = self.augmentation
         angle = noise.uniform(0, 2 * np.pi) if noise.random() < options.rotate else 0.0
         scale = noise.uniform(*options.saturation) if noise.random() < options.saturate else 1.0
-        turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        for first in self.layout.colors:
-            maps[:, first : first + 2] = np.einsum("ij,njhw->nihw", turn.astype(np.float32), maps[:, first : first + 2])
-        if self.layout.config.propagation and noise.random() < self.drop_carried:
-            self.layout.without_carried(maps)
-        return Crop(maps, hidden, (row, column), (int(tokens[0]), int(tokens[1])), f"{number}, block {block}")
+        matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        for first in self.layout.ab_channels:
+            ab = maps[:, first : first + 2]
+            maps[:, first : first + 2] = np.einsum("ij,njhw->nihw", matrix.astype(np.float32), ab)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ReplayBatch:
+class CropBatch:
     """B crops.
 
     Attributes:
         maps: (B, N, channels, H, W) float32.
         hidden: (B, N, h, w, d) float32.
-        corners, tokens: (B, 2) int64, see ``Crop``.
-        names: of traces and blocks.
+        corners, tokens: (B, 2) int64, see ``RecordedCrop``.
+        names: of windows and blocks.
         indices: of the crops.
     """
 
@@ -122,25 +129,25 @@ class ReplayBatch:
     indices: tuple[int, ...]
 
     def arrays(self) -> dict[str, Array]:
-        """The arrays, by field: what to save of a batch that broke a run."""
+        """The arrays, by field: saved when a batch breaks a run."""
         return {"maps": self.maps, "hidden": self.hidden, "corners": self.corners, "tokens": self.tokens}
 
 
-def stack_crops(crops: Sequence[Crop], indices: Sequence[int]) -> ReplayBatch:
+def stack_crops(crops: Sequence[RecordedCrop], indices: Sequence[int]) -> CropBatch:
     """Crops of one size as a batch."""
-    return ReplayBatch(
-        np.stack([one.maps for one in crops]),
-        np.stack([one.hidden for one in crops]),
-        np.array([one.corner for one in crops]),
-        np.array([one.tokens for one in crops]),
-        tuple(one.name for one in crops),
+    return CropBatch(
+        np.stack([crop.maps for crop in crops]),
+        np.stack([crop.hidden for crop in crops]),
+        np.array([crop.corner for crop in crops]),
+        np.array([crop.tokens for crop in crops]),
+        tuple(crop.name for crop in crops),
         tuple(indices),
     )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ReplayTensors:
-    """A batch on its device, with the truth as the losses ask for it.
+class CropTensors:
+    """A batch on its device, with the truth as the losses need it.
 
     Attributes:
         maps: (B, N, channels, H, W).
@@ -148,7 +155,7 @@ class ReplayTensors:
         positions: (B, T, d) of those tokens, or None.
         lightness: (B, N, 1, H, W), L* of the truth.
         ab: (B, N, 2, H, W), the truth.
-        matches, flow, visible: None; blocks of a batch do not follow one another.
+        matches, flow, visible: None, since the blocks of a batch do not follow one another.
     """
 
     maps: Tensor
@@ -161,24 +168,24 @@ class ReplayTensors:
     visible: None = None
 
 
-def replay_tensors(batch: ReplayBatch, layout: Layout, device: str | torch.device = "cpu") -> ReplayTensors:
+def crop_tensors(batch: CropBatch, layout: MapLayout, device: str | torch.device = "cpu") -> CropTensors:
     """A batch as tensors on a device."""
     maps, grid = torch.from_numpy(batch.maps).to(device), torch.from_numpy(batch.hidden).to(device)
     hidden = positions = None
     if grid.shape[4]:
         hidden, (count, rows, columns, width) = grid.flatten(1, 3), grid.shape[1:]
-        found = []
+        crop_positions = []
         for (row, column), (height, breadth) in zip(batch.corners.tolist(), batch.tokens.tolist(), strict=True):
             times = torch.arange(1, count + 1, dtype=maps.dtype)
             whole = sine_positions(times, count, height, breadth, width).reshape(count, height, breadth, width)
-            found.append(whole[:, row : row + rows, column : column + columns].reshape(-1, width))
-        positions = torch.stack(found).to(device)
-    truth = maps[:, :, layout.given :]
-    return ReplayTensors(maps, hidden, positions, 50 * (truth[:, :, :1] + 1), truth[:, :, 1:])
+            crop_positions.append(whole[:, row : row + rows, column : column + columns].reshape(-1, width))
+        positions = torch.stack(crop_positions).to(device)
+    truth = maps[:, :, layout.input_channels :]
+    return CropTensors(maps, hidden, positions, 50 * (truth[:, :, :1] + 1), truth[:, :, 1:])
 
 
-class Replay:
-    """Crops, colored: as ``rollout.Window``, an iterable of blocks, here one.
+class RecordedRollout:
+    """Crops, colored: a ``Rollout`` of one block.
 
     Args:
         network: whose colorization subnet learns.
@@ -188,23 +195,23 @@ class Replay:
     """
 
     def __init__(
-        self, network: Network, tensors: ReplayTensors, layout: Layout, autocast: torch.dtype | None = None
+        self, network: Network, tensors: CropTensors, layout: MapLayout, autocast: torch.dtype | None = None
     ) -> None:
         self._network, self._tensors, self._layout, self._autocast = network, tensors, layout, autocast
 
-    def __iter__(self) -> Iterator[Block]:
+    def __iter__(self) -> Iterator[ColoredBlock]:
         t, layout = self._tensors, self._layout
         candidates = layout.candidates(t.maps)
         with torch.autocast(t.maps.device.type, self._autocast or torch.bfloat16, enabled=self._autocast is not None):
-            made = self._network.colorization(layout.luminance(t.maps), candidates, None, t.hidden, t.positions)
-        offered = None
-        if made.logits is not None:
-            offered = torch.ones_like(made.logits)
-            for k, one in enumerate(candidates):
-                if isinstance(one, Propagated):
-                    offered[:, :, k] = (one.similarity[:, :, 0] > NOTHING).to(offered.dtype)
+            colors = self._network.colorization(layout.luminance(t.maps), candidates, None, t.hidden, t.positions)
+        available = None
+        if colors.logits is not None:
+            available = torch.ones_like(colors.logits)
+            for k, candidate in enumerate(candidates):
+                if isinstance(candidate, Propagated):
+                    available[:, :, k] = (candidate.similarity[:, :, 0] > NOT_PROPAGATED).to(available.dtype)
         frames = slice(0, t.maps.shape[1])
-        yield Block(frames, made.ab.float(), None, made.logits, made.candidates, offered, None, None)
+        yield ColoredBlock(frames, colors.ab.float(), None, colors.logits, colors.candidates, available, None, None)
 
-    def finish(self) -> None:
-        """Nothing is left to go backward through."""
+    def backward_to_references(self) -> None:
+        """Does nothing: references have no part in recorded inputs."""

@@ -1,15 +1,15 @@
-"""A window colored as a film is: block after block, with what each hands to the next, and gradients within blocks.
+"""A window colored like a film: block after block, each with the state left by the one before, with gradients.
 
-The counterpart of ``kinemacolor.engine.network`` with gradients. What goes from block to block (memory,
-colors carried, colors remembered) is detached, so that losses of a block can go backward before the next one starts:
-memory does not grow with the window.
+The counterpart of ``kinemacolor.engine.network`` with gradients. The state that goes from block to block (linkage
+memory, propagated colors, color memory) is detached, so that the backward pass of a block can run before the next block
+starts: the memory needed does not grow with the window.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -19,60 +19,50 @@ from torch.nn import functional
 from kinemacolor.model.bank import Bank, entries
 from kinemacolor.model.colorization import Propagated
 from kinemacolor.model.config import KEY_STRIDE
-from kinemacolor.model.linkage import Memory
+from kinemacolor.model.linkage import LinkageMemory
 from kinemacolor.model.network import Network
 from kinemacolor.propagation.correspondence import BLEND, CONSISTENCY_WEIGHT, PREVIOUS_OUTPUT_DOUBT
-from kinemacolor.training.config.sections import RolloutPart
-from kinemacolor.training.data.loader import Tensors
+from kinemacolor.training.config.sections import RolloutSection
+from kinemacolor.training.data.samples import BatchTensors
+from kinemacolor.training.losses.block import ColoredBlock
 
 Value = TypeVar("Value")
-_DRAWS = 7
-"""Tells draws of rollouts from those of samples, which are made from the same seed and index."""
+_ROLLOUT_STREAM = 7
+"""Separates the random draws of rollouts from those of samples, which have the same seed and index."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Block:
-    """N frames of B windows, colored.
+class Rollout(Protocol):
+    """The blocks of a batch, colored in order.
 
-    Attributes:
-        frames: which of the windows' they are.
-        ab: (B, N, 2, H, W).
-        before: ab of the frame before the block (B, 1, 2, H, W), detached; None for the first block.
-        logits: of the gate (B, N, K, H, W), or None without one.
-        candidates: what it chooses among (B, N, K, 2, H, W), see ``Colors``; or None.
-        offered: (B, N, K, H, W), 0 where a candidate is no color; or None.
-        keys: of the frames (B, N, heads · C, rows, columns); None in a replay.
-        bank: that they were matched with; its first entries are the reference's, row by row. None in a replay.
+    Run the backward pass of each block before asking for the next, and ``backward_to_references`` after the last.
     """
 
-    frames: slice
-    ab: Tensor
-    before: Tensor | None
-    logits: Tensor | None
-    candidates: Tensor | None
-    offered: Tensor | None
-    keys: Tensor | None
-    bank: Bank | None
+    def __iter__(self) -> Iterator[ColoredBlock]: ...
+    def backward_to_references(self) -> None:
+        """Continues the backward passes of all blocks through what the blocks share."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Draws:
-    """What chance does to each of B windows, (B,) bool.
+class RolloutDraws:
+    """Random draws for each of B windows, (B,) bool.
 
     Attributes:
-        dropped: gets no P.
-        remembering: its outputs join its bank.
+        dropped: the window gets no P.
+        with_memory: its outputs join its bank (color memory).
     """
 
     dropped: Tensor
-    remembering: Tensor
+    with_memory: Tensor
 
 
-def draw(options: RolloutPart, seed: int, indices: Sequence[int], device: torch.device | str = "cpu") -> Draws:
-    """Draws for samples, a function of seed and index alone."""
-    chances = np.stack([np.random.default_rng((seed, index, _DRAWS)).random(2) for index in indices])
-    dropped, remembering = chances[:, 0] < options.drop_carried, chances[:, 1] < options.color_memory
-    return Draws(torch.from_numpy(dropped).to(device), torch.from_numpy(remembering).to(device))
+def draw_rollout(
+    options: RolloutSection, seed: int, indices: Sequence[int], device: torch.device | str = "cpu"
+) -> RolloutDraws:
+    """Draws for the samples of these indices, a function of seed and index alone."""
+    chances = np.stack([np.random.default_rng((seed, index, _ROLLOUT_STREAM)).random(2) for index in indices])
+    dropped, with_memory = chances[:, 0] < options.drop_propagated, chances[:, 1] < options.color_memory
+    return RolloutDraws(torch.from_numpy(dropped).to(device), torch.from_numpy(with_memory).to(device))
 
 
 # --- the candidate P --------------------
@@ -92,14 +82,16 @@ def sample_at(images: Tensor, coordinates: Tensor) -> Tensor:
     size = torch.tensor([images.shape[3] - 1, images.shape[2] - 1], dtype=images.dtype, device=images.device)
     grid = coordinates.movedim(2, 4) * (2 / size.clamp(min=1)) - 1  # (B, N, H, W, 2)
     stacked = grid.flatten(1, 2)  # frames below each other, so that one call samples them all
-    found = functional.grid_sample(images, stacked, padding_mode="border", align_corners=True)
-    return torch.unflatten(found, 2, (count, -1)).movedim(2, 1)
+    samples = functional.grid_sample(images, stacked, padding_mode="border", align_corners=True)
+    return torch.unflatten(samples, 2, (count, -1)).movedim(2, 1)
 
 
-def place_similarity(keys: Tensor, coordinates: Tensor, bank: Bank, size: tuple[int, int], heads: int) -> Tensor:
-    """s_P: cosine of frames' keys with the reference's at the places their pixels come from.
+def correspondence_similarity(
+    keys: Tensor, coordinates: Tensor, bank: Bank, size: tuple[int, int], heads: int
+) -> Tensor:
+    """s_P: cosine of frames' keys with the reference's keys at the places their pixels come from.
 
-    ``kinemacolor.engine.key_grid.place_similarity`` with gradients, to the keys of both.
+    ``kinemacolor.engine.key_grid.correspondence_similarity`` with gradients, to the keys of both.
 
     Args:
         keys: (B, N, heads · C, rows, columns), of unit length in each head.
@@ -119,34 +111,34 @@ def place_similarity(keys: Tensor, coordinates: Tensor, bank: Bank, size: tuple[
     cell = torch.round((at - middle) / KEY_STRIDE)
     x, y = cell[:, :, 0].clamp(0, columns - 1), cell[:, :, 1].clamp(0, rows - 1)
     entry = (y * columns + x).long().flatten(1)  # (B, N · rows · columns)
-    known = bank.keys.gather(1, entry.unsqueeze(2).expand(-1, -1, bank.keys.shape[2]))
-    cosine = (entries(keys) * known).sum(dim=2) / heads
-    cosine = torch.where(bank.marks().gather(1, entry) > 0, cosine, -1.0)
+    bank_keys = bank.keys.gather(1, entry.unsqueeze(2).expand(-1, -1, bank.keys.shape[2]))
+    cosine = (entries(keys) * bank_keys).sum(dim=2) / heads
+    cosine = torch.where(bank.validity().gather(1, entry) > 0, cosine, -1.0)
     grid = cosine.reshape(-1, 1, *keys.shape[3:])
-    grown = functional.interpolate(grid, scale_factor=float(KEY_STRIDE), mode="bilinear", align_corners=False)
-    return torch.unflatten(grown[..., :height, :width], 0, keys.shape[:2])
+    enlarged = functional.interpolate(grid, scale_factor=float(KEY_STRIDE), mode="bilinear", align_corners=False)
+    return torch.unflatten(enlarged[..., :height, :width], 0, keys.shape[:2])
 
 
 # --- a window --------------------
 
 
-class Window:
-    """The blocks of B windows in order. Go backward from each before asking for the next, then call ``finish``.
+class WindowRollout:
+    """The blocks of B windows in order, see ``Rollout``.
 
     Args:
         network: in training mode or not.
         tensors: the windows.
-        draws: what chance does to them.
+        draws: random draws for them.
         block: N; the last block may be shorter.
         autocast: type of autocast of the network's stages, or None.
-        colored: False leaves the third stage out, where only keys are learned: blocks are gray then.
+        colored: False leaves out the third stage, where only keys are learned: blocks are gray then.
     """
 
     def __init__(
         self,
         network: Network,
-        tensors: Tensors,
-        draws: Draws,
+        tensors: BatchTensors,
+        draws: RolloutDraws,
         block: int,
         autocast: torch.dtype | None = None,
         *,
@@ -162,97 +154,98 @@ class Window:
         device = self._tensors.luminance.device.type
         return torch.autocast(device, self._autocast or torch.bfloat16, enabled=self._autocast is not None)
 
-    def __iter__(self) -> Iterator[Block]:
-        t = self._tensors
-        bank = _cut(self._bank, self._leaves)
-        memory: Memory | None = None
-        last: tuple[Tensor, Tensor] | None = None  # ab and similarity of the last frame colored
-        for first in range(0, t.luminance.shape[1], self._block):
-            frames = slice(first, min(first + self._block, t.luminance.shape[1]))
+    def __iter__(self) -> Iterator[ColoredBlock]:
+        length, with_memory = self._tensors.luminance.shape[1], self._draws.with_memory
+        bank = _as_leaves(self._bank, self._leaves)
+        memory: LinkageMemory | None = None
+        last: tuple[Tensor, Tensor] | None = None  # ab and similarity of the last colored frame
+        for first in range(0, length, self._block):
+            frames = slice(first, min(first + self._block, length))
             with self._casting():
                 block, similarity, keys, memory = self._color(frames, bank, memory, last)
             yield block
             memory = memory.detached() if memory else None
             last = block.ab[:, -1].detach(), similarity[:, -1].detach()
-            if bool(self._draws.remembering.any()):
-                marks = self._draws.remembering.to(keys.dtype).view(-1, 1, 1, 1, 1)
-                marks = marks.expand(-1, 1, 1, *keys.shape[3:])
-                bank = bank.remembering(keys[:, -1:].detach(), block.ab[:, -1:].detach(), marks)
+            if bool(with_memory.any()):
+                valid = with_memory.to(keys.dtype).view(-1, 1, 1, 1, 1).expand(-1, 1, 1, *keys.shape[3:])
+                bank = bank.with_past_outputs(keys[:, -1:].detach(), block.ab[:, -1:].detach(), valid)
 
-    def finish(self) -> None:
-        """Goes backward through the reference, after all blocks."""
-        pairs = [(made, leaf.grad) for made, leaf in self._leaves if leaf.grad is not None]
+    def backward_to_references(self) -> None:
+        """Runs the backward pass through the references' bank, which all blocks share."""
+        pairs = [(tensor, leaf.grad) for tensor, leaf in self._leaves if leaf.grad is not None]
         if pairs:
-            torch.autograd.backward([made for made, _ in pairs], [grad for _, grad in pairs])
+            torch.autograd.backward([tensor for tensor, _ in pairs], [grad for _, grad in pairs])
         self._leaves.clear()
 
     def _color(
-        self, frames: slice, bank: Bank, memory: Memory | None, last: tuple[Tensor, Tensor] | None
-    ) -> tuple[Block, Tensor, Tensor, Memory | None]:
-        """The block, its similarity, keys, and the memory after it: ``Network.step`` with P judged by the keys."""
+        self, frames: slice, bank: Bank, memory: LinkageMemory | None, last: tuple[Tensor, Tensor] | None
+    ) -> tuple[ColoredBlock, Tensor, Tensor, LinkageMemory | None]:
+        """The block, its similarity, keys, and the memory after it: ``Network.step``, with P weighted by the keys."""
         network, luma = self._network, self._tensors.luminance[:, frames]
         luminance, (height, width) = network.pad(luma), luma.shape[3:]
-        found = network.represent(network.encode(luminance), network.inside(luma), memory, bank.stills)
+        representation = network.represent(network.encode(luminance), network.inside(luma), memory, bank.references)
         rows, columns = (-(-side // KEY_STRIDE) for side in (height, width))
-        keys = found.keys[..., :rows, :columns]
+        keys = representation.keys[..., :rows, :columns]
         if not self._colored:
             gray = torch.zeros_like(self._tensors.ab[:, frames])
-            return Block(frames, gray, None, None, None, None, keys, bank), gray[:, :, :1], keys, found.memory
-        propagated = given = None
+            block = ColoredBlock(frames, gray, None, None, None, None, keys, bank)
+            return block, gray[:, :, :1], keys, representation.memory
+        propagated = has_propagated = None
         if network.config.propagation and self._tensors.coordinates is not None:
-            propagated, given = self._carried(frames, keys, bank, last)
-            parts = (propagated.ab, propagated.similarity, propagated.agreement)
+            propagated, has_propagated = self._propagated(frames, keys, bank, last)
+            parts = (propagated.ab, propagated.similarity, propagated.consistency)
             propagated = Propagated(*(network.pad(part) for part in parts))
-        colors, similarity = network.colorize(luminance, found, bank, propagated)
+        colors, similarity = network.colorize(luminance, representation, bank, propagated)
         ab = colors.ab[..., :height, :width].float()
-        logits = candidates = offered = None
+        logits = candidates = available = None
         if colors.logits is not None and colors.candidates is not None:
             logits, candidates = colors.logits[..., :height, :width], colors.candidates[..., :height, :width]
-            offered = torch.ones_like(logits)
+            available = torch.ones_like(logits)
             if network.config.propagation:
-                offered[:, :, network.config.heads] = 0 if given is None else given[:, :, 0]
+                available[:, :, network.config.heads] = 0 if has_propagated is None else has_propagated[:, :, 0]
         before = None if last is None else last[0].unsqueeze(1)
-        block = Block(frames, ab, before, logits, candidates, offered, keys, bank)
-        return block, similarity[..., :height, :width].float(), keys, found.memory
+        block = ColoredBlock(frames, ab, before, logits, candidates, available, keys, bank)
+        return block, similarity[..., :height, :width].float(), keys, representation.memory
 
-    def _carried(
+    def _propagated(
         self, frames: slice, keys: Tensor, bank: Bank, last: tuple[Tensor, Tensor] | None
     ) -> tuple[Propagated, Tensor]:
-        """P of a block, and where there is one (B, N, 1, H, W)."""
+        """P of a block, and 1 where there is one, else 0 (B, N, 1, H, W)."""
         t, heads = self._tensors, self._network.config.heads
         assert t.coordinates is not None
-        assert t.agreement is not None
-        coordinates, agreement = t.coordinates[:, frames], t.agreement[:, frames]
+        assert t.consistency is not None
+        coordinates, path_consistency = t.coordinates[:, frames], t.consistency[:, frames]
         mask = t.reference_mask[:, 0]
         colors = torch.cat([t.reference_ab[:, 0] * mask, mask], dim=1)
         size = (mask.shape[2], mask.shape[3])
-        similarities = [place_similarity(keys, each, bank, size, heads) for each in coordinates.unbind(2)]
-        support = torch.stack(similarities, dim=2).to(colors.dtype)
-        shares = torch.softmax((support + CONSISTENCY_WEIGHT * agreement) / BLEND, dim=2)
-        samples = torch.stack([sample_at(colors, each) for each in coordinates.unbind(2)], dim=2)
-        found, similarity, agreement = ((shares * x).sum(dim=2) for x in (samples, support, agreement))
-        ab, given = found[:, :, :2], (found[:, :, 2:] > 0.5).to(found.dtype)
+        paths = coordinates.unbind(2)
+        similarities = [correspondence_similarity(keys, path, bank, size, heads) for path in paths]
+        path_similarity = torch.stack(similarities, dim=2).to(colors.dtype)
+        shares = torch.softmax((path_similarity + CONSISTENCY_WEIGHT * path_consistency) / BLEND, dim=2)
+        path_colors = torch.stack([sample_at(colors, path) for path in paths], dim=2)
+        maps = (path_colors, path_similarity, path_consistency)
+        masked_ab, similarity, consistency = ((shares * path_map).sum(dim=2) for path_map in maps)
+        ab, exists = masked_ab[:, :, :2], (masked_ab[:, :, 2:] > 0.5).to(masked_ab.dtype)
         chained = t.chained.view(-1, 1, 1, 1, 1)
         if last is None:
-            given = given * chained
-        else:  # without a chain, what the frame before the block was given is carried on
+            exists = exists * chained
+        else:  # without a chain, the colors of the frame before the block are propagated
             previous = sample_at(torch.cat(last, dim=1), coordinates[:, :, 0])
             ab = torch.where(chained, ab, previous[:, :, :2])
             similarity = torch.where(chained, similarity, previous[:, :, 2:] - PREVIOUS_OUTPUT_DOUBT)
-            given = torch.where(chained, given, 1.0)
-        given = given * ~self._draws.dropped.view(-1, 1, 1, 1, 1)
-        there = given > 0
+            exists = torch.where(chained, exists, 1.0)
+        exists = exists * ~self._draws.dropped.view(-1, 1, 1, 1, 1)
         nothing = Propagated.nothing(t.luminance[:, frames])
-        parts = ((ab, nothing.ab), (similarity, nothing.similarity), (agreement, nothing.agreement))
-        return Propagated(*(torch.where(there, a, b) for a, b in parts)), given
+        parts = ((ab, nothing.ab), (similarity, nothing.similarity), (consistency, nothing.consistency))
+        return Propagated(*(torch.where(exists > 0, a, b) for a, b in parts)), exists
 
 
-def _cut(value: Value, leaves: list[tuple[Tensor, Tensor]]) -> Value:
-    """A value whose tensors are leaves of their own graph; ``leaves`` gets pairs of those made and their leaves."""
+def _as_leaves(value: Value, leaves: list[tuple[Tensor, Tensor]]) -> Value:
+    """A record whose tensors are leaves of a graph of their own; ``leaves`` gets pairs of a tensor and its leaf."""
     changes: dict[str, Any] = {}
     parts: dict[str, Any] = {}
     if is_dataclass(value) and not isinstance(value, type):
-        parts = {one.name: getattr(value, one.name) for one in fields(value)}
+        parts = {field.name: getattr(value, field.name) for field in fields(value)}
     elif isinstance(value, tuple) and hasattr(value, "_asdict"):
         parts = value._asdict()
     for name, part in parts.items():
@@ -262,7 +255,7 @@ def _cut(value: Value, leaves: list[tuple[Tensor, Tensor]]) -> Value:
                 leaves.append((part, leaf))
                 changes[name] = leaf
         elif part is not None:
-            changes[name] = _cut(part, leaves)
+            changes[name] = _as_leaves(part, leaves)
     if isinstance(value, tuple) and hasattr(value, "_replace"):
         return value._replace(**changes)  # type: ignore[no-any-return]
     return replace(value, **changes)  # type: ignore[type-var]

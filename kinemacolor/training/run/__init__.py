@@ -1,1 +1,1 @@
-"""The run: loop, state, checkpoints, logs."""
+"""A training run: setup, loop, state, checkpoints and logs."""

@@ -1,8 +1,8 @@
-"""Several processes, started by ``torchrun``, that train one network: gradients are averaged, all else is done alike.
+"""Several processes, started by ``torchrun``, that train one network: each averages gradients, and does the same steps.
 
-Averages over processes are averages over the whole batch for losses that are means over it. Two are not quite: the gate
-loss (a weighted mean) and the adversarial loss (its averages of answers are those of a process). Batch normalization
-sees the batch of its process.
+For losses that are means over the batch, the average over processes is that over the whole batch. It is not quite for
+the gate loss (a weighted mean) and the adversarial loss (which averages the outputs of one process). Batch
+normalization uses the batch of its process.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from torch import Tensor, distributed, nn
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """Who takes part.
+    """The processes of a run.
 
     Attributes:
         rank: number of this process.
-        count: of them.
-        local: number on this machine.
+        count: of processes.
+        local: number of this process on its machine.
     """
 
     rank: int = 0
@@ -31,12 +31,12 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes and speaks."""
+        """Whether this is the process that writes files and messages."""
         return self.rank == 0
 
 
 def join_processes(device: str | None) -> Processes:
-    """Joins those that ``torchrun`` started, where it did."""
+    """Joins the processes that ``torchrun`` started, if it did."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         return Processes()
@@ -52,7 +52,7 @@ def leave_processes(processes: Processes) -> None:
         distributed.destroy_process_group()
 
 
-def share_state(modules: Iterable[nn.Module], processes: Processes) -> None:
+def broadcast_state(modules: Iterable[nn.Module], processes: Processes) -> None:
     """Gives all processes the weights of the first."""
     if processes.count > 1:
         for module in modules:
@@ -67,13 +67,13 @@ def average_gradients(parameters: Iterable[Tensor], processes: Processes) -> Non
         return
     flags = torch.tensor([float(p.grad is not None) for p in trained], device=trained[0].device)
     distributed.all_reduce(flags)
-    some = [p for p, flag in zip(trained, flags.tolist(), strict=True) if flag]
-    if not some:
+    with_gradient = [p for p, flag in zip(trained, flags.tolist(), strict=True) if flag]
+    if not with_gradient:
         return
-    flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in some])
+    flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in with_gradient])
     distributed.all_reduce(flat)
     flat /= processes.count
-    for p, part in zip(some, torch.split(flat, [p.numel() for p in some]), strict=True):
+    for p, part in zip(with_gradient, torch.split(flat, [p.numel() for p in with_gradient]), strict=True):
         grad = part.view(p.shape)
         if p.grad is None:
             p.grad = grad.clone()
@@ -81,10 +81,10 @@ def average_gradients(parameters: Iterable[Tensor], processes: Processes) -> Non
             p.grad.copy_(grad)
 
 
-def agreed(flag: bool, processes: Processes, device: torch.device) -> bool:
-    """Whether any process says so."""
+def any_process(flag: bool, processes: Processes, device: torch.device) -> bool:
+    """Whether ``flag`` is True in any process."""
     if processes.count == 1:
         return flag
-    told = torch.tensor(float(flag), device=device)
-    distributed.all_reduce(told)
-    return bool(told > 0)
+    total = torch.tensor(float(flag), device=device)
+    distributed.all_reduce(total)
+    return bool(total > 0)

@@ -1,4 +1,4 @@
-"""What a run would do, and at what cost: from a few measured steps, of which nothing is kept."""
+"""What a run would do, and at what cost: from a few measured steps, whose results are discarded."""
 
 from __future__ import annotations
 
@@ -12,83 +12,85 @@ from pathlib import Path
 import torch
 
 from kinemacolor.core.errors import InputError
+from kinemacolor.training.config.sections import RecordingSection
 from kinemacolor.training.losses.objective import Objective
-from kinemacolor.training.rollout.batches import Lessons, make_lessons
-from kinemacolor.training.run.loop import learn, make_objective
-from kinemacolor.training.run.setup import Setup, first_network
+from kinemacolor.training.rollout.batches import BatchSource
+from kinemacolor.training.run.loop import make_objective, training_step
+from kinemacolor.training.run.progress import StepMeter
+from kinemacolor.training.run.setup import TrainingSetup, make_batches, make_initial_network
 from kinemacolor.training.run.step_timer import StepTimer
-from kinemacolor.training.run.train_state import Learner, make_learner
+from kinemacolor.training.run.train_state import TrainState, make_train_state
 
-MEGABYTE = 1 << 20
-TRIAL = 2
-"""Traces that are made to measure."""
+_MEBIBYTE = 1 << 20
+_RECORDED_WINDOWS = 2
+"""Windows that are recorded for measuring."""
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """Steps of a run, measured.
+class StepMeasurement:
+    """The cost of a run's steps.
 
     Attributes:
-        seconds: a step, all told.
-        parts: seconds a step by part.
-        memory: bytes at most, of the GPU's memory or of the process.
+        seconds: of a step.
+        parts: seconds of the parts of a step.
+        memory: peak, of the GPU or of the process, bytes.
         parameters: of each subnet.
-        traced: seconds to make a trace, where the recipe asks for some.
+        recording_seconds: to record a window, where the recipe asks for recorded windows.
     """
 
     seconds: float
     parts: dict[str, float]
     memory: int
     parameters: dict[str, int]
-    traced: float = 0.0
+    recording_seconds: float = 0.0
 
 
-def measure_steps(setup: Setup, count: int, say: Callable[[str], None] = lambda _: None) -> Measured:
-    """Makes a learner and measures ``count`` of its steps after one to warm up.
+def measure_steps(setup: TrainingSetup, count: int, say: Callable[[str], None] = lambda _: None) -> StepMeasurement:
+    """Measures ``count`` steps after one to warm up.
 
     Args:
         setup: of the run.
         count: of steps.
-        say: told what is being measured: a run's beginning can take a minute and more.
+        say: shows what is measured next, since the start of a run can take more than a minute.
     """
-    part = setup.recipe.network
-    if part.basis and not part.initial and part.network_config().tap_shortcut:
-        say("the heads' basis")
-    learner = make_learner(setup.recipe, first_network(setup), setup.device)
-    objective, clock = make_objective(setup, learner), StepTimer(synchronize=True)
-    with tempfile.TemporaryDirectory(prefix="kinemacolor-") as aside:
-        if setup.recipe.replay.traces:
-            say(f"{TRIAL} windows colored as in use")
-        begun = time.perf_counter()
-        lessons = make_lessons(setup, lambda: learner.network, Path(aside), most=TRIAL)
-        assert lessons is not None
-        traced = (time.perf_counter() - begun) / TRIAL
+    options = setup.recipe.network
+    if options.key_init and not options.initial and options.network_config().tap_shortcut:
+        say("the initialization of the keys")
+    state = make_train_state(setup.recipe, make_initial_network(setup), setup.device)
+    objective, timer = make_objective(setup, state), StepTimer(synchronize=True)
+    with tempfile.TemporaryDirectory(prefix="kinemacolor-") as folder:
+        if setup.recipe.recording.windows:
+            say(f"the recording of {_RECORDED_WINDOWS} windows")
+        start = time.perf_counter()
+        batches = make_batches(setup, lambda: state.network, Path(folder), most=_RECORDED_WINDOWS)
+        assert batches is not None
+        recording_seconds = (time.perf_counter() - start) / _RECORDED_WINDOWS
         say(f"{count + 1} steps")
-        seconds = _timed(setup, lessons, learner, objective, count, clock)
-    parts = {name: value / count for name, value in clock.seconds.items()}
-    return Measured(seconds, parts, _memory(setup.device), learner.network.parameters_by_part(), traced)
+        seconds = _seconds_per_step(setup, state, objective, batches, count, timer)
+    parts = {name: value / count for name, value in timer.seconds.items()}
+    parameters = state.network.parameters_by_part()
+    return StepMeasurement(seconds, parts, _peak_memory(setup.device), parameters, recording_seconds)
 
 
-def _timed(
-    setup: Setup, lessons: Lessons, learner: Learner, objective: Objective, count: int, clock: StepTimer
+def _seconds_per_step(
+    setup: TrainingSetup, state: TrainState, objective: Objective, batches: BatchSource, count: int, timer: StepTimer
 ) -> float:
-    """Seconds a step, over ``count`` of them after one to warm up."""
-    with lessons.loader(0) as loader:
+    """The mean over ``count`` steps after one to warm up."""
+    with batches.loader(0) as loader:
         try:
-            learn(setup, lessons, learner, objective, next(loader), StepTimer())
+            training_step(setup, state, objective, batches, next(loader), StepMeter(0))
             start = time.perf_counter()
             for _ in range(count):
-                with clock("data"):
+                with timer("data"):
                     batch = next(loader)
-                learn(setup, lessons, learner, objective, batch, clock)
+                training_step(setup, state, objective, batches, batch, StepMeter(state.step, timer))
         except FloatingPointError as error:
-            raise InputError(
-                setup.recipe.name, f"a loss is no number ({error})", "take lower learning rates"
-            ) from error
+            problem = f"a loss is not finite ({error})"
+            raise InputError(setup.recipe.name, problem, "use lower learning rates") from error
         return (time.perf_counter() - start) / count
 
 
-def _memory(device: torch.device) -> int:
+def _peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     try:
@@ -99,8 +101,8 @@ def _memory(device: torch.device) -> int:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
-def describe(setup: Setup, measured: Measured) -> str:
-    """What would happen, in lines."""
+def describe(setup: TrainingSetup, measured: StepMeasurement) -> str:
+    """What a run would do, in lines."""
     recipe, data = setup.recipe, setup.recipe.data
     films, photos = setup.windows.films, setup.windows.photos
     total = setup.steps * measured.seconds
@@ -112,33 +114,38 @@ def describe(setup: Setup, measured: Measured) -> str:
     counts = ", ".join(f"{name} {number / 1e6:.2f} M" for name, number in measured.parameters.items())
     size = f"{data.size[1]}x{data.size[0]}"
     where = f"{setup.device}{', bfloat16' if setup.autocast else ''}, {torch.get_num_threads()} threads"
-    replay = recipe.replay
-    traces = f"{replay.traces} windows of {replay.length} frames at {replay.size[1]}x{replay.size[0]}, colored first"
+    skipped = [f"skipped {source.name}: {source.reason}" for source in setup.cache.skipped[:20]]
     lines = [
         ("recipe", f"{recipe.name}, network {recipe.network.network_config().name} ({counts})"),
         ("data", f"{len(films)} shots ({sum(c.frames for c in films)} frames), {len(photos)} photos"),
         ("", f"sha256 {setup.cache.digest[:16]}…, {len(setup.cache.skipped)} sources skipped"),
-        *(("", f"skipped {one.name}: {one.reason}") for one in setup.cache.skipped[:20]),
+        *(("", line) for line in skipped),
         ("windows", f"{data.length} frames at {size} in blocks of {data.block}, batches of {data.batch}"),
-        *([("traces", f"{traces}, {_clock(replay.traces * measured.traced)}")] if replay.traces else []),
+        *([("recording", _recording_text(recipe.recording, measured))] if recipe.recording.windows else []),
         ("losses", ", ".join(losses) + (f"; flow {setup.flow}" if setup.flow else "")),
         ("evaluation", f"{len(setup.clips)} clips every {recipe.evaluation.every} steps"),
         ("device", where + (f", {setup.processes.count} processes" if setup.processes.count > 1 else "")),
-        ("speed", f"{measured.seconds:.2f} s a step, {setup.frames_a_step / measured.seconds:.2f} frames/s"),
-        ("memory", f"{measured.memory / MEGABYTE:.0f} MiB at most"),
-        ("run", f"{setup.steps} steps, about {_clock(total)} without evaluations"),
+        ("speed", f"{measured.seconds:.2f} s per step, {setup.frames_per_step / measured.seconds:.2f} frames/s"),
+        ("memory", f"{measured.memory / _MEBIBYTE:.0f} MiB at most"),
+        ("run", f"{setup.steps} steps, about {_duration(total)} without evaluations"),
     ]
     return "\n".join(f"{title:11} {text}" for title, text in lines)
 
 
-def profile_table(measured: Measured) -> str:
+def _recording_text(options: RecordingSection, measured: StepMeasurement) -> str:
+    size = f"{options.size[1]}x{options.size[0]}"
+    duration = _duration(options.windows * measured.recording_seconds)
+    return f"{options.windows} windows of {options.length} frames at {size} before the first step, about {duration}"
+
+
+def profile_table(measured: StepMeasurement) -> str:
     """The share of each part of a step."""
     rest = measured.seconds - sum(measured.parts.values())
     rows = sorted({**measured.parts, "other": max(rest, 0.0)}.items(), key=lambda row: -row[1])
     return "\n".join(f"{name:14} {1000 * value:9.1f} ms {value / measured.seconds:7.1%}" for name, value in rows)
 
 
-def _clock(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     if seconds >= 2 * 86400:
         return f"{seconds / 86400:.1f} days"
     return f"{seconds / 3600:.1f} hours" if seconds >= 7200 else f"{seconds / 60:.0f} minutes"

@@ -1,8 +1,8 @@
-"""What a run needs before its first step: data opened, windows, clips to evaluate, device, number of steps, network."""
+"""The setup of a run: data, windows, held-out clips, device, number of steps, first network, batches."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,41 +11,44 @@ import cv2
 import torch
 
 from kinemacolor.core.errors import InputError, UsageError
+from kinemacolor.core.progress import ProgressCallback
 from kinemacolor.engine.torch_runner import best_device, fast_in_bfloat16
 from kinemacolor.evaluation.optical import clip_flow, flow_weights
 from kinemacolor.model.checkpoint import load_network
 from kinemacolor.model.network import Network
 from kinemacolor.model.vistr import initialize_from_vistr
 from kinemacolor.training.config.recipe import Recipe
-from kinemacolor.training.data.cache import INDEX, Cache, CacheSettings, Report, build_cache, open_cache
+from kinemacolor.training.data.cache import Cache, CacheSettings, build_cache, is_cache, open_cache
 from kinemacolor.training.data.pack import open_pack
 from kinemacolor.training.data.sources import Source, find_sources
-from kinemacolor.training.data.windows import FlowMethod, Windows
-from kinemacolor.training.run.distributed import Processes, agreed
+from kinemacolor.training.data.windows import FlowMethod, WindowSampler
+from kinemacolor.training.rollout.batches import BatchSource, Placement, RecordedBatches, WindowBatches
+from kinemacolor.training.rollout.recorded_inputs import record_inputs, recording_folder, recording_key
+from kinemacolor.training.run.distributed import Processes, any_process
 from kinemacolor.training.validation.key_init import discriminant_basis
-from kinemacolor.training.validation.validation import HeldOut, held_out
+from kinemacolor.training.validation.validation import HeldOutClip, held_out_clips
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Setup:
-    """All of a run that does not change.
+class TrainingSetup:
+    """Everything in a run that does not change.
 
     Attributes:
         recipe: of the run.
-        cache: what is learned from; clips held out are not in it.
+        cache: training data, without the held-out clips.
         windows: samples by number.
-        clips: to evaluate.
+        clips: held out, for validation.
         device: on which it runs.
         autocast: bfloat16, or None.
         steps: of the run.
-        processes: that take part.
+        processes: of the run.
         flow: name of the optical flow of the temporal loss, or None without it.
     """
 
     recipe: Recipe
     cache: Cache
-    windows: Windows
-    clips: tuple[HeldOut, ...]
+    windows: WindowSampler
+    clips: tuple[HeldOutClip, ...]
     device: torch.device
     autocast: torch.dtype | None
     steps: int
@@ -53,13 +56,13 @@ class Setup:
     flow: str | None
 
     @property
-    def frames_a_step(self) -> int:
+    def frames_per_step(self) -> int:
         """Frames colored in a step by all processes."""
         return self.recipe.data.batch * self.recipe.data.length * self.processes.count
 
 
 def choose_device(name: str | None, processes: Processes) -> torch.device:
-    """The device of that name, or the best there is; UsageError where there is none."""
+    """The device of that name, or the best one; UsageError where there is no such device."""
     try:
         device = torch.device(name) if name else best_device()
         if device.type == "cuda" and device.index is None:
@@ -67,33 +70,35 @@ def choose_device(name: str | None, processes: Processes) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         problem = f"there is no device {name} ({str(error).splitlines()[0]})"
-        raise UsageError("--device", problem, "choose among cpu, cuda and mps") from error
+        raise UsageError("device", problem, "choose cpu, cuda or mps") from error
     return device
 
 
-def open_training_data(paths: Sequence[str], output: Path, recipe: Recipe, report: Report | None = None) -> Cache:
-    """A cache, a pack, or folders, as a cache; decoded or unpacked into ``OUTPUT/cache`` where they are not one yet.
+def open_training_data(
+    paths: Sequence[str], output: Path, recipe: Recipe, progress: ProgressCallback | None = None
+) -> Cache:
+    """Opens a cache; a pack or folders are first unpacked or decoded into ``OUTPUT/cache``.
 
     Raises:
         InputError, OutputError, UsageError: naming what cannot be used.
     """
     if not paths:
-        raise UsageError("--data", "there is nothing to train on", "give a folder, a cache or a pack")
+        raise UsageError("data", "there is nothing to train on", "give a folder, a cache or a pack")
     first = Path(paths[0])
     for path in map(Path, paths):
         if not path.exists():
             raise InputError(path, "does not exist", "give a folder of films and photos, a cache, or a pack")
-    if len(paths) == 1 and (first / INDEX).is_file():
+    if len(paths) == 1 and is_cache(first):
         return open_cache(first)
     output.mkdir(parents=True, exist_ok=True)
     if len(paths) == 1 and first.is_file() and first.suffix == ".pack":
         return open_pack(first, output / "cache")
     sources: list[Source] = []
     for path in map(Path, paths):
-        found = find_sources(path)
-        sources += [replace(s, name=f"{path.name}/{s.name}") for s in found] if len(paths) > 1 else found
+        of_path = find_sources(path)
+        sources += [replace(s, name=f"{path.name}/{s.name}") for s in of_path] if len(paths) > 1 else of_path
     settings = CacheSettings(side=recipe.data.side)
-    return build_cache(sources, output / "cache", settings, exclude=recipe.data.exclude, report=report)
+    return build_cache(sources, output / "cache", settings, exclude=recipe.data.exclude, progress=progress)
 
 
 def prepare(
@@ -103,88 +108,146 @@ def prepare(
     data: Sequence[str] = (),
     device: str | None = None,
     processes: Processes | None = None,
-    report: Report | None = None,
-) -> Setup:
-    """Opens all a run needs, and finds its faults before the first step.
+    progress: ProgressCallback | None = None,
+) -> TrainingSetup:
+    """Opens everything that a run needs, so that errors are raised before the first step.
 
     Args:
         recipe: of the run.
-        output: its folder; data that is no cache yet is decoded there.
+        output: its folder; data that is not a cache yet is decoded there.
         data: in place of the recipe's paths.
-        device: name, or None for the best there is.
-        processes: that take part.
-        report: told of progress where data has to be decoded.
+        device: name, or None for the best one.
+        processes: of the run.
+        progress: called where data has to be decoded, see ``build_cache``.
     """
     processes = processes or Processes()
-    cv2.setNumThreads(1)  # samples are made beside the training, which has the other cores
+    cv2.setNumThreads(1)  # samples are made beside the training, which uses the other cores
     where = choose_device(device, processes)
     options = recipe.data
-    paths = tuple(data) or options.paths
-    if processes.first:
-        cache = open_training_data(paths, output, recipe, report)
-        agreed(True, processes, where)
-    else:
-        agreed(True, processes, where)
-        cache = open_training_data(paths, output, recipe)
+    cache = _open_data_once(tuple(data) or options.paths, output, recipe, processes, where, progress)
     cache = cache.without(options.exclude)
     names = recipe.evaluation.clips or options.held_out
-    clips = held_out(cache, names, recipe.evaluation.frames, recipe.evaluation.side) if names else []
+    clips = held_out_clips(cache, names, recipe.evaluation.frames, recipe.evaluation.side) if names else []
     cache = cache.without(options.held_out)
-    flow: FlowMethod | None = None
-    name = None
-    if recipe.losses.temporal.weight:
-        weights = Path(options.flow_weights) if options.flow_weights else None
-        name = "RAFT" if flow_weights(options.flow, weights) else "DIS"
-        kept = output / "flow" if options.keep_flow else None
-        flow = partial(clip_flow, cache=kept, method=options.flow, weights=weights)
-    windows = Windows(
+    flow_name, flow = _flow_method(recipe, output)
+    windows = WindowSampler(
         cache,
         options.length,
         options.size,
         options.augmentation,
         seed=recipe.run.seed,
         flow=flow,
-        carried=recipe.network.network_config().propagation,
+        propagated=recipe.network.network_config().propagation,
         matches=recipe.losses.matches.weight > 0,
         block=options.block,
         weights=options.weights,
     )
-    cast = recipe.run.bfloat16 == "on" or (recipe.run.bfloat16 == "auto" and fast_in_bfloat16(where))
-    autocast = torch.bfloat16 if cast else None
+    use_bfloat16 = recipe.run.bfloat16 == "on" or (recipe.run.bfloat16 == "auto" and fast_in_bfloat16(where))
+    autocast = torch.bfloat16 if use_bfloat16 else None
     steps = recipe.run.steps or epoch_steps(windows, options.batch * processes.count, recipe.run.epochs or 1)
-    return Setup(recipe, cache, windows, tuple(clips), where, autocast, steps, processes, name)
+    return TrainingSetup(recipe, cache, windows, tuple(clips), where, autocast, steps, processes, flow_name)
 
 
-def epoch_steps(windows: Windows, batch: int, epochs: float) -> int:
+def _open_data_once(
+    paths: Sequence[str],
+    output: Path,
+    recipe: Recipe,
+    processes: Processes,
+    device: torch.device,
+    progress: ProgressCallback | None,
+) -> Cache:
+    """The training data, decoded by the first process while the others wait."""
+    if processes.first:
+        cache = open_training_data(paths, output, recipe, progress)
+        any_process(True, processes, device)
+        return cache
+    any_process(True, processes, device)
+    return open_training_data(paths, output, recipe)
+
+
+def _flow_method(recipe: Recipe, output: Path) -> tuple[str | None, FlowMethod | None]:
+    """Name and method of the optical flow of the temporal loss; None without that loss."""
+    if not recipe.losses.temporal.weight:
+        return None, None
+    options = recipe.data
+    weights = Path(options.flow_weights) if options.flow_weights else None
+    name = "RAFT" if flow_weights(options.flow, weights) else "DIS"
+    folder = output / "flow" if options.keep_flow else None
+    return name, partial(clip_flow, cache=folder, method=options.flow, weights=weights)
+
+
+def epoch_steps(windows: WindowSampler, batch: int, epochs: float) -> int:
     """Steps in which all films are seen ``epochs`` times, in windows that do not overlap; photos count as a window."""
-    whole = sum(clip.frames // windows.length for clip in windows.films) + len(windows.photos)
-    return max(1, round(epochs * whole / batch))
+    count = sum(clip.frames // windows.length for clip in windows.films) + len(windows.photos)
+    return max(1, round(epochs * count / batch))
 
 
-def first_network(setup: Setup) -> Network:
+def make_initial_network(setup: TrainingSetup) -> Network:
     """The network at step 0.
 
     Raises:
-        InputError: weights to start from cannot be had.
+        InputError: weights to start from are not available.
     """
-    part = setup.recipe.network
-    config = part.network_config()
+    options = setup.recipe.network
+    config = options.network_config()
     torch.manual_seed(setup.recipe.run.seed)
-    if part.initial:
-        return load_network(part.initial, config).train()
+    if options.initial:
+        return load_network(options.initial, config).train()
     try:
-        network = Network(config, pretrained=part.pretrained)
+        network = Network(config, pretrained=options.pretrained)
     except RuntimeError as error:
         raise InputError(config.backbone, str(error).splitlines()[0], "see network.pretrained of the recipe") from error
-    if part.vistr:
+    if options.vistr:
         try:
-            found = torch.load(part.vistr, map_location="cpu", weights_only=True)
-            initialize_from_vistr(network, found.get("model", found))
+            checkpoint = torch.load(options.vistr, map_location="cpu", weights_only=True)
+            initialize_from_vistr(network, checkpoint.get("model", checkpoint))
         except (OSError, RuntimeError, ValueError) as error:
-            raise InputError(part.vistr, str(error).splitlines()[0], "give a VisTR checkpoint") from error
-    if part.basis and config.tap_shortcut:
+            raise InputError(options.vistr, str(error).splitlines()[0], "give a VisTR checkpoint") from error
+    if options.key_init and config.tap_shortcut:
         network.to(setup.device)
         data = setup.recipe.data
         basis = discriminant_basis(network, setup.cache, data.size, data.augmentation, data.weights)
-        network.correspondence.start_as(basis, learned=0.0)
+        network.correspondence.start_from_basis(basis, learned=0.0)
     return network
+
+
+def make_batches(
+    setup: TrainingSetup,
+    initial_network: Callable[[], Network],
+    output: Path,
+    *,
+    most: int | None = None,
+    progress: ProgressCallback | None = None,
+    go_on: Callable[[], bool] = lambda: True,
+) -> BatchSource | None:
+    """The batches of a run, after recording inputs where the recipe says so; None if ``go_on`` stopped that.
+
+    Args:
+        setup: of the run.
+        initial_network, progress, go_on: see ``record_inputs``.
+        output: folder of the run, in which recorded inputs are kept.
+        most: limit of recorded windows, for a dry run; None for the recipe's number.
+
+    Raises:
+        UsageError, InputError, OutputError: see ``record_inputs``.
+    """
+    recipe, options = setup.recipe, setup.recipe.recording
+    placement = Placement(setup.device, setup.autocast, setup.processes.rank, setup.processes.count)
+    if not options.windows:
+        return WindowBatches(recipe, setup.windows, placement)
+    data = recipe.data
+    recorded = record_inputs(
+        initial_network,
+        WindowSampler(
+            setup.cache, options.length, options.size, data.augmentation, seed=recipe.run.seed, weights=data.weights
+        ),
+        recording_folder(output),
+        options.windows if most is None else min(options.windows, most),
+        block=data.block,
+        keep_every=options.keep_every,
+        key=recording_key(recipe, setup.cache),
+        device=setup.device,
+        progress=progress,
+        go_on=go_on,
+    )
+    return None if recorded is None else RecordedBatches(recipe, recorded, placement)

@@ -9,21 +9,21 @@ from types import FrameType
 
 
 @contextmanager
-def stoppable() -> Iterator[Callable[[], bool]]:
-    """Yields what tells whether SIGINT or SIGTERM came; the second one interrupts at once."""
-    came: list[int] = []
+def stop_on_signals() -> Iterator[Callable[[], bool]]:
+    """Yields a function that returns whether SIGINT or SIGTERM came; the second signal interrupts at once."""
+    received: list[int] = []
 
     def note(kind: int, _frame: FrameType | None) -> None:
-        if came:
+        if received:
             raise KeyboardInterrupt
-        came.append(kind)
+        received.append(kind)
 
     kinds = (signal.SIGINT, signal.SIGTERM)
     before = [signal.getsignal(kind) for kind in kinds]
     try:
         for kind in kinds:
             signal.signal(kind, note)
-        yield lambda: bool(came)
+        yield lambda: bool(received)
     finally:
         for kind, handler in zip(kinds, before, strict=True):
             signal.signal(kind, handler)

@@ -1,10 +1,10 @@
-"""What a run of training changes: network, its moving average, discriminator, optimizer. And how: rates, averages."""
+"""The state of a training run: network, its moving average, discriminator, optimizer; and how a step changes it."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,22 +13,20 @@ from torch import Tensor, nn
 
 from kinemacolor.model.network import Network
 from kinemacolor.training.config.recipe import Recipe
-from kinemacolor.training.config.sections import OptimizerPart
+from kinemacolor.training.config.sections import OptimizerSection
 from kinemacolor.training.losses.discriminator import Discriminator
-
-GROUPS = ("rest", "backbone", "discriminator")
 
 
 @dataclass(slots=True, eq=False)
-class Learner:
-    """The state of a run, bar its data.
+class TrainState:
+    """Everything that a run changes.
 
     Attributes:
         network: in training mode.
         average: its moving average, or the network itself where there is none.
-        discriminator: or None.
+        discriminator: of the adversarial loss, or None.
         optimizer: AdamW; its groups have names.
-        step: steps done.
+        step: number of steps done.
     """
 
     network: Network
@@ -38,8 +36,8 @@ class Learner:
     step: int = 0
 
 
-def make_learner(recipe: Recipe, network: Network, device: torch.device | str) -> Learner:
-    """A learner at step 0 on a device."""
+def make_train_state(recipe: Recipe, network: Network, device: torch.device | str) -> TrainState:
+    """The state at step 0 on a device."""
     options = recipe.optimizer
     network = network.to(device)
     if recipe.run.channels_last:
@@ -50,66 +48,69 @@ def make_learner(recipe: Recipe, network: Network, device: torch.device | str) -
             part.requires_grad_(False)
     discriminator = Discriminator().to(device).train() if recipe.losses.adversarial.weight else None
     backbone = list(network.features.parameters())
-    if network.config.tap_shortcut:  # a projection of its features, right from the start
+    if network.config.tap_shortcut:  # it projects features of the backbone, and is useful from the start
         backbone += list(network.correspondence.shortcut.parameters())
-    known = set(map(id, backbone))
+    slow = set(map(id, backbone))
     groups = [
-        _group("rest", [p for p in network.parameters() if id(p) not in known], options.learning_rate),
+        _group("rest", [p for p in network.parameters() if id(p) not in slow], options.learning_rate),
         _group("backbone", backbone, options.backbone_rate),
     ]
     if discriminator is not None:
         groups.append(_group("discriminator", list(discriminator.parameters()), options.discriminator_rate))
     optimizer = torch.optim.AdamW(groups, betas=options.betas, weight_decay=options.weight_decay)
     average = copy.deepcopy(network).eval().requires_grad_(False) if options.average else network
-    return Learner(network, average, discriminator, optimizer)
+    return TrainState(network, average, discriminator, optimizer)
 
 
 def _group(name: str, parameters: list[nn.Parameter], rate: float) -> dict[str, object]:
     return {"params": parameters, "lr": rate, "rate": rate, "name": name}
 
 
-def rate_factor(options: OptimizerPart, step: int, steps: int) -> float:
-    """What the rates are multiplied with in a step of a run of ``steps``."""
-    rising = min(1.0, (step + 1) / options.warm_up) if options.warm_up else 1.0
+def rate_factor(options: OptimizerSection, step: int, steps: int) -> float:
+    """The factor on all learning rates in a step of a run of ``steps``."""
+    warm_up = min(1.0, (step + 1) / options.warm_up) if options.warm_up else 1.0
     done = step / steps
     if options.schedule == "paper":
-        return rising * (1.0 if done < 0.4 else 0.1 if done < 0.8 else 0.01)
+        return warm_up * (1.0 if done < 0.4 else 0.1 if done < 0.8 else 0.01)
     if options.schedule == "cosine":
-        return rising * (options.last_share + (1 - options.last_share) * (1 + math.cos(math.pi * min(done, 1))) / 2)
-    return rising
+        return warm_up * (options.last_share + (1 - options.last_share) * (1 + math.cos(math.pi * min(done, 1))) / 2)
+    return warm_up
 
 
-def set_rates(learner: Learner, factor: float) -> None:
-    """Sets the rate of each group for a step."""
-    for group in learner.optimizer.param_groups:
+def set_rates(state: TrainState, factor: float) -> None:
+    """Sets the learning rate of each group for a step."""
+    for group in state.optimizer.param_groups:
         group["lr"] = group["rate"] * factor
 
 
-def update_average(learner: Learner, decay: float) -> None:
-    """Moves the average on: at first quickly, d = min(decay, (1 + n) / (10 + n)) after n steps."""
-    if learner.average is learner.network:
+def update_average(state: TrainState, decay: float) -> None:
+    """Updates the moving average, with a decay of min(decay, (1 + n) / (10 + n)) after n steps."""
+    if state.average is state.network:
         return
-    d = min(decay, (1 + learner.step) / (10 + learner.step))
-    mine, theirs = learner.average.state_dict(), learner.network.state_dict()
-    floating = [name for name, tensor in mine.items() if tensor.is_floating_point()]
+    d = min(decay, (1 + state.step) / (10 + state.step))
+    averages, values = state.average.state_dict(), state.network.state_dict()
+    floating = [name for name, tensor in averages.items() if tensor.is_floating_point()]
     with torch.no_grad():
-        torch._foreach_lerp_([mine[name] for name in floating], [theirs[name] for name in floating], 1 - d)
-        for name, tensor in mine.items():
+        torch._foreach_lerp_([averages[name] for name in floating], [values[name] for name in floating], 1 - d)
+        for name, tensor in averages.items():
             if not tensor.is_floating_point():
-                tensor.copy_(theirs[name])
+                tensor.copy_(values[name])
 
 
-def clip(parameters: list[Tensor], largest: float) -> float:
-    """Scales gradients down to a norm of at most ``largest`` (0 for any), and tells the norm before."""
-    norm = torch.nn.utils.clip_grad_norm_(parameters, largest or math.inf)
+def clip_gradients(parameters: Iterable[Tensor], largest: float) -> float:
+    """Scales gradients down to a norm of at most ``largest`` (0 for no limit); returns the norm before."""
+    norm = torch.nn.utils.clip_grad_norm_([p for p in parameters if p.grad is not None], largest or math.inf)
     return float(norm)
 
 
 @contextmanager
-def calibrating(learner: Learner, part: nn.Module) -> Iterator[None]:
-    """What passes forward in the block gives batch normalization in ``part`` of the network its statistics, as plain
-    means over the passes; those of the pretrained feature network stay. Afterward the average has them too."""
-    network = learner.network
+def calibrating_norms(state: TrainState, part: nn.Module) -> Iterator[None]:
+    """Batch normalization in ``part`` of the network takes its statistics from the forward passes in the block.
+
+    They are plain means over the passes. Those of the pretrained feature network stay. Afterward the average has the
+    same statistics.
+    """
+    network = state.network
     norms = [module for module in part.modules() if isinstance(module, nn.BatchNorm2d)]
     pretrained = {id(module) for module in network.features.modules()}
     before = [(norm.momentum, norm.training) for norm in norms]
@@ -125,12 +126,12 @@ def calibrating(learner: Learner, part: nn.Module) -> Iterator[None]:
     for norm, (momentum, training) in zip(norms, before, strict=True):
         norm.momentum = momentum
         norm.train(training)
-    if learner.average is not network:
-        learner.average.load_state_dict(network.state_dict())
+    if state.average is not network:
+        state.average.load_state_dict(network.state_dict())
 
 
 def freeze_statistics(network: Network) -> None:
-    """Lets every batch normalization use, and keep, its running statistics."""
+    """Makes every batch normalization use its running statistics, and no longer update them."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()

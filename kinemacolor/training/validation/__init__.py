@@ -1,1 +1,1 @@
-"""Held-out clips, and what is fitted on films."""
+"""Validation on held-out clips, and parameters fitted to films outside the training loop."""

@@ -1,9 +1,9 @@
-"""The gate's few numbers, fitted at the end of a run to films colored as in use.
+"""Calibration of the gate: at the end of a run, its few parameters are fitted to films colored as in use.
 
-In training's windows the carried colors P are worse than in use, where every frame of a shot is a step of the chain
-and features choose the place each time: a gate that has learned from windows alone trusts P too little. What is fitted
-is how sharply similarities decide, what each candidate is trusted beforehand, and how far the votes and the residual of
-the last map count; nothing else changes.
+In the windows of training the propagated colors P are worse than in use, where the chain passes through every frame of
+a shot and features choose among the paths in each: a gate that has learned from windows alone trusts P too little. The
+fitted parameters are the sharpness of the similarities, the margin of each candidate, and the scales of the votes and
+the residual in the last map; nothing else changes.
 """
 
 from __future__ import annotations
@@ -23,21 +23,22 @@ from kinemacolor.engine.torch_runner import TorchRunner
 from kinemacolor.model.colorization import SHARPNESS, Colors
 from kinemacolor.model.network import Network
 from kinemacolor.training.data.cache import Cache
-from kinemacolor.training.validation.validation import HeldOut, blocks, held_out
+from kinemacolor.training.rollout.engine_rollout import color_blocks
+from kinemacolor.training.validation.validation import HeldOutClip, held_out_clips
 
-FRAMES, SIDE = 40, 144
+CALIBRATION_FRAMES, CALIBRATION_SIDE = 40, 144
 """Frames of a film that are colored, and their short side in pixels."""
-EVERY = 4
-"""Every so-manieth frame counts."""
-PIXELS = 1000
-"""Drawn of each such frame."""
-STEPS, RATE = 300, 0.02
-FLOOR = 0.05
+CALIBRATION_PIXELS = 1000
+"""Pixels drawn from each frame that is used."""
+_FRAME_INTERVAL = 4
+"""One frame in every N is used."""
+_FIT_STEPS, _FIT_RATE = 300, 0.02
+_ERROR_FLOOR = 0.05
 """Added to each frame's mean squared error (Lab units) before the logarithm."""
 
 
-class Looks(NamedTuple):
-    """Pixels of F frames, n of each.
+class GateInputs(NamedTuple):
+    """Inputs of the gate at n pixels of each of F frames, and the truth.
 
     Attributes:
         votes, support: of the K candidates (F, K, n).
@@ -53,7 +54,7 @@ class Looks(NamedTuple):
     truth: Tensor
 
 
-def settle_gate(
+def calibrate_gate(
     network: Network, cache: Cache, films: int, *, seed: int = 0, device: torch.device | None = None
 ) -> str:
     """Fits a gated network's ``sharpness``, ``margins``, and the scales of votes and residual, in place.
@@ -62,112 +63,114 @@ def settle_gate(
 
     Args:
         network: trained; in evaluation mode.
-        cache: clips it has learned from.
-        films: how many of them are looked at, at most.
+        cache: clips from which it has learned.
+        films: how many of them are used, at most.
         seed: of the choice of films and pixels.
-        device: where it runs; None for the best there is.
+        device: on which it runs; None for the best one.
 
     Returns:
-        what was found, a line for the log.
+        the fitted parameters and the gain, as a line for the log.
 
     Raises:
-        UsageError: there is no film that is long enough.
+        UsageError: no film is long enough.
     """
     noise = np.random.default_rng((seed, films))
-    names = sorted({clip.source for clip in cache.clips if not clip.photo and clip.frames >= FRAMES // 2})
+    least = CALIBRATION_FRAMES // 2
+    names = sorted({clip.source for clip in cache.clips if not clip.photo and clip.frames >= least})
     chosen = [names[k] for k in noise.permutation(len(names))[:films]]
     if not chosen:
-        raise UsageError("network.settle", f"no film has {FRAMES // 2} frames", "set it to 0, or add films")
+        raise UsageError("network.gate_calibration", f"no film has {least} frames", "set it to 0, or add films")
     runner = TorchRunner(network, device=None if device is None else str(device), bfloat16=False)
-    looks = [looked_at(network, runner, clip, noise) for clip in held_out(cache, chosen, FRAMES, SIDE)]
-    seen = Looks(*(torch.cat(column) for column in zip(*looks, strict=True)))
+    clips = held_out_clips(cache, chosen, CALIBRATION_FRAMES, CALIBRATION_SIDE)
+    by_clip = [gate_inputs(network, runner, clip, noise) for clip in clips]
+    inputs = GateInputs(*(torch.cat(column) for column in zip(*by_clip, strict=True)))
     subnet = network.colorization
-    found, before, after = fit(seen, float(subnet.sharpness.detach()), subnet.margins.detach())
-    votes, residual = float(found["votes"]), float(found["residual"])
+    fitted, before, after = fit_gate(inputs, float(subnet.sharpness.detach()), subnet.margins.detach())
+    votes, residual = float(fitted["votes"]), float(fitted["residual"])
     with torch.no_grad():
-        subnet.sharpness.copy_(found["sharpness"])
-        subnet.margins.copy_(found["margins"])
+        subnet.sharpness.copy_(fitted["sharpness"])
+        subnet.margins.copy_(fitted["margins"])
         for parameter in subnet.last.parameters():
             parameter[:2].mul_(residual)
             parameter[2:].mul_(votes)
-    margins = ", ".join(f"{x:.3f}" for x in found["margins"].tolist())
-    gained = 10 / math.log(10) * (before - after)
+    margins = ", ".join(f"{x:.3f}" for x in fitted["margins"].tolist())
+    gain = 10 / math.log(10) * (before - after)
     return (
-        f"gate on {len(looks)} films: sharpness {float(found['sharpness']):.2f}, margins {margins}, "
-        f"votes × {votes:.2f}, residual × {residual:.2f}; {gained:+.2f} dB of a*, b* there"
+        f"gate on {len(by_clip)} films: sharpness {float(fitted['sharpness']):.2f}, margins {margins}, "
+        f"votes × {votes:.2f}, residual × {residual:.2f}; {gain:+.2f} dB of a*, b* there"
     )
 
 
-def looked_at(network: Network, runner: TorchRunner, clip: HeldOut, noise: np.random.Generator) -> Looks:
-    """A clip colored by the engine, and of its frames what the gate saw."""
+def gate_inputs(network: Network, runner: TorchRunner, clip: HeldOutClip, noise: np.random.Generator) -> GateInputs:
+    """Inputs of the gate at drawn pixels of a clip, which the engine colors."""
     film = rgb_to_lab(clip.film.astype(np.float32) / 255)
-    last: list[Tensor] = []
-    made: list[Colors] = []
+    last_maps: list[Tensor] = []
+    colors: list[Colors] = []
     subnet = network.colorization
     hooks = (
-        subnet.last.register_forward_hook(lambda _module, _given, got: last.append(got)),
-        subnet.register_forward_hook(lambda _module, _given, got: made.append(got)),
+        subnet.last.register_forward_hook(lambda _module, _arguments, output: last_maps.append(output)),
+        subnet.register_forward_hook(lambda _module, _arguments, output: colors.append(output)),
     )
     engine = NetworkEngine(runner, color_memory=False)
     rows: list[tuple[Tensor, ...]] = []
     try:
-        for frames, _ in blocks(engine, clip.lightness, clip.reference):
+        for frames, _ in color_blocks(engine, clip.lightness, clip.reference):
             for offset, index in enumerate(frames):
-                if index % EVERY == EVERY - 1:
-                    rows.append(_pixels(network, last[-1], made[-1], offset, film[index, ..., 1:], noise))
-            last.clear()
-            made.clear()
+                if index % _FRAME_INTERVAL == _FRAME_INTERVAL - 1:
+                    rows.append(_draw_pixels(network, last_maps[-1], colors[-1], offset, film[index, ..., 1:], noise))
+            last_maps.clear()
+            colors.clear()
     finally:
         for hook in hooks:
             hook.remove()
-    return Looks(*(torch.stack(column) for column in zip(*rows, strict=True)))
+    return GateInputs(*(torch.stack(column) for column in zip(*rows, strict=True)))
 
 
-def _pixels(
-    network: Network, last: Tensor, made: Colors, frame: int, truth: np.ndarray, noise: np.random.Generator
+def _draw_pixels(
+    network: Network, last_map: Tensor, colors: Colors, frame: int, truth: np.ndarray, noise: np.random.Generator
 ) -> tuple[Tensor, ...]:
-    """Drawn pixels of a frame of a block, in the order of ``Looks``."""
+    """Drawn pixels of a frame of a block, in the order of ``GateInputs``."""
     subnet, (height, width) = network.colorization, truth.shape[:2]
-    assert made.logits is not None
-    assert made.candidates is not None
-    index = torch.from_numpy(noise.integers(0, height * width, PIXELS))
-    votes, residual = last[frame, 2:], last[frame, :2] * subnet.scale
-    support = (made.logits[0, frame] - votes) / (SHARPNESS * subnet.sharpness) - subnet.margins.view(-1, 1, 1)
+    assert colors.logits is not None
+    assert colors.candidates is not None
+    index = torch.from_numpy(noise.integers(0, height * width, CALIBRATION_PIXELS))
+    votes, residual = last_map[frame, 2:], last_map[frame, :2] * subnet.scale
+    support = (colors.logits[0, frame] - votes) / (SHARPNESS * subnet.sharpness) - subnet.margins.view(-1, 1, 1)
 
     def draw(maps: Tensor) -> Tensor:
         return maps[..., :height, :width].flatten(-2)[..., index].detach().float().cpu()
 
-    colors = torch.from_numpy(np.ascontiguousarray(np.moveaxis(truth, 2, 0)))
-    return draw(votes), draw(support), draw(residual), draw(made.candidates[0, frame]), draw(colors)
+    true_ab = torch.from_numpy(np.ascontiguousarray(np.moveaxis(truth, 2, 0)))
+    return draw(votes), draw(support), draw(residual), draw(colors.candidates[0, frame]), draw(true_ab)
 
 
-def mixed(seen: Looks, sharpness: Tensor, margins: Tensor, votes: Tensor, residual: Tensor) -> Tensor:
-    """What the gate gives with these numbers (F, 2, n), see ``ColorizationSubnet``."""
-    logits = votes * seen.votes + SHARPNESS * sharpness * (seen.support + margins[:, None])
+def mix_candidates(inputs: GateInputs, sharpness: Tensor, margins: Tensor, votes: Tensor, residual: Tensor) -> Tensor:
+    """The gate's a*, b* (F, 2, n) with these parameters, see ``ColorizationSubnet``."""
+    logits = votes * inputs.votes + SHARPNESS * sharpness * (inputs.support + margins[:, None])
     shares = functional.softmax(logits, dim=1)
-    return (shares.unsqueeze(2) * seen.candidates).sum(dim=1) + residual * seen.residual
+    return (shares.unsqueeze(2) * inputs.candidates).sum(dim=1) + residual * inputs.residual
 
 
-def fit(seen: Looks, sharpness: float, margins: Tensor) -> tuple[dict[str, Tensor], float, float]:
-    """The numbers by name, and the loss before and after."""
+def fit_gate(inputs: GateInputs, sharpness: float, margins: Tensor) -> tuple[dict[str, Tensor], float, float]:
+    """The fitted parameters by name, and the loss before and after."""
     start = {
         "sharpness": torch.tensor(sharpness),
         "margins": margins.clone().cpu(),
         "votes": torch.ones(()),
         "residual": torch.ones(()),
     }
-    numbers = {name: value.requires_grad_() for name, value in start.items()}
-    optimizer = torch.optim.Adam(numbers.values(), lr=RATE)
+    parameters = {name: value.requires_grad_() for name, value in start.items()}
+    optimizer = torch.optim.Adam(parameters.values(), lr=_FIT_RATE)
 
     def loss() -> Tensor:
-        error = (mixed(seen, **numbers) - seen.truth).square().sum(dim=1).mean(dim=1)
-        return (error + FLOOR).log().mean()
+        error = (mix_candidates(inputs, **parameters) - inputs.truth).square().sum(dim=1).mean(dim=1)
+        return (error + _ERROR_FLOOR).log().mean()
 
     with torch.enable_grad():
         before = float(loss().detach())
-        for _ in range(STEPS):
+        for _ in range(_FIT_STEPS):
             optimizer.zero_grad()
             torch.autograd.backward(loss())
             optimizer.step()
         after = float(loss().detach())
-    return {name: value.detach() for name, value in numbers.items()}, before, after
+    return {name: value.detach() for name, value in parameters.items()}, before, after

@@ -1,4 +1,4 @@
-"""How the heads start: as the directions of the feature network's taps that tell a match from other places best."""
+"""Initialization of the keys: those directions of the feature network's taps that separate matches best."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from kinemacolor.model.config import KEY_STRIDE
 from kinemacolor.model.network import Network
 from kinemacolor.training.config.augmentation import Augmentation
 from kinemacolor.training.data.cache import Cache
-from kinemacolor.training.data.windows import Windows
-from kinemacolor.training.losses.losses import pooled_places
+from kinemacolor.training.data.windows import WindowSampler
+from kinemacolor.training.losses.losses import pooled_targets
 
-SAMPLES = 400
-"""Windows that are looked at, of two frames and a reference each."""
-SURE = 0.6
-"""How sure a match has to be, to count."""
-SPREAD = 2
-"""Every so-manieth cell counts for the scatter of all places."""
+KEY_INIT_WINDOWS = 400
+"""Windows that are used, of two frames and a reference each."""
 RIDGE = 1e-3
 """Variance added to every direction, as a share of the mean one."""
+_MINIMUM_CERTAINTY = 0.6
+"""Certainty above which a match counts."""
+_SCATTER_STRIDE = 2
+"""One cell in every N, in rows and columns, counts for the scatter of all places."""
 
 
 def discriminant_basis(
@@ -33,25 +33,25 @@ def discriminant_basis(
     augmentation: Augmentation | None = None,
     weights: Mapping[str, float] | None = None,
     seed: int = 0,
-    samples: int = SAMPLES,
+    samples: int = KEY_INIT_WINDOWS,
 ) -> Tensor:
-    """What ``CorrespondenceSubnet.start_as`` takes: Fisher's linear discriminant, with each thing seen in two pictures
-    as a class of its own.
+    """Fisher's linear discriminant with each place seen in two pictures as a class of its own, as
+    ``CorrespondenceSubnet.start_from_basis`` takes it.
 
-    Features of frames and of the places in the reference that flow and the views' known geometry match them with
-    (``Sample.matches``: mirrored, turned and distant references too) differ by a scatter S_w; all places of a picture
-    by S_t. Directions v_k with S_t v_k = λ_k S_w v_k, v_kᵀ S_w v_k = λ_k are taken in the order of λ: what changes from
-    sight to sight of a thing counts little, what differs between things much. Unlike gradient descent it needs a minute
-    and does not learn the training clips by heart.
+    Features of frames, and of the places in the reference with which flow and the known geometry of the views match
+    them (``Sample.matches``: mirrored, rotated and distant references too), differ by a scatter S_w; all places of a
+    picture by S_t. Directions v_k with S_t v_k = λ_k S_w v_k, v_kᵀ S_w v_k = λ_k are taken in the order of λ: features
+    that vary between pictures of the same place count little, features that differ between places much. Unlike gradient
+    descent it takes a minute and does not memorize the training clips.
 
     Args:
         network: with ``tap_shortcut``.
-        cache: clips to look at.
-        size: (H, W) at which they are looked at.
-        augmentation: how windows are varied; references are mostly taken from far.
-        weights: see ``Windows``.
-        seed: of the choice.
-        samples: how many windows.
+        cache: clips from which windows are drawn.
+        size: (H, W) of the windows.
+        augmentation: how windows are varied; references are mostly distant.
+        weights: see ``WindowSampler``.
+        seed: of the draws.
+        samples: number of windows.
 
     Returns:
         (taps' channels, heads · key channels).
@@ -59,7 +59,7 @@ def discriminant_basis(
     config = network.config
     options = replace(augmentation or Augmentation(), far=0.8, other_view=0.35, foreign=0.0)
     length = 2 if any(not clip.photo and clip.frames > 1 for clip in cache.clips) else 1
-    windows = Windows(cache, length, size, options, seed=seed, matches=True, weights=weights)
+    windows = WindowSampler(cache, length, size, options, seed=seed, matches=True, weights=weights)
     strides = (1, config.augmented_stride // KEY_STRIDE)[: config.heads]
     channels = sum(network.correspondence.tap_channels)
     device = next(network.parameters()).device
@@ -71,51 +71,54 @@ def discriminant_basis(
         for index in range(samples):
             sample = windows.sample(index)
             assert sample.matches is not None
-            seen = torch.from_numpy(sample.luminance).to(device)[None, :, None] / 50 - 1
-            still = torch.from_numpy(sample.reference_luminance).to(device)[None, None, None] / 50 - 1
-            frames, reference = (centered_taps(network, network.pad(x)[0]) for x in (seen, still))
+            luminance = torch.from_numpy(sample.luminance).to(device)[None, :, None] / 50 - 1
+            reference_luminance = torch.from_numpy(sample.reference_luminance).to(device)[None, None, None] / 50 - 1
+            frames = centered_taps(network, network.pad(luminance)[0])
+            reference = centered_taps(network, network.pad(reference_luminance)[0])
             places = torch.from_numpy(sample.matches).to(device).movedim(3, 1)
-            total += _scatter(frames[:, :, ::SPREAD, ::SPREAD].movedim(1, 3).flatten(0, 2))
-            for part, stride in zip(within, strides, strict=True):
-                part += _scatter(differences(frames, reference, places, stride) / 2**0.5)
+            total += _scatter(frames[:, :, ::_SCATTER_STRIDE, ::_SCATTER_STRIDE].movedim(1, 3).flatten(0, 2))
+            for scatter, stride in zip(within, strides, strict=True):
+                scatter += _scatter(match_differences(frames, reference, places, stride) / 2**0.5)
     network.train(training)
-    return torch.cat([_directions(part, total, config.key_channels) for part in within], dim=1).float()
+    return torch.cat([_directions(scatter, total, config.key_channels) for scatter in within], dim=1).float()
 
 
 def centered_taps(network: Network, luminance: Tensor) -> Tensor:
-    """What heads see of pictures (n, 1, H', W'): taps of unit length, brought to /4, less their mean over each picture:
-    (n, taps' channels, H'/4, W'/4)."""
+    """The features of pictures (n, 1, H', W') that the heads project: (n, taps' channels, H'/4, W'/4).
+
+    Taps are normalized to unit length, enlarged to stride 4, and centered over each picture.
+    """
     taps = network.features(luminance)
     parts = [functional.normalize(tap, dim=1) for tap in (taps.low[1], *taps.high)]
     fine = parts[0].shape[2:]
-    grown = [functional.interpolate(part, size=fine, mode="bilinear", align_corners=False) for part in parts]
-    features = torch.cat(grown, dim=1)
+    enlarged = [functional.interpolate(part, size=fine, mode="bilinear", align_corners=False) for part in parts]
+    features = torch.cat(enlarged, dim=1)
     return features - features.mean(dim=(2, 3), keepdim=True)
 
 
-def differences(frames: Tensor, reference: Tensor, places: Tensor, stride: int) -> Tensor:
-    """Between frames' features and the reference's, of sure matches.
+def match_differences(frames: Tensor, reference: Tensor, places: Tensor, stride: int) -> Tensor:
+    """Differences of frames' features and the reference's, for certain matches.
 
     Args:
         frames: (T, C, h, w).
         reference: (1, C, h, w).
-        places: (T, 3, rows, columns), (x, y) pixels in the reference and how sure that is; rows ≤ h, columns ≤ w.
-        stride: cells of a side of the squares whose means ask.
+        places: (T, 3, rows, columns), (x, y) pixels in the reference and the certainty; rows ≤ h, columns ≤ w.
+        stride: side of the squares of cells over whose means features are compared.
 
     Returns:
         (n, C).
     """
     rows, columns = places.shape[2:]
-    cells = torch.cat([(places[:, :2] - (KEY_STRIDE - 1) / 2) / KEY_STRIDE, places[:, 2:]], dim=1)
-    asked, wanted = frames[:, :, :rows, :columns], cells
+    targets = torch.cat([(places[:, :2] - (KEY_STRIDE - 1) / 2) / KEY_STRIDE, places[:, 2:]], dim=1)
+    queries = frames[:, :, :rows, :columns]
     if stride > 1:
-        asked, wanted = functional.avg_pool2d(asked, stride), pooled_places(cells[None], stride)[0]
-    size = torch.tensor([reference.shape[3] - 1, reference.shape[2] - 1], dtype=cells.dtype, device=cells.device)
-    grid = wanted[:, :2].movedim(1, 3) * (2 / size.clamp(min=1)) - 1
-    known = functional.grid_sample(
+        queries, targets = functional.avg_pool2d(queries, stride), pooled_targets(targets[None], stride)[0]
+    size = torch.tensor([reference.shape[3] - 1, reference.shape[2] - 1], dtype=targets.dtype, device=targets.device)
+    grid = targets[:, :2].movedim(1, 3) * (2 / size.clamp(min=1)) - 1
+    matched = functional.grid_sample(
         reference.expand(len(grid), -1, -1, -1), grid, padding_mode="border", align_corners=True
     )
-    return (asked - known).movedim(1, 3)[wanted[:, 2] > SURE]
+    return (queries - matched).movedim(1, 3)[targets[:, 2] > _MINIMUM_CERTAINTY]
 
 
 def _scatter(rows: Tensor) -> Tensor:
@@ -125,13 +128,15 @@ def _scatter(rows: Tensor) -> Tensor:
 
 
 def _directions(within: Tensor, total: Tensor, count: int) -> Tensor:
-    """(C, count): solutions of S_t v = λ S_w v with the largest λ, lengths in S_w as √λ, keys of length 1 on average;
-    0 beyond C."""
+    """(C, count): solutions of S_t v = λ S_w v with the largest λ, of length √λ in S_w; 0 beyond C.
+
+    Keys then have length 1 on average.
+    """
     ridge = RIDGE * within.diagonal().mean().clamp_min(torch.finfo(within.dtype).tiny)
     spread = torch.linalg.eigh(within + ridge * torch.eye(len(within), dtype=within.dtype))
     whiten = spread.eigenvectors / spread.eigenvalues.sqrt()
-    found = torch.linalg.eigh(whiten.T @ total @ whiten)
-    values, order = found.eigenvalues.clamp_min(0).sort(descending=True)
-    directions = (whiten @ found.eigenvectors[:, order] * values.sqrt())[:, :count]
+    solutions = torch.linalg.eigh(whiten.T @ total @ whiten)
+    values, order = solutions.eigenvalues.clamp_min(0).sort(descending=True)
+    directions = (whiten @ solutions.eigenvectors[:, order] * values.sqrt())[:, :count]
     length = (directions.T @ total @ directions).diagonal().sum().sqrt().clamp_min(1e-12)
     return functional.pad(directions / length, (0, count - directions.shape[1]))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kinemacolor.core.errors import InputError, UsageError
-from kinemacolor.training.config.augmentation import PAPER, Augmentation
+from kinemacolor.training.config.augmentation import PAPER_AUGMENTATION, Augmentation
 from kinemacolor.training.config.recipe import Recipe, load_recipe, parse_recipe, recipe_differences
 from kinemacolor.training.losses.losses import PAPER_WEIGHTS
 from tests.training.runs import RECIPE, toy_recipe
@@ -39,7 +39,7 @@ def test_the_papers_recipe_is_the_papers() -> None:
     data = recipe.data
     assert (data.size, data.block, recipe.run.epochs) == ((216, 384), 2, 10)
     assert data.length <= 20
-    assert data.augmentation == PAPER
+    assert data.augmentation == PAPER_AUGMENTATION
     assert recipe.network.network_config().name == "paper"
     assert not recipe.network.changes
 
@@ -82,7 +82,7 @@ def test_every_field_is_documented() -> None:
         ),
         (
             {
-                "network": {"changes": {"output": "tanh", "neutral": False}, "settle": 2},
+                "network": {"changes": {"output": "tanh", "neutral": False}, "gate_calibration": 2},
                 "losses": {"gate": 0, "candidates": 0},
             },
             "network.settle: expected 0 for a network without a gated output",

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from kinemacolor.core.errors import InputError, OutputError, UsageError
-from kinemacolor.training.data.cache import CacheSettings, Clip, build_cache, open_cache, write_cache
+from kinemacolor.training.data.cache import CachedClip, CacheSettings, build_cache, open_cache, write_cache
 from kinemacolor.training.data.cuts import CutDetector
-from kinemacolor.training.data.decode import Shots, shrink, stretches
+from kinemacolor.training.data.decode import FilmShots, shrink, stretches
 from kinemacolor.training.data.sources import Source, find_sources
 from tests.training.toys import moving, picture, toy_cache, write_film, write_frames, write_photo
 
@@ -157,7 +157,7 @@ def test_what_cannot_be_learned_from_is_listed_once(tmp_path: Path) -> None:
 def test_a_picture_missing_in_the_middle_ends_the_shot(tmp_path: Path) -> None:
     folder = write_frames(tmp_path / "data" / "shot", moving(9, 40, 60))
     (folder / "00004.png").write_bytes(b"torn")
-    shots = list(Shots(folder, "frames", 36, 50, 3))
+    shots = list(FilmShots(folder, "frames", 36, 50, 3))
     assert [(len(frames), start) for frames, start in shots] == [(4, 0), (4, 5)]
 
 
@@ -198,7 +198,7 @@ def test_nothing_of_use_is_said_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    clip = Clip("a", "a", False, 4, 36, 54)
+    clip = CachedClip("a", "a", False, 4, 36, 54)
     with pytest.raises(OutputError, match="the cache cannot be written"):
         write_cache(tmp_path / "file" / "cache", [(clip, moving(4, 36, 54))], [], "k")
 
@@ -240,7 +240,7 @@ def test_long_films_give_stretches_over_their_length() -> None:
 
 def test_a_long_film_is_thinned_to_its_limit(tmp_path: Path) -> None:
     film = write_film(tmp_path / "long.mkv", 60)
-    shots = list(Shots(film, "film", 40, 20, 2))
+    shots = list(FilmShots(film, "film", 40, 20, 2))
     assert 10 <= sum(len(frames) for frames, _ in shots) <= 20
     assert shots[0][1] > 5  # not its beginning
 

@@ -1,13 +1,14 @@
-"""Wear: seeded, bounded, each damage on its own, and never in place."""
+"""FilmWear: seeded, bounded, each damage on its own, and never in place."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from kinemacolor.training.data.film_degradation import Wear, degrade, mask_areas
+from kinemacolor.training.config.augmentation import FilmWear
+from kinemacolor.training.data.film_degradation import degrade, mask_areas
 
-NOTHING = Wear(blur=0, tone=0, flicker=0, grain=0, scratches=0, dust=0)
+NOTHING = FilmWear(blur=0, tone=0, flicker=0, grain=0, scratches=0, dust=0)
 
 
 def clip(level: float | None = None) -> np.ndarray:
@@ -17,12 +18,12 @@ def clip(level: float | None = None) -> np.ndarray:
     return np.stack([50 + 30 * np.sin((x + t) * 0.3) * np.cos(y * 0.2) for t in range(5)]).astype(np.float32)
 
 
-def worn(wear: Wear, film: np.ndarray, seed: int = 0) -> np.ndarray:
+def worn(wear: FilmWear, film: np.ndarray, seed: int = 0) -> np.ndarray:
     return degrade(film, np.random.default_rng(seed), wear)
 
 
-def only(name: str) -> Wear:
-    return Wear(**{**dict.fromkeys(("blur", "tone", "flicker", "grain", "scratches", "dust"), 0.0), name: 1.0})
+def only(name: str) -> FilmWear:
+    return FilmWear(**{**dict.fromkeys(("blur", "tone", "flicker", "grain", "scratches", "dust"), 0.0), name: 1.0})
 
 
 def test_no_damage_no_change() -> None:
@@ -59,7 +60,7 @@ def test_flicker_changes_whole_frames() -> None:
 
 
 def test_grain_has_the_level_asked_for_and_less_in_black() -> None:
-    wear = Wear(blur=0, tone=0, flicker=0, scratches=0, dust=0, grain=1, grain_level=5.0)
+    wear = FilmWear(blur=0, tone=0, flicker=0, scratches=0, dust=0, grain=1, grain_level=5.0)
     spreads = [worn(wear, clip(50.0), seed).std() for seed in range(30)]
     assert 0.7 < min(spreads) < max(spreads) < 5.3
     assert max(spreads) > 3
@@ -83,7 +84,7 @@ def test_dust_is_new_in_each_frame() -> None:
 
 def test_one_damage_switched_off_leaves_whether_others_occur() -> None:
     """Whether each occurs is drawn for all together."""
-    with_tone, without = Wear(tone=1, blur=0), Wear(tone=0, blur=0)
+    with_tone, without = FilmWear(tone=1, blur=0), FilmWear(tone=0, blur=0)
     for seed in range(8):
         a, b = (np.random.default_rng(seed) for _ in range(2))
         first, second = degrade(clip(50.0), a, with_tone), degrade(clip(50.0), b, without)
@@ -99,6 +100,6 @@ def test_areas_to_mask() -> None:
 
 def test_impossible_wear_is_refused() -> None:
     with pytest.raises(ValueError, match="grain: expected a probability"):
-        Wear(grain=1.5)
+        FilmWear(grain=1.5)
     with pytest.raises(ValueError, match="blur_sigma: expected at least 0"):
-        Wear(blur_sigma=-1)
+        FilmWear(blur_sigma=-1)

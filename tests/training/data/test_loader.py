@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinemacolor.training.config.augmentation import PAPER, Augmentation
+from kinemacolor.training.config.augmentation import PAPER_AUGMENTATION, Augmentation
 from kinemacolor.training.data.cache import Cache
 from kinemacolor.training.data.loader import Loader, stack, to_tensors
-from kinemacolor.training.data.windows import Sample, Windows
-from kinemacolor.training.rollout.propagated_inputs import OFFERS
+from kinemacolor.training.data.propagated_inputs import PATH_COUNT
+from kinemacolor.training.data.windows import Sample, WindowSampler
 from tests.training.toys import toy_cache
 
 SIZE = (34, 50)
@@ -24,7 +24,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
 
 
 def test_batches_come_in_order_and_resume_exactly(cache: Cache) -> None:
-    windows = Windows(cache, 2, SIZE, seed=3)
+    windows = WindowSampler(cache, 2, SIZE, seed=3)
     with Loader(windows, 3, collate=stack) as loader:
         first = [next(loader) for _ in range(4)]
     assert [batch.indices for batch in first] == [(0, 1, 2), (3, 4, 5), (6, 7, 8), (9, 10, 11)]
@@ -36,7 +36,7 @@ def test_batches_come_in_order_and_resume_exactly(cache: Cache) -> None:
 
 
 def test_processes_share_the_batch_of_one(cache: Cache) -> None:
-    windows = Windows(cache, 2, SIZE)
+    windows = WindowSampler(cache, 2, SIZE)
     seen = []
     for rank in (0, 1):
         with Loader(windows, 2, start=1, rank=rank, processes=2, collate=stack) as loader:
@@ -46,7 +46,7 @@ def test_processes_share_the_batch_of_one(cache: Cache) -> None:
 
 
 def test_a_failing_sample_fails_where_its_batch_would_come(cache: Cache) -> None:
-    class Failing(Windows):
+    class Failing(WindowSampler):
         def sample(self, index: int) -> Sample:
             if index == 3:
                 raise RuntimeError("sample 3")
@@ -62,16 +62,16 @@ def test_a_failing_sample_fails_where_its_batch_would_come(cache: Cache) -> None
 
 def test_closing_ends_the_thread(cache: Cache) -> None:
     before = threading.active_count()
-    loader = Loader(Windows(cache, 2, SIZE), 2, depth=1, collate=stack)
+    loader = Loader(WindowSampler(cache, 2, SIZE), 2, depth=1, collate=stack)
     next(loader)
     loader.close()
     assert threading.active_count() == before
     with pytest.raises(ValueError, match="expected batch_size and depth"):
-        Loader(Windows(cache, 2, SIZE), 0, collate=stack)
+        Loader(WindowSampler(cache, 2, SIZE), 0, collate=stack)
 
 
 def test_stacking_tells_which_samples_have_a_chain(cache: Cache) -> None:
-    windows = Windows(cache, 2, SIZE, Augmentation(other_view=0.5), carried=True)
+    windows = WindowSampler(cache, 2, SIZE, Augmentation(other_view=0.5), propagated=True)
     samples = [windows.sample(index) for index in range(8)]
     batch = stack(samples, range(8))
     assert batch.coordinates is not None
@@ -86,7 +86,7 @@ def test_stacking_tells_which_samples_have_a_chain(cache: Cache) -> None:
 
 
 def test_tensors_have_the_networks_units_and_order(cache: Cache) -> None:
-    windows = Windows(cache, 3, SIZE, Augmentation(other_view=0.5, masked=1), carried=True)
+    windows = WindowSampler(cache, 3, SIZE, Augmentation(other_view=0.5, masked=1), propagated=True)
     batch = stack([windows.sample(index) for index in range(4)], range(4))
     t = to_tensors(batch)
     assert t.luminance.shape == t.lightness.shape == (4, 3, 1, *SIZE)
@@ -102,16 +102,16 @@ def test_tensors_have_the_networks_units_and_order(cache: Cache) -> None:
 
 
 def test_tensors_tell_what_is_carried(cache: Cache) -> None:
-    windows = Windows(cache, 3, SIZE, Augmentation(other_view=0.5), carried=True, block=2)
+    windows = WindowSampler(cache, 3, SIZE, Augmentation(other_view=0.5), propagated=True, block=2)
     batch = stack([windows.sample(index) for index in range(4)], range(4))
     t = to_tensors(batch)
     assert t.coordinates is not None
-    assert t.agreement is not None
+    assert t.consistency is not None
     assert batch.coordinates is not None
-    assert batch.agreement is not None
-    assert t.coordinates.shape == (4, 3, OFFERS, 2, *SIZE)
+    assert batch.consistency is not None
+    assert t.coordinates.shape == (4, 3, PATH_COUNT, 2, *SIZE)
     np.testing.assert_array_equal(t.coordinates.numpy()[:, :, :, 1], batch.coordinates[..., 1])
-    np.testing.assert_array_equal(t.agreement.numpy()[:, :, :, 0], batch.agreement)
+    np.testing.assert_array_equal(t.consistency.numpy()[:, :, :, 0], batch.consistency)
     assert t.chained.tolist() == batch.chained.tolist()
     assert t.indices == (0, 1, 2, 3)
 
@@ -122,7 +122,7 @@ def test_flow_tensors(tmp_path: Path) -> None:
     from kinemacolor.evaluation.optical import clip_flow
 
     cache = toy_cache(tmp_path / "cache")
-    windows = Windows(cache, 3, SIZE, PAPER, flow=partial(clip_flow, cache=None, method="dis"))
+    windows = WindowSampler(cache, 3, SIZE, PAPER_AUGMENTATION, flow=partial(clip_flow, cache=None, method="dis"))
     batch = stack([windows.sample(index) for index in range(2)], range(2))
     t = to_tensors(batch)
     assert t.flow is not None

@@ -11,8 +11,8 @@ import pytest
 from kinemacolor.core.errors import InputError, OutputError
 from kinemacolor.evaluation.metrics import psnr
 from kinemacolor.training.data.cache import Cache
-from kinemacolor.training.data.pack import QUALITIES, open_data, open_pack, pack
-from kinemacolor.training.data.windows import Windows
+from kinemacolor.training.data.pack import PACK_QUALITIES, open_data, open_pack, pack
+from kinemacolor.training.data.windows import WindowSampler
 from tests.training.toys import toy_cache
 
 
@@ -23,7 +23,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
 
 def test_unpacked_pictures_are_close_and_samples_drawn_alike(cache: Cache, tmp_path: Path) -> None:
     packed = pack(cache, tmp_path / "toy.pack")
-    assert (packed.crf, packed.jpeg) == QUALITIES[0]
+    assert (packed.crf, packed.jpeg) == PACK_QUALITIES[0]
     assert packed.bytes == packed.path.stat().st_size
     assert (packed.frames, packed.photos, packed.dropped) == (19, 2, ())
     unpacked = open_data(packed.path)
@@ -31,7 +31,7 @@ def test_unpacked_pictures_are_close_and_samples_drawn_alike(cache: Cache, tmp_p
     assert [(c.name, c.shape, c.offset) for c in unpacked.clips] == [(c.name, c.shape, c.offset) for c in cache.clips]
     for clip in cache.clips:
         assert psnr(unpacked.frames(clip), np.array(cache.frames(clip))).min() > 36
-    a, b = (Windows(one, 3, (40, 60)).sample(4) for one in (cache, unpacked))
+    a, b = (WindowSampler(one, 3, (40, 60)).sample(4) for one in (cache, unpacked))
     assert (a.name, a.reference_frame) == (b.name, b.reference_frame)
     assert np.abs(a.ab - b.ab).mean() < 3
     again = open_data(packed.path)  # not unpacked twice
@@ -52,7 +52,7 @@ def test_a_tight_limit_costs_quality_first_and_clips_last(cache: Cache, tmp_path
     assert tight.dropped == ()
     least = pack(cache, tmp_path / "least.pack", 9000)
     assert least.bytes <= 9000
-    assert least.crf == QUALITIES[-1][0]
+    assert least.crf == PACK_QUALITIES[-1][0]
     assert least.dropped
     kept = {clip.name for clip in open_pack(least.path, tmp_path / "least").clips}
     assert kept | set(least.dropped) == {clip.name for clip in cache.clips}

@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kinemacolor.training.data.synthesis import Motion, Scene, Thing, Wave, blob, chain, draw_scene, render
+from kinemacolor.training.data.synthesis import (
+    Motion,
+    MovingObject,
+    Scene,
+    Wave,
+    compose,
+    draw_blob,
+    draw_scene,
+    render,
+)
 from tests.training.toys import picture
 
 SIZE = (48, 84)
@@ -13,7 +22,7 @@ STILL = Wave(0.0, 1.0, 0.0)
 IDENTITY = np.array([[1.0, 0, -(SIZE[1] - 1) / 2], [0, 1, -(SIZE[0] - 1) / 2]])
 
 
-def still_scene(photo: np.ndarray, thing: Thing | None = None, x: Wave = STILL) -> Scene:
+def still_scene(photo: np.ndarray, thing: MovingObject | None = None, x: Wave = STILL) -> Scene:
     height, width = photo.shape[:2]
     camera = Motion(((width - 1) / 2, (height - 1) / 2), 1.0, 0.0, x, STILL, STILL, STILL)
     return Scene(photo, camera, None, (STILL, STILL), thing)
@@ -22,7 +31,7 @@ def still_scene(photo: np.ndarray, thing: Thing | None = None, x: Wave = STILL) 
 def test_a_still_camera_shows_the_photo_itself() -> None:
     photo = picture(*SIZE)
     np.testing.assert_array_equal(render(still_scene(photo), 5, IDENTITY, SIZE), photo)
-    mirrored = chain(IDENTITY, np.array([[-1.0, 0, SIZE[1] - 1], [0, 1, 0]]))
+    mirrored = compose(IDENTITY, np.array([[-1.0, 0, SIZE[1] - 1], [0, 1, 0]]))
     np.testing.assert_array_equal(render(still_scene(photo), 5, mirrored, SIZE), photo[:, ::-1])
 
 
@@ -39,7 +48,7 @@ def test_chain_applies_one_map_after_another() -> None:
     noise = np.random.default_rng(0)
     a, b, point = noise.normal(size=(2, 3)), noise.normal(size=(2, 3)), noise.normal(size=2)
     once = b @ [*point, 1]
-    np.testing.assert_allclose(chain(a, b) @ [*point, 1], a @ [*once, 1])
+    np.testing.assert_allclose(compose(a, b) @ [*point, 1], a @ [*once, 1])
 
 
 def test_an_object_covers_what_lies_behind_and_moves() -> None:
@@ -47,7 +56,7 @@ def test_an_object_covers_what_lies_behind_and_moves() -> None:
     red[..., 0], red[..., 3] = 255, 255
     red[:, :10, 3] = 128  # its left half is half transparent
     own = Motion((9.5, 9.5), 1.0, 0.0, STILL, STILL, STILL, STILL)
-    scene = still_scene(photo, Thing(red, own, Wave(8.0, 4.0, 0.0), STILL, (40.5, 24.5)))
+    scene = still_scene(photo, MovingObject(red, own, Wave(8.0, 4.0, 0.0), STILL, (40.5, 24.5)))
     now, later = render(scene, 0, IDENTITY, SIZE), render(scene, 1, IDENTITY, SIZE)
     solid = (slice(17, 33), slice(43, 49))
     assert (now[solid] == [255, 0, 0]).all()
@@ -82,7 +91,7 @@ def test_motion_between_frames_stays_within_a_few_pixels(seed: int) -> None:
 
 
 def test_blobs_are_soft_and_in_the_middle() -> None:
-    mask = blob(np.random.default_rng(0), (60, 90), 0.8)
+    mask = draw_blob(np.random.default_rng(0), (60, 90), 0.8)
     assert mask[30, 45] == 255
     assert mask[0].max() == mask[-1].max() == mask[:, 0].max() == mask[:, -1].max() == 0
     assert ((mask > 20) & (mask < 235)).sum() > 50

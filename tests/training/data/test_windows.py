@@ -16,14 +16,14 @@ from kinemacolor.core.types import Array
 from kinemacolor.evaluation.optical import clip_flow
 from kinemacolor.propagation.correspondence import sample as sample_at
 from kinemacolor.propagation.dis_flow import DisFlow, pixel_positions
-from kinemacolor.training.config.augmentation import PAPER, Augmentation
-from kinemacolor.training.data.cache import Cache, Clip, write_cache
-from kinemacolor.training.data.windows import Sample, Windows, look
-from kinemacolor.training.rollout.propagated_inputs import OFFERS
+from kinemacolor.training.config.augmentation import PAPER_AUGMENTATION, Augmentation
+from kinemacolor.training.data.cache import Cache, CachedClip, write_cache
+from kinemacolor.training.data.propagated_inputs import PATH_COUNT
+from kinemacolor.training.data.windows import Sample, WindowSampler, look
 from tests.training.toys import moving, picture, toy_cache
 
 SIZE = (48, 80)
-PLAIN = replace(PAPER, whole=False)
+PLAIN = replace(PAPER_AUGMENTATION, whole=False)
 FIELDS = ("luminance", "lightness", "ab", "reference_luminance", "reference_ab", "reference_mask")
 
 
@@ -33,7 +33,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
 
 
 def one_film(folder: Path, frames: Array) -> Cache:
-    return write_cache(folder, [(Clip("f#0", "f", False, *frames.shape[:3]), frames)], [], "k")  # type: ignore[arg-type]
+    return write_cache(folder, [(CachedClip("f#0", "f", False, *frames.shape[:3]), frames)], [], "k")  # type: ignore[arg-type]
 
 
 def same(a: Sample, b: Sample) -> bool:
@@ -44,15 +44,15 @@ def same(a: Sample, b: Sample) -> bool:
 
 
 def test_a_sample_is_a_function_of_seed_and_index(cache: Cache) -> None:
-    first, again = Windows(cache, 3, SIZE, seed=5), Windows(cache, 3, SIZE, seed=5)
+    first, again = WindowSampler(cache, 3, SIZE, seed=5), WindowSampler(cache, 3, SIZE, seed=5)
     for index in (7, 0, 3):  # in any order
         assert same(first.sample(index), again.sample(index))
     assert not same(first.sample(0), first.sample(1))
-    assert not same(first.sample(0), Windows(cache, 3, SIZE, seed=6).sample(0))
+    assert not same(first.sample(0), WindowSampler(cache, 3, SIZE, seed=6).sample(0))
 
 
 def test_fields_have_their_shapes_types_and_ranges(cache: Cache) -> None:
-    windows = Windows(cache, 4, SIZE, Augmentation(degraded=1, masked=1, rotate=1, saturation=(3, 3)))
+    windows = WindowSampler(cache, 4, SIZE, Augmentation(degraded=1, masked=1, rotate=1, saturation=(3, 3)))
     names = set()
     for index in range(40):
         s = windows.sample(index)
@@ -69,13 +69,13 @@ def test_fields_have_their_shapes_types_and_ranges(cache: Cache) -> None:
             assert light.min() >= 0
             assert light.max() <= 100
         assert np.abs(s.ab).max() <= 128
-        assert s.coordinates is s.flow is s.visible is s.agreement is None
+        assert s.coordinates is s.flow is s.visible is s.consistency is None
     assert names == {"films/f0#0", "films/f1#0", "photos/p0", "photos/p1"}
 
 
 def test_the_papers_samples_are_whole_consecutive_frames(tmp_path: Path) -> None:
     frames = moving(9, 96, 160)
-    windows = Windows(one_film(tmp_path / "c", frames), 4, SIZE, PAPER)
+    windows = WindowSampler(one_film(tmp_path / "c", frames), 4, SIZE, PAPER_AUGMENTATION)
     small = [cv2.resize(f, SIZE[::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / 255 for f in frames]
     light = np.stack([rgb_to_lab(one)[..., 0] for one in small])
     starts = set()
@@ -97,7 +97,7 @@ def test_strides_and_reversal(tmp_path: Path) -> None:
     frames = np.stack([np.full((60, 100, 3), 20 + 10 * t, np.uint8) for t in range(12)])
     frames[..., 0] += 30
     level = rgb_to_lab(frames[:, 0, 0].astype(np.float32) / 255)[:, 0]
-    windows = Windows(one_film(tmp_path / "c", frames), 3, SIZE, replace(PLAIN, stride=3, reverse=0.5))
+    windows = WindowSampler(one_film(tmp_path / "c", frames), 3, SIZE, replace(PLAIN, stride=3, reverse=0.5))
     steps = set()
     for index in range(60):
         numbers = [int(np.abs(level - value).argmin()) for value in windows.sample(index).lightness[:, 5, 5]]
@@ -112,7 +112,7 @@ def test_strides_and_reversal(tmp_path: Path) -> None:
 def test_a_far_reference_is_named_where_it_is_a_frame_of_the_window(tmp_path: Path) -> None:
     frames = np.stack([np.full((60, 100, 3), 20 + 10 * t, np.uint8) for t in range(12)])
     frames[..., 0] += 30
-    windows = Windows(one_film(tmp_path / "c", frames), 3, SIZE, replace(PLAIN, far=1, distance=4))
+    windows = WindowSampler(one_film(tmp_path / "c", frames), 3, SIZE, replace(PLAIN, far=1, distance=4))
     level = rgb_to_lab(frames[:, 0, 0].astype(np.float32) / 255)[:, 0]
     seen = set()
     for index in range(60):
@@ -128,7 +128,7 @@ def test_a_far_reference_is_named_where_it_is_a_frame_of_the_window(tmp_path: Pa
 def test_another_view_is_no_frame_of_the_window(cache: Cache) -> None:
     for photos in (0.0, 1.0):
         options = replace(PLAIN, photos=photos, other_view=1, crop=(0.7, 0.8))
-        s = Windows(cache, 2, SIZE, options, carried=True).sample(3)
+        s = WindowSampler(cache, 2, SIZE, options, propagated=True).sample(3)
         assert s.reference_frame is None
         assert not s.chained
         assert s.coordinates is not None
@@ -139,14 +139,14 @@ def test_another_view_is_no_frame_of_the_window(cache: Cache) -> None:
 
 def test_mirroring_takes_reference_and_truth_together(tmp_path: Path) -> None:
     cache = one_film(tmp_path / "c", np.repeat(picture(48, 80)[None], 4, axis=0))
-    plain = Windows(cache, 2, SIZE, PLAIN).sample(0)
-    mirrored = Windows(cache, 2, SIZE, replace(PLAIN, mirror=1)).sample(0)
+    plain = WindowSampler(cache, 2, SIZE, PLAIN).sample(0)
+    mirrored = WindowSampler(cache, 2, SIZE, replace(PLAIN, mirror=1)).sample(0)
     np.testing.assert_allclose(mirrored.ab, plain.ab[:, :, ::-1], atol=1e-4)
     np.testing.assert_allclose(mirrored.reference_ab, plain.reference_ab[:, ::-1], atol=1e-4)
 
 
 def test_masked_references_keep_some_color(cache: Cache) -> None:
-    windows = Windows(cache, 1, SIZE, replace(PLAIN, masked=1))
+    windows = WindowSampler(cache, 1, SIZE, replace(PLAIN, masked=1))
     shares = [windows.sample(index).reference_mask.mean() for index in range(20)]
     assert 0.2 < min(shares) < 0.95
     assert max(shares) <= 1
@@ -156,8 +156,8 @@ def test_masked_references_keep_some_color(cache: Cache) -> None:
 
 
 def test_recoloring_turns_truth_and_reference_alike(cache: Cache) -> None:
-    plain = Windows(cache, 2, SIZE, PLAIN)
-    turned = Windows(cache, 2, SIZE, replace(PLAIN, rotate=1, saturate=1, saturation=(0.5, 0.9)))
+    plain = WindowSampler(cache, 2, SIZE, PLAIN)
+    turned = WindowSampler(cache, 2, SIZE, replace(PLAIN, rotate=1, saturate=1, saturation=(0.5, 0.9)))
     angles = []
     for index in range(8):
         a, b = plain.sample(index), turned.sample(index)
@@ -173,16 +173,16 @@ def test_recoloring_turns_truth_and_reference_alike(cache: Cache) -> None:
 
 
 def test_luminance_may_be_that_of_luma(cache: Cache) -> None:
-    s = Windows(cache, 2, SIZE, replace(PLAIN, film_luma=1)).sample(1)
+    s = WindowSampler(cache, 2, SIZE, replace(PLAIN, film_luma=1)).sample(1)
     rgb = lab_to_rgb(np.concatenate([s.lightness[..., None], s.ab], axis=3))
     np.testing.assert_allclose(s.luminance, still_lightness(rgb, "bt709"), atol=0.05)
     assert np.abs(s.luminance - s.lightness).max() > 1
 
 
 def test_wear_spares_the_truth(cache: Cache) -> None:
-    clean = Windows(cache, 3, SIZE, PLAIN)
+    clean = WindowSampler(cache, 3, SIZE, PLAIN)
     for shown in (0.0, 1.0):
-        worn = Windows(cache, 3, SIZE, replace(PLAIN, degraded=1, reference_degraded=shown))
+        worn = WindowSampler(cache, 3, SIZE, replace(PLAIN, degraded=1, reference_degraded=shown))
         for index in range(4):
             a, b = clean.sample(index), worn.sample(index)
             np.testing.assert_array_equal(a.lightness, b.lightness)
@@ -198,7 +198,7 @@ def test_wear_spares_the_truth(cache: Cache) -> None:
 def test_flow_leads_from_each_frame_to_the_one_before(tmp_path: Path) -> None:
     cache = one_film(tmp_path / "c", moving(5, 72, 120, speed=2))
     method = partial(clip_flow, cache=None, method="dis")
-    s = Windows(cache, 3, (72, 120), replace(PLAIN, whole=True), flow=method).sample(0)
+    s = WindowSampler(cache, 3, (72, 120), replace(PLAIN, whole=True), flow=method).sample(0)
     assert s.flow is not None
     assert s.visible is not None
     assert s.flow.shape == (2, 72, 120, 2)
@@ -211,9 +211,9 @@ def test_flow_leads_from_each_frame_to_the_one_before(tmp_path: Path) -> None:
 def test_flow_of_whole_windows_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = one_film(tmp_path / "c", moving(4, 40, 60, speed=2))
     drawn = dict.fromkeys(("far", "other_view", "rotate", "saturate", "degraded"), 1.0)
-    options = replace(PAPER, stride=2, reverse=0.5, film_luma=0.5, **drawn)  # type: ignore[arg-type]
+    options = replace(PAPER_AUGMENTATION, stride=2, reverse=0.5, film_luma=0.5, **drawn)  # type: ignore[arg-type]
     assert options.repeats
-    windows = Windows(cache, 2, SIZE, options, flow=partial(clip_flow, cache=tmp_path / "flow", method="dis"))
+    windows = WindowSampler(cache, 2, SIZE, options, flow=partial(clip_flow, cache=tmp_path / "flow", method="dis"))
     seen = [windows.sample(index) for index in range(60)]
     pairs = list((tmp_path / "flow").iterdir())
     assert len(pairs) == 10  # each two frames 1 or 2 apart, there and back
@@ -231,7 +231,7 @@ def test_flow_of_whole_windows_is_computed_once(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("changes", [{"photos": 0.1}, {"mirror": 0.5}, {"whole": False}])
 def test_frames_that_are_seen_otherwise_do_not_repeat(changes: dict[str, float]) -> None:
-    assert not replace(PAPER, **changes).repeats  # type: ignore[arg-type]
+    assert not replace(PAPER_AUGMENTATION, **changes).repeats  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -241,28 +241,28 @@ def test_carried_coordinates_find_the_references_colors(options: Augmentation, t
     frames, photo = moving(10, 72, 120, speed=1.5), picture(90, 150, 4)[None]
     cache = write_cache(
         tmp_path / "c",
-        [(Clip("f#0", "f", False, 10, 72, 120), frames), (Clip("p", "p", True, 1, 90, 150), photo)],
+        [(CachedClip("f#0", "f", False, 10, 72, 120), frames), (CachedClip("p", "p", True, 1, 90, 150), photo)],
         [],
         "k",
     )
-    windows = Windows(cache, 3, (72, 120), replace(options, crop=(0.85, 0.9)), carried=True)
+    windows = WindowSampler(cache, 3, (72, 120), replace(options, crop=(0.85, 0.9)), propagated=True)
     gained = []
     for index in range(5):
         s = windows.sample(index)
         assert s.chained
         assert s.coordinates is not None
-        assert s.agreement is not None
+        assert s.consistency is not None
         if s.reference_frame is not None:
             for places in s.coordinates[s.reference_frame]:
                 np.testing.assert_array_equal(places, pixel_positions(72, 120))
         inside = (slice(None), slice(8, -8), slice(16, -16))
         standing = np.abs(s.reference_ab - s.ab)[inside].mean()
-        for offer in range(OFFERS):
+        for offer in range(PATH_COUNT):
             carried = np.stack([sample_at(s.reference_ab, places[offer]) for places in s.coordinates])
             gained.append((offer, np.abs(carried - s.ab)[inside].mean(), standing))
-        assert s.agreement.min() > 0
-        assert s.agreement.max() <= 1
-    for offer in range(OFFERS):
+        assert s.consistency.min() > 0
+        assert s.consistency.max() <= 1
+    for offer in range(PATH_COUNT):
         mine, standing = np.mean([row[1:] for row in gained if row[0] == offer], axis=0)
         assert mine < 0.4 * standing
 
@@ -273,12 +273,12 @@ def test_matches_find_the_references_colors_from_every_view(photos: int, other_v
     frames, photo = moving(10, 144, 240, speed=2), picture(180, 300, 4)[None]
     cache = write_cache(
         tmp_path / "c",
-        [(Clip("f#0", "f", False, 10, 144, 240), frames), (Clip("p", "p", True, 1, 180, 300), photo)],
+        [(CachedClip("f#0", "f", False, 10, 144, 240), frames), (CachedClip("p", "p", True, 1, 180, 300), photo)],
         [],
         "k",
     )
     options = replace(PLAIN, photos=photos, other_view=other_view, mirror=0.5, far=1, distance=4, crop=(0.7, 0.9))
-    windows = Windows(cache, 3, (72, 120), options, carried=True, matches=True)
+    windows = WindowSampler(cache, 3, (72, 120), options, propagated=True, matches=True)
     gaps = []
     for index in range(8):
         s = windows.sample(index)
@@ -299,35 +299,35 @@ def test_matches_find_the_references_colors_from_every_view(photos: int, other_v
 
 def test_nothing_is_sure_of_a_foreign_reference(cache: Cache) -> None:
     options = replace(PLAIN, foreign=1)
-    matches = Windows(cache, 3, SIZE, options, carried=True, matches=True).sample(3).matches
+    matches = WindowSampler(cache, 3, SIZE, options, propagated=True, matches=True).sample(3).matches
     assert matches is not None
     assert not matches.any()
 
 
 def test_without_a_chain_the_last_frame_of_the_block_before_is_carried(tmp_path: Path) -> None:
     frames = moving(10, 72, 120, speed=1.5)
-    cache = write_cache(tmp_path / "c", [(Clip("f#0", "f", False, 10, 72, 120), frames)], [], "k")
-    windows = Windows(cache, 5, (72, 120), replace(PLAIN, other_view=1), carried=True, block=2)
+    cache = write_cache(tmp_path / "c", [(CachedClip("f#0", "f", False, 10, 72, 120), frames)], [], "k")
+    windows = WindowSampler(cache, 5, (72, 120), replace(PLAIN, other_view=1), propagated=True, block=2)
     s = windows.sample(0)
     assert not s.chained
     assert s.coordinates is not None
-    assert s.agreement is not None
+    assert s.consistency is not None
     assert not s.coordinates[:2].any()
-    assert not s.agreement[:2].any()
+    assert not s.consistency[:2].any()
     inside = (slice(8, -8), slice(16, -16))
     for number, last in ((2, 1), (3, 1), (4, 3)):
         carried = sample_at(s.ab[last], s.coordinates[number][0])
         np.testing.assert_array_equal(s.coordinates[number][1], s.coordinates[number][0])
         gap, standing = (np.abs(x - s.ab[number])[inside].mean() for x in (carried, s.ab[last]))
         assert gap < 0.4 * standing
-        assert 0 < s.agreement[number].min() <= s.agreement[number].max() <= 1
+        assert 0 < s.consistency[number].min() <= s.consistency[number].max() <= 1
 
 
 def test_weights_tell_how_often_clips_are_drawn(tmp_path: Path) -> None:
     cache = toy_cache(tmp_path / "cache", films=2, photos=2)
     options = Augmentation(photos=0.5)
-    plain = Windows(cache, 2, (34, 50), options)
-    weighted = Windows(cache, 2, (34, 50), options, weights={"f1": 3, "photos/p0": 0})
+    plain = WindowSampler(cache, 2, (34, 50), options)
+    weighted = WindowSampler(cache, 2, (34, 50), options, weights={"f1": 3, "photos/p0": 0})
     noise = np.random.default_rng(0)
     drawn = [weighted._draw_clip(noise)[1] for _ in range(600)]
     assert drawn.count("photos/p0") == 0
@@ -338,7 +338,7 @@ def test_weights_tell_how_often_clips_are_drawn(tmp_path: Path) -> None:
     drawn = [plain._draw_clip(noise)[1] for _ in range(600)]
     assert drawn.count("photos/p0") == pytest.approx(150, abs=45)
     with pytest.raises(UsageError, match="all clips are weighted 0"):
-        Windows(cache, 2, (34, 50), options, weights={"f?": 0})
+        WindowSampler(cache, 2, (34, 50), options, weights={"f?": 0})
 
 
 # --- the rest --------------------
@@ -354,11 +354,11 @@ def test_looking_through_a_map_shrinks_without_aliasing() -> None:
 
 
 def test_clips_too_short_are_left_out(cache: Cache) -> None:
-    windows = Windows(cache, 10, SIZE, PLAIN)
+    windows = WindowSampler(cache, 10, SIZE, PLAIN)
     assert [clip.name for clip in windows.films] == ["films/f1#0"]
     with pytest.raises(UsageError, match="no clip has 20 frames; ask for shorter windows"):
-        Windows(cache, 20, SIZE, PLAIN)
-    photos = Windows(cache, 20, SIZE, Augmentation())  # a photo lasts as long as one likes
+        WindowSampler(cache, 20, SIZE, PLAIN)
+    photos = WindowSampler(cache, 20, SIZE, Augmentation())  # a photo lasts as long as one likes
     assert photos.sample(0).luminance.shape == (20, *SIZE)
 
 

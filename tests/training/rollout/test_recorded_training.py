@@ -20,12 +20,12 @@ from kinemacolor.engine.network import NetworkEngine
 from kinemacolor.engine.torch_runner import TorchRunner
 from kinemacolor.model.checkpoint import save_network
 from kinemacolor.model.network import Network
-from kinemacolor.training.config.augmentation import PAPER
+from kinemacolor.training.config.augmentation import PAPER_AUGMENTATION
 from kinemacolor.training.data.cache import Cache
-from kinemacolor.training.data.windows import Windows
-from kinemacolor.training.rollout.recorded_inputs import Layout, RecordedInputs, watch
-from kinemacolor.training.rollout.recorded_training import Replay, Replays, replay_tensors, stack_crops
-from kinemacolor.training.run.loop import Outcome, train
+from kinemacolor.training.data.windows import WindowSampler
+from kinemacolor.training.rollout.recorded_inputs import MapLayout, RecordedInputs, record_window
+from kinemacolor.training.rollout.recorded_training import CropSampler, RecordedRollout, crop_tensors, stack_crops
+from kinemacolor.training.run.loop import TrainingOutcome, train
 from tests.model import toys
 from tests.training.runs import data, toy_recipe
 from tests.training.toys import toy_cache
@@ -49,10 +49,10 @@ def toy(**changes: Any) -> Network:
 
 def traced(net: Network, cache: Cache, keep: int = 1) -> tuple[RecordedInputs, np.ndarray]:
     """A trace of a window of eight frames, and what the engine made of it."""
-    sample = Windows(cache, 8, SIZE, replace(PAPER, degraded=1)).sample(0)
+    sample = WindowSampler(cache, 8, SIZE, replace(PAPER_AUGMENTATION, degraded=1)).sample(0)
     assert np.abs(sample.luminance - sample.lightness).max() > 1
     runner = TorchRunner(net, device="cpu", bfloat16=False)
-    trace = watch(net, runner, sample, 2, keep)
+    trace = record_window(net, runner, sample, 2, keep)
     engine = NetworkEngine(runner, color_memory=False, block_size=2)
     reference = Reference(sample.reference_luminance, sample.reference_ab, sample.reference_mask)
     bank, memory, colors = engine.start([reference]), None, []
@@ -78,13 +78,13 @@ def traced(net: Network, cache: Cache, keep: int = 1) -> tuple[RecordedInputs, n
 def test_a_replay_gives_what_the_engine_gave(cache: Cache, changes: dict[str, bool], keep: int) -> None:
     net = toy(**changes)
     trace, colors = traced(net, cache, keep)
-    layout = Layout(net.config)
+    layout = MapLayout(net.config)
     assert trace.maps.shape == (4 // keep, 2, layout.channels, *SIZE)
-    replays = Replays([trace], layout, SIZE, PAPER)
+    replays = CropSampler([trace], layout, SIZE, PAPER_AUGMENTATION)
     crops = [replays.sample(index) for index in range(12)]
-    tensors = replay_tensors(stack_crops(crops, range(12)), layout)
+    tensors = crop_tensors(stack_crops(crops, range(12)), layout)
     with torch.no_grad():
-        (block,) = Replay(net, tensors, layout)
+        (block,) = RecordedRollout(net, tensors, layout)
     blocks = [int(one.name.rpartition(" ")[2]) for one in crops]
     assert len(set(blocks)) > 1
     for got, number in zip(block.ab.numpy(), blocks, strict=True):
@@ -97,7 +97,7 @@ def test_a_replay_gives_what_the_engine_gave(cache: Cache, changes: dict[str, bo
 def test_crops_are_parts_of_their_trace(cache: Cache) -> None:
     net = toy()
     trace, _ = traced(net, cache)
-    replays, corners = Replays([trace], Layout(net.config), CROP, PAPER), set()
+    replays, corners = CropSampler([trace], MapLayout(net.config), CROP, PAPER_AUGMENTATION), set()
     for index in range(20):
         crop = replays.sample(index)
         block = int(crop.name.rpartition(" ")[2])
@@ -111,7 +111,7 @@ def test_crops_are_parts_of_their_trace(cache: Cache) -> None:
         np.testing.assert_array_equal(crop.maps, again.maps)
     assert len(corners) > 4
     # each token keeps the position it has in the whole frame
-    tensors = replay_tensors(stack_crops([replays.sample(0)], [0]), Layout(net.config))
+    tensors = crop_tensors(stack_crops([replays.sample(0)], [0]), MapLayout(net.config))
     whole = net._positions(0, 2, *SIZE).detach().reshape(2, 3, 5, -1)
     row, column = replays.sample(0).corner
     assert tensors.positions is not None
@@ -122,16 +122,16 @@ def test_crops_are_parts_of_their_trace(cache: Cache) -> None:
 def test_turning_colors_keeps_how_far_they_are_off(cache: Cache) -> None:
     net = toy()
     trace, _ = traced(net, cache)
-    layout = Layout(net.config)
-    plain = Replays([trace], layout, SIZE, PAPER)
-    turned = Replays([trace], layout, SIZE, replace(PAPER, mirror=1, rotate=1, saturate=1, saturation=(0.5, 0.5)))
+    layout = MapLayout(net.config)
+    plain = CropSampler([trace], layout, SIZE, PAPER_AUGMENTATION)
+    turned = CropSampler([trace], layout, SIZE, replace(PAPER_AUGMENTATION, mirror=1, rotate=1, saturate=1, saturation=(0.5, 0.5)))
     a, b = plain.sample(3).maps, turned.sample(3).maps[..., ::-1]
     np.testing.assert_array_equal(plain.sample(3).hidden, turned.sample(3).hidden[:, :, ::-1])
     assert plain.sample(3).name == turned.sample(3).name
-    rest = [k for k in range(layout.channels) if not any(k - first in (0, 1) for first in layout.colors)]
+    rest = [k for k in range(layout.channels) if not any(k - first in (0, 1) for first in layout.ab_channels)]
     np.testing.assert_array_equal(a[:, rest], b[:, rest])
-    truth = layout.colors[-1]
-    for first in layout.colors[:-1]:
+    truth = layout.ab_channels[-1]
+    for first in layout.ab_channels[:-1]:
         away = [np.linalg.norm(m[:, first : first + 2] - m[:, truth : truth + 2], axis=1) for m in (a, b)]
         np.testing.assert_allclose(away[1], 0.5 * away[0], atol=1e-3)
     assert np.abs(a[:, truth] - b[:, truth]).max() > 1
@@ -140,14 +140,14 @@ def test_turning_colors_keeps_how_far_they_are_off(cache: Cache) -> None:
 def test_without_carried_colors_none_is_offered(cache: Cache) -> None:
     net = toy()
     trace, _ = traced(net, cache)
-    layout = Layout(net.config)
+    layout = MapLayout(net.config)
     for chance in (0.0, 1.0):
-        replays = Replays([trace], layout, SIZE, PAPER, drop_carried=chance)
-        tensors = replay_tensors(stack_crops([replays.sample(0)], [0]), layout)
-        (block,) = Replay(net, tensors, layout)
-        assert block.offered is not None
-        assert float(block.offered[:, :, net.config.heads].mean()) == 1 - chance
-        assert bool((block.offered[:, :, : net.config.heads] == 1).all())
+        replays = CropSampler([trace], layout, SIZE, PAPER_AUGMENTATION, drop_propagated=chance)
+        tensors = crop_tensors(stack_crops([replays.sample(0)], [0]), layout)
+        (block,) = RecordedRollout(net, tensors, layout)
+        assert block.available is not None
+        assert float(block.available[:, :, net.config.heads].mean()) == 1 - chance
+        assert bool((block.available[:, :, : net.config.heads] == 1).all())
         carried = layout.candidates(tensors.maps)[-1]
         assert (float(carried.similarity.max()) == -1) == bool(chance)
 
@@ -167,7 +167,7 @@ def recipe(**changes: Any) -> Any:
     return toy_recipe(**parts, **changes)
 
 
-def run(output: Path, paths: list[str], **options: Any) -> Outcome:
+def run(output: Path, paths: list[str], **options: Any) -> TrainingOutcome:
     made = recipe(**options.pop("changes", {}))
     return train(made, output, data=paths, device="cpu", **{"say": lambda _: None, **options})
 
@@ -210,14 +210,14 @@ def test_calibration_is_of_the_subnet_that_learns(tmp_path: Path) -> None:
 
 def test_a_run_stops_while_traces_are_made_and_goes_on_with_them(tmp_path: Path) -> None:
     paths = data(tmp_path)
-    assert run(tmp_path / "run", paths, minutes=1e-6) == Outcome(0, 6, "time", None)
+    assert run(tmp_path / "run", paths, minutes=1e-6) == TrainingOutcome(0, 6, "time", None)
     assert not list((tmp_path / "run" / "traces").glob("*.npy"))
 
     def stop(line: str) -> None:
         if line.startswith("traces: 2 of 3"):
             os.kill(os.getpid(), signal.SIGTERM)
 
-    assert run(tmp_path / "run", paths, say=stop) == Outcome(0, 6, "signal", None)
+    assert run(tmp_path / "run", paths, say=stop) == TrainingOutcome(0, 6, "signal", None)
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "traces").glob("*.npy")}
     assert sorted(path.name[:6] for path in kept) == ["000000"] * 2 + ["000001"] * 2
     assert run(tmp_path / "run", paths, resume=True).step == 6

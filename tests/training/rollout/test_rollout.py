@@ -12,10 +12,9 @@ import torch
 
 from kinemacolor.core.color import rgb_to_lab
 from kinemacolor.core.types import Array, FloatArray, Reference
-from kinemacolor.engine import key_grid as grid
-from kinemacolor.engine import propagator as carrying
+from kinemacolor.engine import key_grid, propagator
 from kinemacolor.engine.network import NetworkEngine, NetworkState
-from kinemacolor.engine.protocol import Bank as EngineBank
+from kinemacolor.engine.protocol import ReferenceBank
 from kinemacolor.engine.torch_runner import TorchRunner
 from kinemacolor.model.bank import Bank, entries
 from kinemacolor.model.network import Network
@@ -27,15 +26,22 @@ from kinemacolor.propagation.correspondence import (
     propagate,
 )
 from kinemacolor.propagation.correspondence import sample as engine_sample
-from kinemacolor.training.config.augmentation import PAPER
-from kinemacolor.training.config.sections import LossPart, RolloutPart, Term
-from kinemacolor.training.data.cache import Clip, write_cache
-from kinemacolor.training.data.loader import Tensors, stack, to_tensors
-from kinemacolor.training.data.windows import Windows
+from kinemacolor.training.config.augmentation import PAPER_AUGMENTATION
+from kinemacolor.training.config.sections import LossSection, LossTerm, RolloutSection
+from kinemacolor.training.data.cache import CachedClip, write_cache
+from kinemacolor.training.data.propagated_inputs import previous_block_correspondences
+from kinemacolor.training.data.samples import BatchTensors, stack_samples, to_tensors
+from kinemacolor.training.data.windows import WindowSampler
 from kinemacolor.training.losses import losses
+from kinemacolor.training.losses.block import ColoredBlock
 from kinemacolor.training.losses.objective import Objective
-from kinemacolor.training.rollout.propagated_inputs import previous_places
-from kinemacolor.training.rollout.rollout import Block, Draws, Window, draw, place_similarity, sample_at
+from kinemacolor.training.rollout.rollout import (
+    RolloutDraws,
+    WindowRollout,
+    correspondence_similarity,
+    draw_rollout,
+    sample_at,
+)
 from tests.model import toys
 from tests.training.toys import moving, picture
 
@@ -44,13 +50,13 @@ SIZE = (36, 52)
 
 def lab(rgb: Array) -> tuple[FloatArray, FloatArray]:
     """L* (…, H, W) and a*, b* (…, H, W, 2)."""
-    found = rgb_to_lab(rgb.astype(np.float32) / 255)
-    return np.clip(found[..., 0], 0, 100), np.ascontiguousarray(found[..., 1:])
+    values = rgb_to_lab(rgb.astype(np.float32) / 255)
+    return np.clip(values[..., 0], 0, 100), np.ascontiguousarray(values[..., 1:])
 
 
 def tensors(
-    frames: Array, reference: Reference, chained: bool, coordinates: FloatArray | None, agreement: FloatArray | None
-) -> Tensors:
+    frames: Array, reference: Reference, chained: bool, coordinates: FloatArray | None, consistency: FloatArray | None
+) -> BatchTensors:
     """One window as the loader gives it."""
     lightness, ab = lab(frames)
 
@@ -60,25 +66,25 @@ def tensors(
     def pair(x: Any) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(np.moveaxis(x, -1, -3), dtype=np.float32))[None]
 
-    return Tensors(
-        plane(lightness / 50 - 1),
-        plane(lightness),
-        pair(ab),
-        plane(reference.lightness[None] / 50 - 1),
-        pair(reference.ab[None]),
-        plane(reference.mask[None]),
-        None,
-        None,
-        torch.tensor([chained]),
-        None if coordinates is None else pair(coordinates),
-        None if agreement is None else plane(agreement),
-        None,
-        (0,),
+    return BatchTensors(
+        luminance=plane(lightness / 50 - 1),
+        lightness=plane(lightness),
+        ab=pair(ab),
+        reference_luminance=plane(reference.lightness[None] / 50 - 1),
+        reference_ab=pair(reference.ab[None]),
+        reference_mask=plane(reference.mask[None]),
+        flow=None,
+        visible=None,
+        chained=torch.tensor([chained]),
+        coordinates=None if coordinates is None else pair(coordinates),
+        consistency=None if consistency is None else plane(consistency),
+        matches=None,
+        indices=(0,),
     )
 
 
-def draws(dropped: bool = False, remembering: bool = False) -> Draws:
-    return Draws(torch.tensor([dropped]), torch.tensor([remembering]))
+def draws(dropped: bool = False, with_memory: bool = False) -> RolloutDraws:
+    return RolloutDraws(torch.tensor([dropped]), torch.tensor([with_memory]))
 
 
 def still(rgb: Array, hole: bool = True) -> Reference:
@@ -96,51 +102,49 @@ def network(**changes: Any) -> Network:
 # --- the candidate P --------------------
 
 
-def test_samples_are_the_engines() -> None:
+def test_samples_equal_those_of_the_engine() -> None:
     noise = np.random.default_rng(0)
     image = noise.standard_normal((23, 31, 2)).astype(np.float32)
-    at = (noise.integers(-160, 1200, (3, 17, 19, 2)) / 32).astype(np.float32)  # cv2 knows 32nds of a pixel
-    mine = sample_at(torch.from_numpy(image).permute(2, 0, 1)[None], torch.from_numpy(at).permute(0, 3, 1, 2)[None])
-    for number, place in enumerate(at):
-        np.testing.assert_allclose(mine[0, number].permute(1, 2, 0).numpy(), engine_sample(image, place), atol=2e-5)
+    at = (noise.integers(-160, 1200, (3, 17, 19, 2)) / 32).astype(np.float32)  # cv2 rounds to 32nds of a pixel
+    samples = sample_at(torch.from_numpy(image).permute(2, 0, 1)[None], torch.from_numpy(at).permute(0, 3, 1, 2)[None])
+    for number, coordinates in enumerate(at):
+        expected = engine_sample(image, coordinates)
+        np.testing.assert_allclose(samples[0, number].permute(1, 2, 0).numpy(), expected, atol=2e-5)
 
 
-def test_place_similarity_is_the_engines() -> None:
+def test_correspondence_similarity_equals_that_of_the_engine() -> None:
     noise, heads, channels = np.random.default_rng(1), 2, 6
     reference = still(picture(*SIZE))
     rows, columns = 9, 13
-    known = torch.nn.functional.normalize(
-        torch.from_numpy(noise.standard_normal((rows * columns, heads, channels))), dim=2
-    )
-    asked = torch.nn.functional.normalize(
-        torch.from_numpy(noise.standard_normal((2, rows, columns, heads, channels))), dim=4
-    )
+    unit = torch.nn.functional.normalize
+    bank_keys = unit(torch.from_numpy(noise.standard_normal((rows * columns, heads, channels))), dim=2)
+    frame_keys = unit(torch.from_numpy(noise.standard_normal((2, rows, columns, heads, channels))), dim=4)
     valid = noise.random(rows * columns) < 0.7
     at = noise.uniform(-9, 60, (2, *SIZE, 2)).astype(np.float32)
-    known, asked = known.flatten(1).float(), asked.flatten(3).float()
-    extra = torch.cat([known, known[:5] * 0])  # remembered entries after the reference's change nothing
+    bank_keys, frame_keys = bank_keys.flatten(1).float(), frame_keys.flatten(3).float()
+    extra = torch.cat([bank_keys, bank_keys[:5] * 0])  # past outputs after the reference's entries change nothing
     bank = Bank(extra[None], torch.zeros(1, len(extra), 2), torch.cat([torch.from_numpy(valid), torch.ones(5)])[None])
-    mine = place_similarity(
-        asked.permute(0, 3, 1, 2)[None], torch.from_numpy(at).permute(0, 3, 1, 2)[None], bank, SIZE, heads
+    similarity = correspondence_similarity(
+        frame_keys.permute(0, 3, 1, 2)[None], torch.from_numpy(at).permute(0, 3, 1, 2)[None], bank, SIZE, heads
     )
-    theirs = EngineBank(known.numpy(), np.zeros((len(known), 2), np.float32), valid, (reference,))
+    engine_bank = ReferenceBank(bank_keys.numpy(), np.zeros((len(bank_keys), 2), np.float32), valid, (reference,))
     for number in range(2):
-        place = Correspondence(at[number], np.zeros(SIZE, np.int16))
-        expected = grid.correspondence_similarity(asked[number].numpy(), place, theirs)
-        np.testing.assert_allclose(mine[0, number, 0].numpy(), expected, atol=1e-5)
+        correspondence = Correspondence(at[number], np.zeros(SIZE, np.int16))
+        expected = key_grid.correspondence_similarity(frame_keys[number].numpy(), correspondence, engine_bank)
+        np.testing.assert_allclose(similarity[0, number, 0].numpy(), expected, atol=1e-5)
     assert expected.min() == -1
 
 
-def test_place_similarity_has_gradients_to_both_keys() -> None:
-    asked = torch.randn(1, 1, 4, 3, 3, requires_grad=True)
-    known = torch.randn(1, 9, 4, requires_grad=True)
-    bank = Bank(known, torch.zeros(1, 9, 2), torch.ones(1, 9))
+def test_correspondence_similarity_has_gradients_to_both_keys() -> None:
+    frame_keys = torch.randn(1, 1, 4, 3, 3, requires_grad=True)
+    bank_keys = torch.randn(1, 9, 4, requires_grad=True)
+    bank = Bank(bank_keys, torch.zeros(1, 9, 2), torch.ones(1, 9))
     at = torch.full((1, 1, 2, 11, 11), 6.0)  # all from the cell in the middle
-    place_similarity(asked, at, bank, (11, 11), 1).sum().backward()
-    assert known.grad is not None
-    assert asked.grad is not None
-    assert (known.grad[0].abs().sum(dim=1) > 0).tolist() == [k == 4 for k in range(9)]
-    assert (asked.grad.abs().sum(dim=2) > 0).all()
+    correspondence_similarity(frame_keys, at, bank, (11, 11), 1).sum().backward()
+    assert bank_keys.grad is not None
+    assert frame_keys.grad is not None
+    assert (bank_keys.grad[0].abs().sum(dim=1) > 0).tolist() == [k == 4 for k in range(9)]
+    assert (frame_keys.grad.abs().sum(dim=2) > 0).all()
 
 
 # --- against the engine --------------------
@@ -151,23 +155,23 @@ def test_a_window_without_a_chain_is_colored_as_the_engine_does() -> None:
     lightness, _ = lab(frames)
     net = network()
     engine = NetworkEngine(TorchRunner(net, device="cpu", bfloat16=False), color_memory=False)
-    bank, memory, expected = engine.start([other]), None, []
+    bank, state, expected = engine.start([other]), None, []
     for first in (0, 2, 4):
-        step = engine.step(lightness[first : first + 2], bank, memory)
-        memory = step.state
+        step = engine.step(lightness[first : first + 2], bank, state)
+        state = step.state
         expected.append(step.ab)
-    assert isinstance(memory, NetworkState)
-    assert memory.carrying.chain is None  # it is the frame before that was carried
-    coordinates, agreement = previous_places(lightness, 2)
+    assert isinstance(state, NetworkState)
+    assert state.propagation.propagation is None  # the frame before was propagated
+    coordinates, consistency = previous_block_correspondences(lightness, 2)
     assert not coordinates[:2].any()
-    t = tensors(frames, other, False, coordinates, agreement)
+    t = tensors(frames, other, False, coordinates, consistency)
     with torch.no_grad():
-        mine = [block.ab for block in Window(net, t, draws(), 2)]
-        plain = [block.ab for block in Window(net, t, draws(dropped=True), 2)]
-    assert [ab.shape[1] for ab in mine] == [2, 2, 1]
-    for number, (ab, known, without) in enumerate(zip(mine, expected, plain, strict=True)):
-        gap = np.abs(ab[0].permute(0, 2, 3, 1).numpy() - known)
-        assert gap.mean() < 0.03  # cv2 knows 32nds of a pixel
+        colored = [block.ab for block in WindowRollout(net, t, draws(), 2)]
+        plain = [block.ab for block in WindowRollout(net, t, draws(dropped=True), 2)]
+    assert [ab.shape[1] for ab in colored] == [2, 2, 1]
+    for number, (ab, by_engine, without) in enumerate(zip(colored, expected, plain, strict=True)):
+        gap = np.abs(ab[0].permute(0, 2, 3, 1).numpy() - by_engine)
+        assert gap.mean() < 0.03  # cv2 rounds to 32nds of a pixel
         assert gap.max() < 0.3
         assert (number == 0) == (float((ab - without).abs().mean()) < 1)
 
@@ -178,57 +182,57 @@ def test_a_window_with_a_chain_is_colored_as_the_engine_does(monkeypatch: pytest
     lightness, _ = lab(frames)
     net = network()
     engine = NetworkEngine(TorchRunner(net, device="cpu", bfloat16=False), color_memory=False, block_size=1)
-    bank, memory, expected = engine.start([first]), None, []
-    offered: list[tuple[WeightedCorrespondence, ...]] = []
+    bank, state, expected = engine.start([first]), None, []
+    candidates: list[tuple[WeightedCorrespondence, ...]] = []
 
-    def noting(*arguments: Any) -> tuple[PropagationState | None, tuple[WeightedCorrespondence, ...]]:
-        chain, offers = propagate(*arguments[:-1], PropagationPaths((1,)))
-        offered.append(offers if len(offers) == 2 else offers * 2)
-        return chain, offers
+    def recording(*arguments: Any) -> tuple[PropagationState | None, tuple[WeightedCorrespondence, ...]]:
+        propagation, weighted = propagate(*arguments[:-1], PropagationPaths((1,)))
+        candidates.append(weighted if len(weighted) == 2 else weighted * 2)
+        return propagation, weighted
 
-    monkeypatch.setattr(carrying, "advance", noting)
+    monkeypatch.setattr(propagator, "propagate", recording)
     for number in range(4):
-        step = engine.step(lightness[number : number + 1], bank, memory)
-        memory = step.state
-        assert isinstance(memory, NetworkState)
-        assert memory.carrying.chain is not None
+        step = engine.step(lightness[number : number + 1], bank, state)
+        state = step.state
+        assert isinstance(state, NetworkState)
+        assert state.propagation.propagation is not None
         expected.append(step.ab[0])
-    coordinates = np.stack([[offer.place.coordinates for offer in offers] for offers in offered])
-    agreed = np.stack([[offer.agreement for offer in offers] for offers in offered])
-    t = tensors(frames, first, True, coordinates, agreed)
+    coordinates = np.stack([[c.correspondence.coordinates for c in weighted] for weighted in candidates])
+    consistency = np.stack([[c.consistency for c in weighted] for weighted in candidates])
+    t = tensors(frames, first, True, coordinates, consistency)
     with torch.no_grad():
-        blocks = list(Window(net, t, draws(), 1))
+        blocks = list(WindowRollout(net, t, draws(), 1))
     for number, block in enumerate(blocks):
         gap = np.abs(block.ab[0, 0].permute(1, 2, 0).numpy() - expected[number])
         assert gap.mean() < 0.05
         assert np.quantile(gap, 0.95) < 0.3
-    assert blocks[0].offered is not None
-    masked = blocks[0].offered[0, 0, net.config.heads].numpy()
+    assert blocks[0].available is not None
+    masked = blocks[0].available[0, 0, net.config.heads].numpy()
     np.testing.assert_array_equal(masked > 0, first.mask)
 
 
-def test_memory_handed_on_counts() -> None:
+def test_the_memory_of_the_block_before_counts() -> None:
     frames, other = moving(4, *SIZE), still(picture(*SIZE, seed=7))
     t = tensors(frames, other, False, None, None)
     net = network()
     with torch.no_grad():
-        two = list(Window(net, t, draws(), 2))[1].ab
+        two = list(WindowRollout(net, t, draws(), 2))[1].ab
         late = replace(t, luminance=t.luminance[:, 2:], ab=t.ab[:, 2:])
-        alone = next(iter(Window(net, late, draws(), 2))).ab
+        alone = next(iter(WindowRollout(net, late, draws(), 2))).ab
     assert float((two - alone).abs().max()) > 1e-3
 
 
-def test_remembered_colors_join_the_bank_of_those_that_drew_it() -> None:
+def test_past_outputs_join_the_bank_of_windows_that_drew_it() -> None:
     frames, other = moving(4, *SIZE), still(picture(*SIZE, seed=7))
     one = tensors(frames, other, False, None, None)
-    both = Tensors(
+    both = BatchTensors(
         *(torch.cat([x, x]) if isinstance(x, torch.Tensor) else x for x in (getattr(one, n) for n in one.__slots__))
     )
     net = network()
-    some = Draws(torch.tensor([False, False]), torch.tensor([False, True]))
+    some = RolloutDraws(torch.tensor([False, False]), torch.tensor([False, True]))
     with torch.no_grad():
-        a, b = list(Window(net, both, some, 2))[1].ab
-        plain = list(Window(net, one, draws(), 2))[1].ab[0]
+        a, b = list(WindowRollout(net, both, some, 2))[1].ab
+        plain = list(WindowRollout(net, one, draws(), 2))[1].ab[0]
     np.testing.assert_allclose(a.numpy(), plain.numpy(), atol=1e-3)
     assert float((b - plain).abs().max()) > 0.05
 
@@ -236,7 +240,7 @@ def test_remembered_colors_join_the_bank_of_those_that_drew_it() -> None:
 def test_keys_alone_are_those_of_colored_windows() -> None:
     net, t = network(), tensors(moving(4, *SIZE), still(picture(*SIZE, seed=7)), False, None, None)
     with torch.no_grad():
-        plain, colored = (list(Window(net, t, draws(), 2, colored=x)) for x in (False, True))
+        plain, colored = (list(WindowRollout(net, t, draws(), 2, colored=x)) for x in (False, True))
     for a, b in zip(plain, colored, strict=True):
         assert torch.equal(a.keys, b.keys)
         assert torch.equal(a.bank.keys, b.bank.keys)
@@ -248,35 +252,35 @@ def test_keys_alone_are_those_of_colored_windows() -> None:
 @pytest.mark.parametrize("name", ["l1", "relative", "psnr", "chroma"])
 def test_a_loss_of_the_recipe_is_that_of_its_name(name: str) -> None:
     net, t = network(), tensors(moving(2, *SIZE), still(picture(*SIZE, seed=7)), False, None, None)
-    part = LossPart(**{"l1": Term(), name: Term(weight=3, every=2)})
+    options = LossSection(**{"l1": LossTerm(), name: LossTerm(weight=3, every=2)})
     with torch.no_grad():
-        (block,) = Window(net, t, draws(), 2)
-        made = Objective(part, net.config, None)(block, t, 0)
-        assert set(made) == {name}
-        assert made[name] == getattr(losses, name)(block.ab, t.ab) > 0
-        assert Objective(part, net.config, None).weighted(made) == 3 * made[name]
-        assert not Objective(part, net.config, None)(block, t, 1)
+        (block,) = WindowRollout(net, t, draws(), 2)
+        values = Objective(options, net.config, None)(block, t, 0)
+        assert set(values) == {name}
+        assert values[name] == getattr(losses, name)(block.ab, t.ab) > 0
+        assert Objective(options, net.config, None).weighted_sum(values) == 3 * values[name]
+        assert not Objective(options, net.config, None)(block, t, 1)
 
 
 def test_the_loss_of_matching_knows_the_place_and_reaches_the_keys_alone(tmp_path: Path) -> None:
-    clip = Clip("f#0", "f", False, 10, 72, 120)
+    clip = CachedClip("f#0", "f", False, 10, 72, 120)
     cache = write_cache(tmp_path / "c", [(clip, moving(10, 72, 120, speed=1.5))], [], "k")
-    options = replace(PAPER, whole=False, far=1, distance=6)
-    windows = Windows(cache, 3, (64, 96), options, carried=True, matches=True)
-    batch = to_tensors(stack([windows.sample(index) for index in (0, 1)], [0, 1]))
+    options = replace(PAPER_AUGMENTATION, whole=False, far=1, distance=6)
+    windows = WindowSampler(cache, 3, (64, 96), options, propagated=True, matches=True)
+    batch = to_tensors(stack_samples([windows.sample(index) for index in (0, 1)], [0, 1]))
     net = network().train()
-    objective = Objective(LossPart(l1=Term(), matches=Term(weight=1)), net.config, None)
-    assert not objective.colored
+    objective = Objective(LossSection(l1=LossTerm(), matches=LossTerm(weight=1)), net.config, None)
+    assert not objective.needs_colors
     assert batch.matches is not None
     for step in range(4):  # another quarter of the cells each
-        window = Window(net, batch, Draws(torch.zeros(2).bool(), torch.zeros(2).bool()), 3, colored=False)
+        window = WindowRollout(net, batch, RolloutDraws(torch.zeros(2).bool(), torch.zeros(2).bool()), 3, colored=False)
         (block,) = window
         (right,) = objective(block, batch, step).values()
         turned = replace(batch, matches=batch.matches.flip(3))
         (wrong,) = objective(block, turned, step).values()
         assert right < wrong - 1
         right.backward()
-        window.finish()
+        window.backward_to_references()
     for name, part in net.named_children():
         reached = any(p.grad is not None and bool(p.grad.any()) for p in part.parameters())
         assert reached == (name != "colorization")
@@ -295,18 +299,18 @@ def test_blocks_one_by_one_give_the_gradients_of_all_at_once(kind: str) -> None:
     changes = {"propagation": False} if kind == "lite-full" else {}
     net = toys.toy(kind, **changes)
     t = tensors(frames, other, False, None, None)
-    t = Tensors(
+    t = BatchTensors(
         *(
             x.double() if isinstance(x, torch.Tensor) and x.is_floating_point() else x
             for x in (getattr(t, n) for n in t.__slots__)
         )
     )
     net.zero_grad()
-    window = Window(net, t, draws(), 2)
+    window = WindowRollout(net, t, draws(), 2)
     for block in window:
         (block.ab - t.ab[:, block.frames]).abs().mean().backward()
     before = gradients(net)
-    window.finish()
+    window.backward_to_references()
     mine = gradients(net)
     net.zero_grad()
     bank = net.start(t.reference_luminance, t.reference_ab, t.reference_mask)
@@ -323,12 +327,12 @@ def test_blocks_one_by_one_give_the_gradients_of_all_at_once(kind: str) -> None:
     assert not torch.allclose(before[stem], mine[stem])  # the reference's part came last
 
 
-def test_what_is_carried_takes_no_gradient_back() -> None:
+def test_propagated_colors_take_no_gradient_back() -> None:
     frames, other = moving(4, *SIZE), still(picture(*SIZE, seed=7))
-    coordinates, agreement = previous_places(lab(frames)[0], 2)
-    t = tensors(frames, other, False, coordinates, agreement)
-    seen: list[Block] = []
-    for block in Window(network(), t, draws(remembering=True), 2):
+    coordinates, consistency = previous_block_correspondences(lab(frames)[0], 2)
+    t = tensors(frames, other, False, coordinates, consistency)
+    seen: list[ColoredBlock] = []
+    for block in WindowRollout(network(), t, draws(with_memory=True), 2):
         if seen:
             assert block.before is not None
             assert not block.before.requires_grad
@@ -338,13 +342,13 @@ def test_what_is_carried_takes_no_gradient_back() -> None:
 
 
 def test_draws_depend_on_seed_and_index_alone() -> None:
-    options = RolloutPart(drop_carried=0.3, color_memory=0.6)
-    many = draw(options, 5, range(2000))
+    options = RolloutSection(drop_propagated=0.3, color_memory=0.6)
+    many = draw_rollout(options, 5, range(2000))
     assert float(many.dropped.float().mean()) == pytest.approx(0.3, abs=0.04)
-    assert float(many.remembering.float().mean()) == pytest.approx(0.6, abs=0.04)
-    some = draw(options, 5, [7, 3])
+    assert float(many.with_memory.float().mean()) == pytest.approx(0.6, abs=0.04)
+    some = draw_rollout(options, 5, [7, 3])
     assert some.dropped.tolist() == [bool(many.dropped[7]), bool(many.dropped[3])]
-    assert draw(options, 6, range(2000)).dropped.tolist() != many.dropped.tolist()
+    assert draw_rollout(options, 6, range(2000)).dropped.tolist() != many.dropped.tolist()
 
 
 def test_entries_of_the_reference_come_first() -> None:
@@ -353,7 +357,7 @@ def test_entries_of_the_reference_come_first() -> None:
     with torch.no_grad():
         bank = net.start(t.reference_luminance, t.reference_ab, t.reference_mask)
         step = net.step(t.luminance, bank)
-        more = bank.remembering(step.keys, step.ab)
+        more = bank.with_past_outputs(step.keys, step.ab)
     count = bank.keys.shape[1]
     assert count == 9 * 13
     assert torch.equal(more.keys[:, :count], bank.keys)

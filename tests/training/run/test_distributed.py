@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from kinemacolor.training.run.checkpoint import checkpoints
-from kinemacolor.training.run.distributed import Processes, agreed, average_gradients
+from kinemacolor.training.run.distributed import Processes, any_process, average_gradients
 from tests.training.runs import data
 
 PROGRAM = """
@@ -69,5 +69,5 @@ def test_alone_nothing_is_exchanged() -> None:
     weight.grad = torch.ones(2)
     average_gradients([weight], Processes())
     assert weight.grad.tolist() == [1, 1]
-    assert agreed(True, Processes(), torch.device("cpu"))
-    assert not agreed(False, Processes(), torch.device("cpu"))
+    assert any_process(True, Processes(), torch.device("cpu"))
+    assert not any_process(False, Processes(), torch.device("cpu"))

@@ -21,9 +21,9 @@ from kinemacolor.training.losses.discriminator import Discriminator
 from kinemacolor.training.rollout import batches as lessons
 from kinemacolor.training.run import loop
 from kinemacolor.training.run.checkpoint import checkpoints, load_checkpoint, save_checkpoint
-from kinemacolor.training.run.loop import Outcome, train
-from kinemacolor.training.run.setup import first_network, prepare
-from kinemacolor.training.run.train_state import make_learner
+from kinemacolor.training.run.loop import TrainingOutcome, train
+from kinemacolor.training.run.setup import make_initial_network, prepare
+from kinemacolor.training.run.train_state import make_train_state
 from tests.training.runs import data, toy_recipe
 
 
@@ -54,7 +54,7 @@ def killed_after(step: int) -> Any:
     return say
 
 
-def run(output: Path, cache: list[str], changes: dict[str, Any] | None = None, **options: Any) -> Outcome:
+def run(output: Path, cache: list[str], changes: dict[str, Any] | None = None, **options: Any) -> TrainingOutcome:
     options.setdefault("say", lambda _: None)
     return train(toy_recipe(**(changes or {})), output, data=cache, device="cpu", **options)
 
@@ -68,7 +68,7 @@ def records(output: Path, kind: str) -> list[dict[str, Any]]:
 
 def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path, cache: list[str]) -> None:
     whole = run(tmp_path / "whole", cache)
-    assert whole == Outcome(6, 6, "done", None)
+    assert whole == TrainingOutcome(6, 6, "done", None)
     changes = {"run": {"checkpoint_minutes": 0}}  # after each step
     with pytest.raises(Stop):
         run(tmp_path / "cut", cache, changes, say=killed_after(4))
@@ -120,11 +120,11 @@ def test_the_gate_is_settled_once_after_the_last_step(
             network.colorization.sharpness.fill_(7)
         return "settled"
 
-    monkeypatch.setattr(loop, "settle_gate", fitted)
+    monkeypatch.setattr(loop, "calibrate_gate", fitted)
     lines: list[str] = []
-    run(tmp_path / "stopped", cache, {"network": {"settle": 3}}, minutes=0, say=lines.append)
+    run(tmp_path / "stopped", cache, {"network": {"gate_calibration": 3}}, minutes=0, say=lines.append)
     assert not asked
-    run(tmp_path / "whole", cache, {"network": {"settle": 3}}, say=lines.append)
+    run(tmp_path / "whole", cache, {"network": {"gate_calibration": 3}}, say=lines.append)
     assert asked == [(3, 0)]
     assert lines.count("settled") == 1
     assert float(load_file(tmp_path / "whole" / "network.safetensors")["colorization.sharpness"]) == 7
@@ -240,7 +240,7 @@ def test_bad_data_and_devices(tmp_path: Path, cache: list[str]) -> None:
 def test_checkpoints_keep_the_discriminator_and_only_the_last(tmp_path: Path, cache: list[str]) -> None:
     recipe = toy_recipe(data={"size": [128, 128], "block": 1}, losses={"adversarial": 0.1})
     setup = prepare(recipe, tmp_path, data=cache, device="cpu")
-    learner = make_learner(recipe, first_network(setup), setup.device)
+    learner = make_train_state(recipe, make_initial_network(setup), setup.device)
     assert isinstance(learner.discriminator, Discriminator)
     for parameter in [*learner.network.parameters(), *learner.discriminator.parameters()]:
         parameter.grad = torch.randn_like(parameter)
@@ -249,7 +249,7 @@ def test_checkpoints_keep_the_discriminator_and_only_the_last(tmp_path: Path, ca
         learner.step = step
         save_checkpoint(tmp_path, learner, {"seconds": 0}, keep=2)
     assert [p.name for p in checkpoints(tmp_path)] == ["step-000002", "step-000003"]
-    other = make_learner(recipe, first_network(setup), setup.device)
+    other = make_train_state(recipe, make_initial_network(setup), setup.device)
     assert other.discriminator is not None
     load_checkpoint(checkpoints(tmp_path)[-1], other)
     assert other.step == 3

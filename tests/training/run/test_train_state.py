@@ -11,17 +11,23 @@ from scipy.linalg import eigh
 
 from kinemacolor.model.network import Network
 from kinemacolor.training.config.recipe import Recipe
-from kinemacolor.training.config.sections import OptimizerPart
+from kinemacolor.training.config.sections import OptimizerSection
 from kinemacolor.training.run.train_state import (
-    calibrating,
+    calibrating_norms,
     clip,
     freeze_statistics,
-    make_learner,
+    make_train_state,
     rate_factor,
     set_rates,
     update_average,
 )
-from kinemacolor.training.validation.key_init import RIDGE, _directions, centered_taps, differences, discriminant_basis
+from kinemacolor.training.validation.key_init import (
+    RIDGE,
+    _directions,
+    centered_taps,
+    discriminant_basis,
+    match_differences,
+)
 from tests.model import toys
 from tests.training.runs import toy_recipe
 from tests.training.toys import toy_cache
@@ -33,20 +39,20 @@ def network(recipe: Recipe) -> Network:
 
 
 def test_the_papers_schedule_divides_at_epochs_four_and_eight() -> None:
-    options = OptimizerPart(schedule="paper")
+    options = OptimizerSection(schedule="paper")
     factors = [rate_factor(options, epoch * 7, 70) for epoch in range(10)]
     assert factors == [1] * 4 + [0.1] * 4 + [0.01] * 2
     assert rate_factor(options, 4 * 7 - 1, 70) == 1
 
 
 def test_cosine_falls_to_its_last_share_and_rates_rise_at_first() -> None:
-    options = OptimizerPart(schedule="cosine", last_share=0.1, warm_up=4)
+    options = OptimizerSection(schedule="cosine", last_share=0.1, warm_up=4)
     factors = [rate_factor(options, step, 100) for step in range(101)]
     assert factors[0] == pytest.approx(0.25)
     assert factors[50] == pytest.approx(0.55)
     assert factors[100] == pytest.approx(0.1)
     assert factors[4:] == sorted(factors[4:], reverse=True)
-    assert rate_factor(OptimizerPart(schedule="constant"), 99, 100) == 1
+    assert rate_factor(OptimizerSection(schedule="constant"), 99, 100) == 1
 
 
 def test_groups_share_out_all_parameters_once_with_their_rates() -> None:
@@ -55,7 +61,7 @@ def test_groups_share_out_all_parameters_once_with_their_rates() -> None:
         losses={"adversarial": 1},
         optimizer={"backbone_rate": 2e-5, "discriminator_rate": 3e-3},
     )
-    learner = make_learner(recipe, network(recipe), "cpu")
+    learner = make_train_state(recipe, network(recipe), "cpu")
     assert learner.discriminator is not None
     groups = {group["name"]: group for group in learner.optimizer.param_groups}
     ids = [id(p) for group in groups.values() for p in group["params"]]
@@ -71,14 +77,14 @@ def test_groups_share_out_all_parameters_once_with_their_rates() -> None:
 @pytest.mark.parametrize("frozen", [("features",), ("features", "correspondence", "linkage")])
 def test_frozen_subnets_keep_their_weights(frozen: tuple[str, ...]) -> None:
     recipe = toy_recipe(network={"freeze": frozen})
-    learner = make_learner(recipe, network(recipe), "cpu")
+    learner = make_train_state(recipe, network(recipe), "cpu")
     for name, part in learner.network.named_children():
         assert {p.requires_grad for p in part.parameters()} == {name not in frozen}
 
 
 def test_the_average_follows_the_weights() -> None:
     recipe = toy_recipe(optimizer={"average": 0.8})
-    learner = make_learner(recipe, network(recipe), "cpu")
+    learner = make_train_state(recipe, network(recipe), "cpu")
     name = "colorization.sharpness"
     value = expected = float(learner.network.state_dict()[name])
     for step in range(1, 60):
@@ -90,7 +96,7 @@ def test_the_average_follows_the_weights() -> None:
         d = min(0.8, (1 + step) / (10 + step))
         expected = d * expected + (1 - d) * value
     assert float(learner.average.state_dict()[name]) == pytest.approx(expected, rel=1e-5)
-    plain = make_learner(toy_recipe(optimizer={"average": 0}), network(recipe), "cpu")
+    plain = make_train_state(toy_recipe(optimizer={"average": 0}), network(recipe), "cpu")
     assert plain.average is plain.network
 
 
@@ -101,11 +107,11 @@ def test_clipping_tells_the_norm_before() -> None:
         return made
 
     given = parameters()
-    assert clip(given, 1.0) == pytest.approx(5)
+    assert clip_gradients(given, 1.0) == pytest.approx(5)
     assert given[1].grad is not None
     assert given[1].grad.tolist() == pytest.approx([0, 0.8], rel=1e-4)
     given = parameters()
-    assert clip(given, 0) == pytest.approx(5)
+    assert clip_gradients(given, 0) == pytest.approx(5)
     assert given[1].grad is not None
     assert given[1].grad.tolist() == pytest.approx([0, 4])
 
@@ -126,12 +132,12 @@ def test_frozen_statistics_are_kept() -> None:
 
 def test_calibration_takes_the_mean_over_passes() -> None:
     recipe = toy_recipe()
-    learner = make_learner(recipe, network(recipe), "cpu")
+    learner = make_train_state(recipe, network(recipe), "cpu")
     norm = learner.network.correspondence.high[1]
     pretrained = next(m for m in learner.network.features.modules() if isinstance(m, torch.nn.BatchNorm2d))
     before = pretrained.running_mean.clone()
     passes = [torch.randn(2, norm.num_features, 5, 7) * k + k for k in (1, 3)]
-    with calibrating(learner, learner.network):
+    with calibrating_norms(learner, learner.network):
         for features in passes:
             norm(features)
             pretrained(torch.randn(2, pretrained.num_features, 3, 3))
@@ -166,13 +172,13 @@ def test_differences_are_those_of_sure_matches() -> None:
     y, x = torch.meshgrid(torch.arange(7.0), torch.arange(9.0), indexing="ij")
     sure = (x < 7).float()
     places = torch.stack([(x + 2) * 4 + 1.5, y * 4 + 1.5, sure])[None]
-    found = differences(frames, reference, places, 1)
+    found = match_differences(frames, reference, places, 1)
     assert found.shape == (49, 3)
     assert found.abs().max() < 1e-5
     wrong = torch.stack([x * 4 + 1.5, y * 4 + 1.5, sure])[None]
-    assert differences(frames, reference, wrong, 1).abs().mean() > 0.5
-    assert differences(frames, reference, places, 2).shape[1] == 3
-    assert len(differences(frames, reference, places * torch.tensor([1, 1, 0.0])[:, None, None], 1)) == 0
+    assert match_differences(frames, reference, wrong, 1).abs().mean() > 0.5
+    assert match_differences(frames, reference, places, 2).shape[1] == 3
+    assert len(match_differences(frames, reference, places * torch.tensor([1, 1, 0.0])[:, None, None], 1)) == 0
 
 
 def test_mirrored_things_match_better_than_by_the_taps_themselves(tmp_path: Path) -> None:
@@ -199,7 +205,7 @@ def test_the_network_starts_from_the_basis(tmp_path: Path) -> None:
     cache = toy_cache(tmp_path / "cache")
     net = Network(toys.toy_config("lite-full"), pretrained=True)
     basis = discriminant_basis(net, cache, (48, 64), samples=4)
-    net.correspondence.start_as(basis)
+    net.correspondence.start_from_basis(basis)
     layer = net.correspondence.shortcut[0]
     assert isinstance(layer, torch.nn.Conv2d)
     np.testing.assert_allclose(layer.weight[:, :, 0, 0].detach().numpy(), basis[:24].T.numpy())

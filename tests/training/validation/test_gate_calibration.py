@@ -12,29 +12,35 @@ import torch
 from kinemacolor.core.errors import UsageError
 from kinemacolor.model.colorization import SHARPNESS
 from kinemacolor.model.network import Network
-from kinemacolor.training.data.cache import Clip, write_cache
+from kinemacolor.training.data.cache import CachedClip, write_cache
 from kinemacolor.training.validation import gate_calibration as gate
-from kinemacolor.training.validation.gate_calibration import Looks, fit, looked_at, mixed, settle_gate
-from kinemacolor.training.validation.validation import held_out
+from kinemacolor.training.validation.gate_calibration import (
+    GateInputs,
+    calibrate_gate,
+    fit_gate,
+    gate_inputs,
+    mix_candidates,
+)
+from kinemacolor.training.validation.validation import held_out_clips
 from tests.model import toys
 from tests.training.toys import moving
 
 
-def looks(seed: int = 0, frames: int = 5, pixels: int = 200) -> Looks:
+def looks(seed: int = 0, frames: int = 5, pixels: int = 200) -> GateInputs:
     noise = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=noise)
 
     support = torch.rand(frames, 3, pixels, generator=noise) * 2 - 1
-    return Looks(normal(frames, 3, pixels), support, normal(frames, 2, pixels), 30 * normal(frames, 3, 2, pixels),
+    return GateInputs(normal(frames, 3, pixels), support, normal(frames, 2, pixels), 30 * normal(frames, 3, 2, pixels),
                  torch.zeros(frames, 2, pixels))  # fmt: skip
 
 
 def test_mixing_against_a_plain_loop() -> None:
     seen = looks(frames=2, pixels=7)
     margins = torch.tensor([0.1, -0.2, 0.05])
-    got = mixed(seen, torch.tensor(0.7), margins, torch.tensor(1.3), torch.tensor(0.4)).double().numpy()
+    got = mix_candidates(seen, torch.tensor(0.7), margins, torch.tensor(1.3), torch.tensor(0.4)).double().numpy()
     for frame in range(2):
         for pixel in range(7):
             logits = [
@@ -53,8 +59,8 @@ def test_mixing_against_a_plain_loop() -> None:
 def test_known_numbers_are_found_again() -> None:
     seen = looks()
     wanted = (torch.tensor(0.6), torch.tensor([0.0, -0.1, 0.3]), torch.tensor(0.5), torch.tensor(0.2))
-    seen = seen._replace(truth=mixed(seen, *wanted))
-    found, before, after = fit(seen, 1.0, torch.zeros(3))
+    seen = seen._replace(truth=mix_candidates(seen, *wanted))
+    found, before, after = fit_gate(seen, 1.0, torch.zeros(3))
     assert after < before - 2
     assert float(found["sharpness"]) == pytest.approx(0.6, abs=0.05)
     assert float(found["votes"]) == pytest.approx(0.5, abs=0.05)
@@ -62,8 +68,8 @@ def test_known_numbers_are_found_again() -> None:
     np.testing.assert_allclose((found["margins"] - found["margins"][0]).numpy(), [0, -0.1, 0.3], atol=0.03)
 
 
-def films(folder: Path) -> list[tuple[Clip, np.ndarray]]:
-    return [(Clip(f"f{k}#0", f"f{k}", False, 24, 48, 64), moving(24, 48, 64, speed=1 + k)) for k in range(2)]
+def films(folder: Path) -> list[tuple[CachedClip, np.ndarray]]:
+    return [(CachedClip(f"f{k}#0", f"f{k}", False, 24, 48, 64), moving(24, 48, 64, speed=1 + k)) for k in range(2)]
 
 
 def network() -> Network:
@@ -77,16 +83,16 @@ def test_what_the_gate_saw_makes_the_films_colors(tmp_path: Path, monkeypatch: p
     cache = write_cache(tmp_path / "c", films(tmp_path), [], "k")
     monkeypatch.setattr(gate, "PIXELS", 30)
     net = network()
-    (clip,) = held_out(cache, ["f0"], 24, 48)
+    (clip,) = held_out_clips(cache, ["f0"], 24, 48)
     runner = gate.TorchRunner(net, device="cpu", bfloat16=False)
-    seen = looked_at(net, runner, clip, np.random.default_rng(1))
+    seen = gate_inputs(net, runner, clip, np.random.default_rng(1))
     count = len(net.colorization.margins)
     assert seen.votes.shape == seen.support.shape == (6, count, 30)
     assert seen.candidates.shape == (6, count, 2, 30)
     assert not net.colorization._forward_hooks
     assert not net.colorization.last._forward_hooks
     one = torch.ones(())
-    ab = mixed(seen, net.colorization.sharpness, net.colorization.margins, one, one)
+    ab = mix_candidates(seen, net.colorization.sharpness, net.colorization.margins, one, one)
     engine = gate.NetworkEngine(runner, color_memory=False)
     memory, given = None, []
     bank = engine.start([clip.reference])
@@ -108,14 +114,14 @@ def test_settling_changes_these_numbers_alone_and_betters_the_films(
     monkeypatch.setattr(gate, "PIXELS", 100)
     net = network()
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    line = settle_gate(net, cache, 5, device=torch.device("cpu"))
+    line = calibrate_gate(net, cache, 5, device=torch.device("cpu"))
     assert line.startswith("gate on 2 films: sharpness ")
     assert "+" in line.split(";")[1]
     changed = {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {f"colorization.{n}" for n in ("sharpness", "margins", "last.weight", "last.bias")}
     again = network()
-    settle_gate(again, cache, 5, device=torch.device("cpu"))
+    calibrate_gate(again, cache, 5, device=torch.device("cpu"))
     assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), net.state_dict().values(), strict=True))
     short = replace(cache, clips=())
     with pytest.raises(UsageError, match="no film has 20 frames"):
-        settle_gate(net, short, 5)
+        calibrate_gate(net, short, 5)

@@ -16,10 +16,16 @@ from kinemacolor.core.types import Array, FloatArray, Reference
 from kinemacolor.engine.protocol import EngineState, ReferenceBank, StepResult
 from kinemacolor.evaluation.metrics import psnr
 from kinemacolor.model.network import Network
-from kinemacolor.training.run.logger import Journal, picture_grid
+from kinemacolor.training.run.logger import RunLogger, picture_grid
 from kinemacolor.training.run.progress import progress_text
 from kinemacolor.training.run.train_state import freeze_statistics
-from kinemacolor.training.validation.validation import Trial, held_out, try_engine, try_matching, try_network
+from kinemacolor.training.validation.validation import (
+    ValidationResult,
+    held_out_clips,
+    validate_engine,
+    validate_matching,
+    validate_network,
+)
 from tests.model import toys
 from tests.training.toys import toy_cache
 
@@ -47,10 +53,10 @@ def recolored(film: Array, ab: FloatArray) -> Array:
 
 def test_figures_are_means_over_frames_then_clips(tmp_path: Path) -> None:
     cache = toy_cache(tmp_path / "cache", films=2, frames=11)
-    clips = held_out(cache, ["f?"], 10, 44)
+    clips = held_out_clips(cache, ["f?"], 10, 44)
     assert [clip.name for clip in clips] == ["films/f0", "films/f1"]
     assert [clip.film.shape for clip in clips] == [(10, 44, 69, 3)] * 2
-    trial, shown = try_engine(Copying(), clips)
+    trial, shown = validate_engine(Copying(), clips)
     expected, last, mirrored = [], [], []
     for clip in clips:
         result = recolored(clip.film, clip.reference.ab)
@@ -65,39 +71,39 @@ def test_figures_are_means_over_frames_then_clips(tmp_path: Path) -> None:
     assert trial.mirrored == pytest.approx(np.mean(mirrored), abs=0.05)
     assert trial.by_clip["films/f1"] == pytest.approx(expected[1], abs=0.05)
     assert trial.colorfulness == pytest.approx(1, abs=0.1)
-    assert try_engine(Copying(), clips, mirrored=False)[0].mirrored is None
+    assert validate_engine(Copying(), clips, mirrored=False)[0].mirrored is None
 
 
 def test_names_that_are_no_films(tmp_path: Path) -> None:
     cache = toy_cache(tmp_path / "cache")
     with pytest.raises(UsageError, match="p0 is no film"):
-        held_out(cache, ["p0"], 4, 32)
+        held_out_clips(cache, ["p0"], 4, 32)
     with pytest.raises(UsageError, match="no clip is named 'f9'"):
-        held_out(cache, ["f9"], 4, 32)
+        held_out_clips(cache, ["f9"], 4, 32)
 
 
 def test_a_network_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
-    clips = held_out(toy_cache(tmp_path / "cache"), ["f0"], 3, 32)
+    clips = held_out_clips(toy_cache(tmp_path / "cache"), ["f0"], 3, 32)
     torch.manual_seed(0)
     network = Network(toys.toy_config("lite", blocks=1), pretrained=False).train()
     freeze_statistics(network.colorization)  # type: ignore[arg-type]
     modes = [module.training for module in network.modules()]
     weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    trial, shown = try_network(network, clips, torch.device("cpu"), mirrored=False)
+    trial, shown = validate_network(network, clips, torch.device("cpu"), mirrored=False)
     assert [module.training for module in network.modules()] == modes
     assert all(torch.equal(tensor, weights[name]) for name, tensor in network.state_dict().items())
     assert 10 < trial.psnr < 100
     assert shown["films/f0"].shape == clips[0].film.shape[1:]
-    assert 20 < try_matching(clips, mirrored=False).psnr < 100
+    assert 20 < validate_matching(clips, mirrored=False).psnr < 100
 
 
 def test_the_journal_goes_on_where_the_run_does(tmp_path: Path) -> None:
     said: list[str] = []
-    clips = tuple(held_out(toy_cache(tmp_path / "cache"), ["f0"], 3, 32))
-    journal = Journal(tmp_path / "run", 0, said.append)
+    clips = tuple(held_out_clips(toy_cache(tmp_path / "cache"), ["f0"], 3, 32))
+    journal = RunLogger(tmp_path / "run", 0, said.append)
     for step in (1, 2, 3):
         journal.record(step, "losses", {"l1": step / 2})
-    trial = Trial(30.123, 29.0, 0.9, None, {"films/f0": 30.123})
+    trial = ValidationResult(30.123, 29.0, 0.9, None, {"films/f0": 30.123})
     journal.evaluated(3, trial, clips, {"films/f0": clips[0].film[0]})
     journal.close()
     assert said == ["step 3: PSNR 30.12 dB (last 29.00), colorfulness 0.90"]
@@ -105,16 +111,16 @@ def test_the_journal_goes_on_where_the_run_does(tmp_path: Path) -> None:
     log = tmp_path / "run" / "log.jsonl"
     with log.open("a") as file:
         file.write('{"step": 4, "ki')  # killed while writing
-    Journal(tmp_path / "run", 2, said.append).record(3, "losses", {"l1": 9})
+    RunLogger(tmp_path / "run", 2, said.append).record(3, "losses", {"l1": 9})
     kept = [json.loads(line) for line in log.read_text().splitlines()]
     assert [(r["step"], r["l1"]) for r in kept] == [(1, 0.5), (2, 1), (3, 9)]
-    Journal(tmp_path / "silent", 0, said.append, silent=True).say("nothing")
+    RunLogger(tmp_path / "silent", 0, said.append, silent=True).say("nothing")
     assert not (tmp_path / "silent").exists()
     assert len(said) == 1
 
 
 def test_pictures_show_gray_result_and_truth(tmp_path: Path) -> None:
-    clips = tuple(held_out(toy_cache(tmp_path / "cache"), ["f0", "f1"], 2, 60))
+    clips = tuple(held_out_clips(toy_cache(tmp_path / "cache"), ["f0", "f1"], 2, 60))
     grid = picture_grid(clips, {clip.name: clip.film[-1] for clip in clips}, width=94)
     assert grid.shape == (120, 282, 3)
     np.testing.assert_array_equal(grid[:60, 94:188], clips[0].film[-1])

@@ -1,0 +1,146 @@
+"""Which frames of a film to paint, as a job with events: analyze the film, compare its frames, choose, export."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field, ValidationError
+
+from kinemacolor.core.errors import InputError, UsageError
+from kinemacolor.core.events import JobKind
+from kinemacolor.core.limits import MAXIMUM_SIDE, MINIMUM_SIDE
+from kinemacolor.core.validation import fault_lines
+from kinemacolor.engine.registry import open_engine
+from kinemacolor.keyframes.export import check_export_folder, export_proposal, proposal_record
+from kinemacolor.keyframes.sampling import COMPARED_AREA, sample_frames, sampled_features
+from kinemacolor.keyframes.search import Proposal, propose
+from kinemacolor.pipeline.analysis import analyze_film
+from kinemacolor.pipeline.event_job import EventJob
+from kinemacolor.pipeline.film import reachable
+from kinemacolor.pipeline.job_spec import FilePath, Shots
+from kinemacolor.pipeline.settings import EngineName, FramesPerSecond, StrictRecord
+from kinemacolor.references.size import network_size, picture_aspect
+from kinemacolor.video.reader import VideoReader
+
+
+class KeyframesSpec(StrictRecord):
+    """What key frames are proposed for.
+
+    Raises:
+        UsageError: a name is unknown, or a value is of the wrong kind or range; one line.
+    """
+
+    film: FilePath
+    """Film file, folder of images, or a pattern such as frame_%06d.png."""
+    output: FilePath
+    """Folder for the frames."""
+    budget: Annotated[int | None, Field(ge=1)] = None
+    """Paint at most this number of frames."""
+    threshold: Annotated[float | None, Field(gt=0, le=1)] = None
+    """Support, in 0 to 1, that every frame should have."""
+    shots: Shots = "auto"
+    """Shot list (json, csv, edl), auto to find cuts, or none for one shot."""
+    engine: EngineName = "matching"
+    """Engine whose features are compared."""
+    weights: str | None = None
+    """Weights of a trained network: a file for torch, a folder for onnx."""
+    every: Annotated[int | None, Field(ge=1)] = None
+    """Compare one frame in every N."""
+    working_size: Annotated[int | None, Field(ge=MINIMUM_SIDE, le=MAXIMUM_SIDE)] = None
+    """Short side in pixels at which frames are compared."""
+    fps: FramesPerSecond | None = None
+    """Frames a second of a film kept as images."""
+    overwrite: bool = False
+    """Replace an earlier proposal in the folder."""
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            name, _, problem = fault_lines(error, type(self))[0].partition(": ")
+            raise UsageError(name, problem, "see kinemacolor keyframes --help") from error
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Keyframes:
+    """Key frames that were proposed and exported.
+
+    Attributes:
+        folder: that holds them.
+        proposal: which frames, and why.
+        damage: None, or where and how the film broke off; what decodes was compared.
+    """
+
+    folder: Path
+    proposal: Proposal
+    damage: str | None
+    _record: dict[str, Any]
+
+    def record(self) -> dict[str, Any]:
+        """As JSON-ready values; the same as the folder's ``proposal.json``."""
+        return self._record
+
+    def __str__(self) -> str:
+        proposal, count = self.proposal, len(self.proposal.picks)
+        painted = sum(1 for shot in proposal.shots if shot.picks)
+        text = (
+            f"{self.folder}: {count} frame{'s' * (count != 1)} to paint, in {painted} of {len(proposal.shots)} shots; "
+            f"mean support {proposal.support:.2f}, {proposal.share:.0%} of the picture at {proposal.threshold:g} or "
+            f"more"
+        )
+        if proposal.met:
+            return text
+        weakest = min(proposal.shots, key=lambda shot: shot.lowest)
+        advice = "a larger budget helps there first"
+        return f"{text}\nweakest: frame {weakest.weakest}, {weakest.lowest:.2f}; {advice}"
+
+
+class KeyframesJob(EventJob[Keyframes]):
+    """Proposes the fewest frames of a film to paint so that every frame finds its colors in one, and exports them.
+
+    Args:
+        spec: what is to be done.
+    """
+
+    kind: ClassVar[JobKind] = "keyframes"
+
+    def __init__(self, spec: KeyframesSpec) -> None:
+        super().__init__(spec.film, spec.output)
+        self.spec = spec
+
+    def _work(self) -> Keyframes:
+        spec, context = self.spec, self._context
+        check_export_folder(spec.output, spec.film, spec.overwrite)
+        engine = open_engine(spec.engine, weights=spec.weights)
+        with reachable(spec.film, InputError):
+            reader = VideoReader(spec.film, rate=spec.fps)
+        with reader:
+            info = reader.info
+            shape = network_size(picture_aspect(info), 1, area=COMPARED_AREA, side=spec.working_size)
+            analysis = analyze_film(reader, shots=spec.shots, progress=context.progress("analyze"))
+            damage = reader.damage  # later passes may end before they meet it
+            indices = sample_frames(analysis.shots, spec.every)
+            features = sampled_features(reader, engine, indices, shape, context.progress("extract features"))
+            proposal = propose(
+                features,
+                indices,
+                analysis.shots,
+                threshold=spec.threshold,
+                budget=spec.budget,
+                progress=context.progress("compare"),
+            )
+            numbers = analysis.numbers(info)
+            facts = {"film": str(spec.film), "engine": engine.name, "size": [shape[1], shape[0]]}
+            record = {**facts, **proposal_record(proposal, info, numbers)}
+            export_proposal(
+                reader,
+                proposal,
+                spec.output,
+                record,
+                numbers,
+                overwrite=spec.overwrite,
+                progress=context.progress("export"),
+            )
+        return Keyframes(spec.output, proposal, damage, record)

@@ -22,7 +22,7 @@ import numpy as np
 
 from kinemacolor.core.types import Array, FloatArray, Reference
 from kinemacolor.engine.protocol import EngineState, ReferenceBank, StepResult, cells
-from kinemacolor.pipeline.film import colorize
+from kinemacolor.pipeline.color_film import colorize
 from kinemacolor.video.reader import VideoReader
 
 

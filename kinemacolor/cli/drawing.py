@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 STAGE_TITLES = {
     "analyze": "analyzing the film",
     "color": "coloring",
+    "join": "joining segments",
     "extract features": "extracting features",
     "compare": "comparing frames",
     "export": "exporting",

@@ -35,12 +35,12 @@ def job_command(
     declared = list(inspect.signature(function, eval_str=True).parameters.values())[2:]
     own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in declared]
     fields = {name: field for name, field in spec_type.model_fields.items() if name != "settings"}
-    settings = settings_type.model_fields
+    settings, schema = settings_type.model_fields, settings_type.model_json_schema()["properties"]
     old = {f"old_{entry.name}": (name, entry) for name, entry in settings_type.old_names()}
     parameters = [
         *(_field_parameter(name, field) for name, field in fields.items()),
         *own,
-        *(parameter for name, field in settings.items() for parameter in _setting_parameters(name, field)),
+        *(parameter for name in settings for parameter in _setting_parameters(name, settings[name], schema[name])),
         *(_old_parameter(key, settings[name], entry) for key, (name, entry) in old.items()),
     ]
 
@@ -81,7 +81,7 @@ def _field_parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     return _parameter(name, kind, info)
 
 
-def _setting_parameters(name: str, field: FieldInfo) -> list[inspect.Parameter]:
+def _setting_parameters(name: str, field: FieldInfo, schema: dict[str, Any]) -> list[inspect.Parameter]:
     """The option of a setting; of one that is yes or no two options, of which help shows the one that changes it."""
     tag, kind, help_text = setting_of(field), _kind(name, field.annotation), _help(field)
     if kind is bool:
@@ -95,8 +95,14 @@ def _setting_parameters(name: str, field: FieldInfo) -> list[inspect.Parameter]:
             )
             for key, flag, hidden in ((name, on, bool(field.default)), (f"no_{name}", off, not field.default))
         ]
-    default = tag.default_text or (False if field.default is None else str(field.default))
-    info = typer.Option(option(name), help=help_text, show_default=default, rich_help_panel=tag.group)
+    names = schema.get("enum") if kind is str else None
+    info = typer.Option(
+        option(name),
+        help=help_text,
+        show_default=tag.default_text or (False if field.default is None else str(field.default)),
+        rich_help_panel=tag.group,
+        metavar=f"<{'|'.join(names)}>" if names else None,
+    )
     return [_parameter(name, kind, info)]
 
 

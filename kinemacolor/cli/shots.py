@@ -52,8 +52,7 @@ def shots(
     from kinemacolor.pipeline.settings import ColorizeSettings
     from kinemacolor.report.contact_sheet import SHEET_SUFFIXES, write_contact_sheet
     from kinemacolor.report.shot_sheet import shot_sheet
-    from kinemacolor.shots.lists import LIST_SUFFIXES
-    from kinemacolor.shots.lists import shot_record, write_shots
+    from kinemacolor.shots.lists import LIST_SUFFIXES, shot_record, write_shots
     from kinemacolor.video.reader import VideoReader
 
     for file in output or ():

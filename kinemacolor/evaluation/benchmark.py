@@ -215,9 +215,8 @@ def _processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
     context = multiprocessing.get_context("spawn")
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     previous = {name: os.environ.get(name) for name in names}
-    os.environ.update(
-        dict.fromkeys(names, str(THREADS_PER_PROCESS))
-    )  # numpy and torch read them when they are imported
+    # numpy and torch read these variables when they are imported
+    os.environ.update(dict.fromkeys(names, str(THREADS_PER_PROCESS)))
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare_process)
     other_children = set(multiprocessing.active_children())
     try:
@@ -239,9 +238,8 @@ def _processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
 def _prepare_process() -> None:
     import signal
 
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole process group; the parent terminates its processes
+    # Ctrl-C reaches the whole process group; the parent terminates its processes
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(THREADS_PER_PROCESS)
 
 

@@ -155,9 +155,7 @@ def _open_lpips(file: Path) -> tuple[Any, str]:
     import torch
     from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
-    torch.load(
-        file, map_location="cpu", weights_only=True
-    )  # refuses any file that is not weights before it could run code
+    torch.load(file, map_location="cpu", weights_only=True)  # refuses a file whose content could run code
     with _torch_downloads_at(file, LPIPS_FILE):
         metric = LearnedPerceptualImagePatchSimilarity("alex", reduction="none", normalize=True)
     return metric, "AlexNet, LPIPS 0.1"

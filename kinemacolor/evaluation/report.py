@@ -10,7 +10,7 @@ from kinemacolor.evaluation.methods import TRUTH
 from kinemacolor.evaluation.page import page
 from kinemacolor.evaluation.pictures import contact_sheet, shown_frames
 from kinemacolor.evaluation.records import file_name, write_file
-from kinemacolor.evaluation.results import LAST_FRAMES, Results, column_of, interval_text, number, table
+from kinemacolor.evaluation.results import DRIFT_FRAMES, Results, column_of, interval_text, number, table
 
 SHEET_FOLDER = "sheets"
 
@@ -69,7 +69,7 @@ def markdown(results: Results) -> str:
         "",
         "## Clips",
         "",
-        f"PSNR in dB; that of the last {LAST_FRAMES} frames in brackets.",
+        f"PSNR in dB; that of the last {DRIFT_FRAMES} frames in brackets.",
         "",
         *_clips(results),
         "",

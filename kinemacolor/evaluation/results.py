@@ -23,7 +23,7 @@ from kinemacolor.evaluation.statistics import (
     ranking,
 )
 
-LAST_FRAMES = 20
+DRIFT_FRAMES = 20
 """Number of frames at the end of a clip that show drift."""
 
 
@@ -59,7 +59,7 @@ FIGURE_COLUMNS = (
     Column("psnr", "PSNR", 2, "higher", False, "dB over R, G, B; a frame counts as at most 58.9 dB"),
     Column("colorfulness", "COLOR", 2, "higher", True, "Hasler and Süsstrunk's colorfulness"),
     Column("we", "WE", 3, "lower", True, "warping error × 10³; the truth's own is the floor, gray lies below it"),
-    Column("psnr_last", f"PSNR, last {LAST_FRAMES}", 2, "higher", False, f"mean of the last {LAST_FRAMES} frames"),
+    Column("psnr_last", f"PSNR, last {DRIFT_FRAMES}", 2, "higher", False, f"mean of the last {DRIFT_FRAMES} frames"),
     Column("colorfulness_ratio", "COLOR / truth", 2, None, True, "1 means as colorful as the truth"),
     Column("cdc", "CDC", 5, "lower", True, "drift of color histograms; the truth's own is the floor"),
     Column("ssim", "SSIM", 4, "higher", False, "structural similarity"),
@@ -104,7 +104,7 @@ class Results:
         if key == "seconds":
             return result.seconds
         if key == "psnr_last":
-            return float(np.mean(result.measurement.per_frame["psnr"][-LAST_FRAMES:]))
+            return float(np.mean(result.measurement.per_frame["psnr"][-DRIFT_FRAMES:]))
         return result.measurement.figures[key]
 
     @cached_property

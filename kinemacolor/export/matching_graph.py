@@ -1,6 +1,6 @@
-"""Export of the engine ``matching`` to ONNX (``python -m kinemacolor.export.matching_graph``; needs the extra ``train``).
+"""Export of the engine ``matching`` to ONNX: ``python -m kinemacolor.export.matching_graph``.
 
-The graph is compared with PyTorch before the file gets its name.
+It needs the extra ``train``. The graph is compared with PyTorch before the file gets its name.
 """
 
 from __future__ import annotations

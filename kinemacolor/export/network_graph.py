@@ -51,8 +51,8 @@ PARITY_CASES = (
     ParityCase(64, 128, (3, 1, 3, 2), 3),
     ParityCase(64, 128, (1, 2, 1, 1), 1),
 )
-"""Each case has a first block and at least three later ones; together two sizes, several block lengths, and one and three
-references."""
+"""Each case has a first block and at least three later ones. Together they have two sizes, several block lengths, and
+one and three references."""
 
 
 def export_network(network: Network, folder: str | Path, *, half: bool = True) -> dict[str, float]:

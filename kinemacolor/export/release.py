@@ -41,9 +41,7 @@ def release(weights: Path, name: str, *, origin: str, recipe: str, assets: Path 
     network = load_network(weights)
     errors = export_network(network, assets / name)
     save_network(network, assets / f"{name}.safetensors", torch.float16)
-    (assets / f"{name}.safetensors").chmod(
-        0o644
-    )  # an installed package is read by other users than the one who built it
+    (assets / f"{name}.safetensors").chmod(0o644)  # other users than the one who built the package must read it
     files = [*sorted((assets / name).glob("*.onnx")), assets / f"{name}.safetensors"]
     record = {
         "engine": name,

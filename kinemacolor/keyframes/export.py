@@ -18,8 +18,8 @@ from kinemacolor.core.color import codes_to_luma
 from kinemacolor.core.errors import InputError, OutputError
 from kinemacolor.core.progress import ProgressCallback
 from kinemacolor.core.types import Array, Frame
+from kinemacolor.keyframes.proposal import Proposal
 from kinemacolor.keyframes.sampling import read_frames
-from kinemacolor.keyframes.search import Proposal
 from kinemacolor.references.image import read_still
 from kinemacolor.report.contact_sheet import contact_sheet, write_contact_sheet
 from kinemacolor.video.info import VideoInfo

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from kinemacolor.core.progress import ProgressCallback
 from kinemacolor.core.types import Array, FloatArray
 from kinemacolor.engine.features import PROPAGATION_REACH, FrameFeatures, match_support, propagated_support
 
@@ -19,21 +20,23 @@ COMPARED_ELSEWHERE = 8
 """Number of frames of other shots that each frame is compared with: the nearest by ``FrameFeatures.summary``."""
 
 
-def propagation_positions(features: Sequence[FrameFeatures], frames: Sequence[int], owners: Sequence[int]) -> Array:
+def propagation_positions(
+    features: Sequence[FrameFeatures], frames: Sequence[int], shot_indices: Sequence[int]
+) -> Array:
     """Positions of frames on the path of propagation, which is as long as time passes and content changes.
 
     By time alone, the shot of a still camera would need as many painted frames as a chase. What is new in a frame has
     no match in the frame before; where much is new, optical flow has nothing to propagate either.
 
     Args:
-        features, frames, owners: see ``SupportTable``.
+        features, frames, shot_indices: see ``SupportTable``.
 
     Returns:
         (N,) float64; their differences within a shot are the distances of ``propagated_support``.
     """
     new_content = [0.0]
     for index in range(1, len(features)):
-        cut = owners[index] != owners[index - 1]
+        cut = shot_indices[index] != shot_indices[index - 1]
         new_content.append(0.0 if cut else 1 - float(match_support(features[index], [features[index - 1]]).mean()))
     positions: Array = np.asarray(frames, np.float64) / PROPAGATION_REACH + np.cumsum(new_content) / CHANGE_REACH
     return positions
@@ -45,12 +48,12 @@ class SupportTable:
     Args:
         features: of the sampled frames, all of one size.
         frames: their indices in the film, ascending.
-        owners: index of each frame's shot, ascending.
+        shot_indices: index of each frame's shot, ascending.
         progress: called with the number of frames compared so far and the number of frames.
 
     Attributes:
         cells: number n of cells of a frame.
-        owners: (N,), index of each frame's shot.
+        shot_indices: (N,), index of each frame's shot.
         rows: for each frame, the support of its cells, (n,) float16, by the frame that gives it.
         queries: for each frame, the frames that it gives support to.
     """
@@ -59,12 +62,12 @@ class SupportTable:
         self,
         features: Sequence[FrameFeatures],
         frames: Sequence[int],
-        owners: Sequence[int],
-        progress: Callable[[int, int | None], None] | None = None,
+        shot_indices: Sequence[int],
+        progress: ProgressCallback | None = None,
     ) -> None:
         self.cells = len(features[0].keys)
-        self.owners = np.asarray(owners)
-        positions = propagation_positions(features, frames, owners)
+        self.shot_indices = np.asarray(shot_indices)
+        positions = propagation_positions(features, frames, shot_indices)
         self.rows: list[dict[int, FloatArray]] = []
         self.queries: list[list[int]] = [[] for _ in features]
         summaries = np.stack([frame_features.summary for frame_features in features])
@@ -74,7 +77,7 @@ class SupportTable:
             row: dict[int, FloatArray] = {}
             for candidate, cosine in zip(candidates, cosines, strict=True):
                 support = np.maximum(cosine, np.float32(0))
-                if owners[candidate] == owners[query]:
+                if shot_indices[candidate] == shot_indices[query]:
                     support = propagated_support(cosine, abs(positions[candidate] - positions[query]))
                 row[candidate] = support.astype(np.float16)
                 self.queries[candidate].append(query)
@@ -87,7 +90,7 @@ class SupportTable:
 
     def _candidates(self, query: int, summaries: FloatArray) -> list[int]:
         """The frames that a frame is compared with: spread over its shot, next to it, and similar in other shots."""
-        shot = np.flatnonzero(self.owners == self.owners[query])
+        shot = np.flatnonzero(self.shot_indices == self.shot_indices[query])
         first, last = int(shot[0]), int(shot[-1])
         spread = {int(k) for k in np.unique(np.linspace(first, last, min(COMPARED_IN_SHOT, len(shot))).round())}
         neighbors = range(max(first, query - COMPARED_NEIGHBORS), min(last, query + COMPARED_NEIGHBORS) + 1)

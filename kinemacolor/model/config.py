@@ -74,8 +74,7 @@ class NetworkConfig(BaseModel):
     alpha: float = Field(ge=0, le=10)
     """Initial value of the learned scale α of R'_high in the augmented head."""
     reference_block: Literal["joint", "separate"]
-    """``joint``: the reference attends together with the frames, at time index 0. ``separate``: it is a block of its
-    own."""
+    """``joint``: the reference attends with the frames, at time index 0. ``separate``: it is a separate block."""
 
     # --- colorization
     encoder_channels: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(strict=False)

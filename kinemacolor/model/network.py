@@ -276,9 +276,8 @@ class Network(nn.Module):
         weight = self.correspondence.embed.weight  # (d, C), in full precision under autocast too
         first = min(references, 1)
         times = torch.arange(1, first + frames + 1, dtype=weight.dtype, device=weight.device)
-        times = torch.cat(
-            [times[:1].expand(references), times[first:]]
-        )  # all references share index 0: they have no order
+        # all references share index 0: they have no order
+        times = torch.cat([times[:1].expand(references), times[first:]])
         stride = self.config.token_stride
         return sine_positions(times, first + frames, height // stride, width // stride, len(weight))
 

@@ -19,7 +19,7 @@ SIMILARITY_WEIGHT = 10.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameColors:
-    """A frame's answer.
+    """A frame and the colors that an engine gives it.
 
     Attributes:
         index: of the frame in the film.
@@ -36,7 +36,7 @@ class FrameColors:
 
 @dataclass(frozen=True, slots=True)
 class BackwardPassProgress:
-    """A frame that a backward pass has been through; its colors follow later.
+    """A frame that a backward pass has colored; its final colors follow later.
 
     Attributes:
         index: of the frame in the film.
@@ -47,11 +47,11 @@ class BackwardPassProgress:
 
 @dataclass(slots=True, eq=False)
 class PassStates:
-    """What the passes through a segment begin with, and once it is colored, what they left.
+    """The states that the passes through a segment begin with and, once it is colored, end with.
 
     Attributes:
-        forward: memory of the segment before, then of this one.
-        backward: memory of the segment after, then of this one.
+        forward: state of the segment before, then of this one.
+        backward: state of the segment after, then of this one.
         anchor: L* (h, w) of the frame at the segment's stop, which a backward pass begins with where a reference is
             bound to it; else None.
     """
@@ -70,17 +70,17 @@ def color_segment(
         engine: of ``bank``.
         bank: of the segment's references.
         lightness: L* (h, w) of its frames, in order; a forward pass alone holds no more than a block of them.
-        segment: what to do.
-        passes: memories; they are those after the segment once the iterator is exhausted.
+        segment: which passes there are.
+        passes: states; they are those after the segment once the iterator is exhausted.
 
     Yields:
-        The frames in order; before them, where there is a backward pass, that it has been through each of them.
+        The frames in order; before them, where there is a backward pass, its progress through each of them.
     """
     if not segment.backward:
         frames = zip(range(segment.start, segment.stop), lightness, strict=True)
-        for index, image, found, memory in _pass(engine, bank, frames, passes.forward):
-            passes.forward = memory
-            yield FrameColors(index, image, *found)
+        for index, image, colors, state in _pass(engine, bank, frames, passes.forward):
+            passes.forward = state
+            yield FrameColors(index, image, *colors)
         return
     images = list(lightness)
     numbered = list(zip(range(segment.start, segment.stop), images, strict=True))
@@ -88,8 +88,8 @@ def color_segment(
     if passes.anchor is not None:
         reverse.insert(0, (segment.stop, passes.anchor))
     later: dict[int, tuple[Half, Half]] = {}  # half the memory, at a 30th of a unit
-    for index, _, (ab, similarity), memory in _pass(engine, bank, reverse, passes.backward):
-        passes.backward = memory
+    for index, _, (ab, similarity), state in _pass(engine, bank, reverse, passes.backward):
+        passes.backward = state
         later[index] = (ab.astype(np.float16), similarity.astype(np.float16))
         if index < segment.stop:
             yield BackwardPassProgress(index)
@@ -97,8 +97,8 @@ def color_segment(
         for index, image in numbered:
             yield FrameColors(index, image, *(part.astype(np.float32) for part in later.pop(index)))
         return
-    for index, image, earlier, memory in _pass(engine, bank, numbered, passes.forward):
-        passes.forward = memory
+    for index, image, earlier, state in _pass(engine, bank, numbered, passes.forward):
+        passes.forward = state
         share = (index - segment.start) / segment.frames
         yield FrameColors(index, image, *blend(earlier, later.pop(index), share))
 
@@ -106,19 +106,20 @@ def color_segment(
 def blend(
     earlier: Sequence[FloatArray], later: Sequence[FloatArray | Half], share: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Two answers for a frame, ab (h, w, 2) and similarity (h, w) each, weighted by distance and similarity.
+    """The colors of two passes, ab (h, w, 2) and similarity (h, w) each, weighted by distance and similarity.
 
     Args:
         earlier: of the forward pass.
         later: of the backward pass.
-        share: of the way from the one's reference to the other's, in [0, 1]; at 0 only ``earlier`` counts.
+        share: of the way from the forward pass's reference to the backward pass's, in [0, 1]; at 0 only ``earlier``
+            counts.
 
     Returns:
         ab and similarity, float32.
     """
     ease = share * share * (3 - 2 * share)  # neither end is left with a jump of speed
-    certain = [np.exp(SIMILARITY_WEIGHT * np.asarray(similarity, np.float32)) for _, similarity in (earlier, later)]
-    weights = (np.float32(1 - ease) * certain[0], np.float32(ease) * certain[1])
+    certainties = [np.exp(SIMILARITY_WEIGHT * np.asarray(similarity, np.float32)) for _, similarity in (earlier, later)]
+    weights = (np.float32(1 - ease) * certainties[0], np.float32(ease) * certainties[1])
     part = weights[1] / (weights[0] + weights[1])
     ab = earlier[0] + part[..., None] * (later[0].astype(np.float32) - earlier[0])
     similarity = earlier[1] + part * (later[1].astype(np.float32) - earlier[1])
@@ -126,14 +127,14 @@ def blend(
 
 
 def _pass(
-    engine: Engine, bank: ReferenceBank, frames: Iterable[tuple[int, FloatArray]], memory: EngineState | None
+    engine: Engine, bank: ReferenceBank, frames: Iterable[tuple[int, FloatArray]], state: EngineState | None
 ) -> Iterator[tuple[int, FloatArray, tuple[FloatArray, FloatArray], EngineState]]:
-    """Blocks of ``engine.block_size`` frames in the order: index, L*, (ab, similarity), memory after its block."""
+    """Blocks of ``engine.block_size`` frames in the order: index, L*, (ab, similarity), state after its block."""
     for block in blocks(frames, engine.block_size):
-        step = engine.step(np.stack([image for _, image in block]), bank, memory)
-        memory = step.state
+        step = engine.step(np.stack([image for _, image in block]), bank, state)
+        state = step.state
         for (index, image), ab, similarity in zip(block, step.ab, step.similarity, strict=True):
-            yield index, image, (ab, similarity), memory
+            yield index, image, (ab, similarity), state
 
 
 def blocks(frames: Iterable[tuple[int, FloatArray]], length: int) -> Iterator[list[tuple[int, FloatArray]]]:

@@ -14,11 +14,12 @@ from kinemacolor.core.limits import MAXIMUM_SIDE, MINIMUM_SIDE
 from kinemacolor.core.validation import fault_lines
 from kinemacolor.engine.registry import open_engine
 from kinemacolor.keyframes.export import check_export_folder, export_proposal, proposal_record
+from kinemacolor.keyframes.proposal import Proposal
 from kinemacolor.keyframes.sampling import COMPARED_AREA, sample_frames, sampled_features
-from kinemacolor.keyframes.search import Proposal, propose
+from kinemacolor.keyframes.search import propose
 from kinemacolor.pipeline.analysis import analyze_film
+from kinemacolor.pipeline.color_film import reachable
 from kinemacolor.pipeline.event_job import EventJob
-from kinemacolor.pipeline.film import reachable
 from kinemacolor.pipeline.job_spec import FilePath, Shots
 from kinemacolor.pipeline.settings import EngineName, FramesPerSecond, StrictRecord
 from kinemacolor.references.size import network_size, picture_aspect

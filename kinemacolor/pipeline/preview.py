@@ -18,7 +18,7 @@ from kinemacolor.engine.protocol import Engine, ReferenceBank
 from kinemacolor.filters.chroma_upsample import scale_saturation
 from kinemacolor.filters.denoise import denoise
 from kinemacolor.pipeline.analysis import FilmAnalysis, analyze_film
-from kinemacolor.pipeline.film import engine_of, reachable
+from kinemacolor.pipeline.color_film import engine_of, reachable
 from kinemacolor.pipeline.job_spec import JobSpec, job_field
 from kinemacolor.pipeline.project import Project
 from kinemacolor.pipeline.settings import ColorizeSettings, setting_of

@@ -17,6 +17,7 @@ import av
 from av.packet import Packet
 
 from kinemacolor.core.errors import InputError, OutputError
+from kinemacolor.core.progress import ProgressCallback
 from kinemacolor.core.types import Frame
 from kinemacolor.video.codecs import CODECS, DEFAULT_CODEC
 from kinemacolor.video.encoder import FrameCheck, SegmentEncoder, film_ticks
@@ -161,6 +162,7 @@ def join_segments(
     strict: bool = False,
     start: float | None = None,
     end: float | None = None,
+    progress: ProgressCallback | None = None,
 ) -> list[str]:
     """Joins the film from its finished segments: as ``VideoWriter`` writes it, but in independent segments.
 
@@ -171,6 +173,8 @@ def join_segments(
         source: the film that is colored; its sound, subtitles and tags are copied.
         segments: in order, each written by ``SegmentWriter`` with this source and encoding.
         encoding: of the whole film.
+        progress: called before each segment with the number of segments joined and of all; what it raises ends the
+            work, and nothing is left under the destination's name.
 
     Returns:
         Warnings about what could not be kept as it was, a line each.
@@ -189,7 +193,7 @@ def join_segments(
     target = image_target(destination)
     try:
         if target is not None:
-            _join_images(target, segments, overwrite)
+            _join_images(target, _reporting(segments, progress), overwrite)
             return list(encoding.warnings)
         timing = _read_timing(segments, segment_format(source.info, encoding, b""))
         begin = timing.first_times[0] * film_ticks(source.info) if start is not None or end is not None else None
@@ -197,7 +201,9 @@ def join_segments(
         warnings = list(encoding.warnings)
         sink = FilmSink(destination, source.info, encoding, part, strict, warnings)
         try:
-            _join_packets(sink, segments, segment_format(source.info, encoding, _extradata(sink)), timing, part.shift)
+            expected = segment_format(source.info, encoding, _extradata(sink))
+            times = decoding_times(_display_times(segments), timing.first_times, *_delay_and_step(sink, timing))
+            _join_packets(sink, _reporting(segments, progress), expected, times, part.shift)
             sink.finish(overwrite)
         except BaseException:
             sink.abandon()
@@ -250,14 +256,30 @@ def _film_segment(path: Path) -> EncodedSegment:
     return segment
 
 
-def _join_packets(
-    sink: FilmSink, segments: Sequence[Path], expected: SegmentFormat, timing: _Timing, shift: Fraction
-) -> None:
+def _reporting(segments: Sequence[Path], progress: ProgressCallback | None) -> Iterator[Path]:
+    for number, path in enumerate(segments):
+        if progress:
+            progress(number, len(segments))
+        yield path
+    if progress:
+        progress(len(segments), len(segments))
+
+
+def _delay_and_step(sink: FilmSink, timing: _Timing) -> tuple[int, int]:
+    """Frames between decoding and display, and a frame's length in ticks."""
     # At least the delay that the encoder announces, even if less occurs: it gives the times of a film in one run.
     delay = max(timing.reordering, getattr(sink.stream.codec_context, "reorder_depth", 0) or 0)
-    step = max(1, round(1 / (sink.stream.codec_context.framerate * sink.ticks)))
+    return delay, max(1, round(1 / (sink.stream.codec_context.framerate * sink.ticks)))
+
+
+def _join_packets(
+    sink: FilmSink,
+    segments: Iterable[Path],
+    expected: SegmentFormat,
+    times: Iterator[tuple[int, int]],
+    shift: Fraction,
+) -> None:
     offset = round(shift / sink.ticks)
-    times = decoding_times(_display_times(segments), timing.first_times, delay, step)
     for path in segments:
         segment = _film_segment(path)
         if segment.format.extradata != expected.extradata:
@@ -302,7 +324,7 @@ def decoding_times(
         yield time, time - lead if place < delay else recent[0]
 
 
-def _join_images(target: ImageTarget, segments: Sequence[Path], overwrite: bool) -> None:
+def _join_images(target: ImageTarget, segments: Iterable[Path], overwrite: bool) -> None:
     writer = ImageWriter(target)
     try:
         for path in segments:

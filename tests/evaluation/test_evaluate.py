@@ -79,7 +79,7 @@ def test_errors_name_what_is_wrong(films: tuple[str, str], tmp_path: Path) -> No
         run(str(tmp_path / "short.mkv"), films[1], "-q")
     with pytest.raises(UsageError, match="size: 0 is not a size"):
         run(*films, "--size", "0", "-q")
-    with pytest.raises(InputError, match="RAFT cannot be had without its weights"):
+    with pytest.raises(InputError, match="RAFT needs its weights"):
         run(*films, "--flow", "raft", "-q")
     with pytest.raises(InputError, match="no such file or folder"):
         run(*films, "--weights", str(tmp_path / "nowhere"), "-q")

@@ -55,7 +55,7 @@ def figures_of(result: np.ndarray, truth: np.ndarray, **options: Any) -> dict[st
 
 def test_figures_are_means_of_the_metrics() -> None:
     result, truth, flow = clip(0), clip(1), motion()
-    found = measure(result, truth, flow=flow)
+    measurement = measure(result, truth, flow=flow)
     errors = 1000 * warping_errors([result, truth], flow.flow, flow.visible)
     expected: dict[str, np.ndarray] = {
         "psnr": psnr(result, truth),
@@ -64,34 +64,34 @@ def test_figures_are_means_of_the_metrics() -> None:
         "colorfulness": colorfulness(result),
         "we": errors[0],
     }
-    assert set(found.per_frame) == set(expected)
+    assert set(measurement.per_frame) == set(expected)
     for name, values in expected.items():
-        np.testing.assert_array_equal(found.per_frame[name], values)
-        assert found.figures[name] == pytest.approx(values.mean())
-    assert found.figures["we_truth"] == pytest.approx(errors[1].mean())
-    assert found.figures["cdc"] == cdc(result)
-    assert found.figures["cdc_truth"] == cdc(truth)
+        np.testing.assert_array_equal(measurement.per_frame[name], values)
+        assert measurement.figures[name] == pytest.approx(values.mean())
+    assert measurement.figures["we_truth"] == pytest.approx(errors[1].mean())
+    assert measurement.figures["cdc"] == cdc(result)
+    assert measurement.figures["cdc_truth"] == cdc(truth)
     ratio = colorfulness(result).mean() / colorfulness(truth).mean()
-    assert found.figures["colorfulness_ratio"] == pytest.approx(ratio)
-    assert set(found.figures) == set(FIGURES)
-    assert found.notes["we"] == "flow: DIS"
-    assert (found.figures["lpips"], found.figures["fid"]) == (None, None)
-    assert found.notes["lpips"].startswith("n/a")
+    assert measurement.figures["colorfulness_ratio"] == pytest.approx(ratio)
+    assert set(measurement.figures) == set(FIGURES)
+    assert measurement.notes["we"] == "flow: DIS"
+    assert (measurement.figures["lpips"], measurement.figures["fid"]) == (None, None)
+    assert measurement.notes["lpips"].startswith("n/a")
 
 
 def test_the_truth_itself() -> None:
     truth = clip(2)
-    found = measure(truth, truth, flow=motion())
-    assert found.figures["psnr"] == pytest.approx(PSNR_CEILING)
+    measurement = measure(truth, truth, flow=motion())
+    assert measurement.figures["psnr"] == pytest.approx(PSNR_CEILING)
     assert pytest.approx(58.92, abs=0.01) == PSNR_CEILING
-    assert found.figures["ssim"] == pytest.approx(1)
-    assert (found.figures["delta_e"], found.figures["colorfulness_ratio"]) == (0, 1)
-    assert found.figures["we"] == found.figures["we_truth"]
-    assert found.figures["cdc"] == found.figures["cdc_truth"]
-    assert found.notes["psnr"].startswith("6 of 6 frames count as 58.9 dB")
+    assert measurement.figures["ssim"] == pytest.approx(1)
+    assert (measurement.figures["delta_e"], measurement.figures["colorfulness_ratio"]) == (0, 1)
+    assert measurement.figures["we"] == measurement.figures["we_truth"]
+    assert measurement.figures["cdc"] == measurement.figures["cdc_truth"]
+    assert measurement.notes["psnr"].startswith("6 of 6 frames count as 58.9 dB")
 
 
-def test_one_identical_frame_does_not_swallow_the_mean() -> None:
+def test_one_identical_frame_does_not_dominate_the_mean() -> None:
     result, truth = clip(3), clip(4)
     result[2] = truth[2]
     plain = np.delete(psnr(result, truth), 2)
@@ -101,9 +101,9 @@ def test_one_identical_frame_does_not_swallow_the_mean() -> None:
 def test_gray() -> None:
     truth = clip(5)
     gray = np.repeat(truth[..., :1], 3, axis=3)
-    found = figures_of(gray, truth)
-    assert found["colorfulness"] == pytest.approx(0, abs=1e-9)
-    assert found["colorfulness_ratio"] == pytest.approx(0, abs=1e-9)
+    measurement = figures_of(gray, truth)
+    assert measurement["colorfulness"] == pytest.approx(0, abs=1e-9)
+    assert measurement["colorfulness_ratio"] == pytest.approx(0, abs=1e-9)
     other = measure(truth, gray, flow=None)
     assert other.figures["colorfulness_ratio"] is None
     assert other.notes["colorfulness_ratio"] == "n/a: the truth is gray"
@@ -118,20 +118,20 @@ def test_the_order_of_frames_matters_where_it_should() -> None:
     assert after["cdc"] != before["cdc"]
 
 
-def test_what_cannot_be_had_is_none_with_a_note() -> None:
-    found = measure(clip(8, 4), clip(9, 4), flow=None)
+def test_a_missing_figure_is_none_with_a_note() -> None:
+    measurement = measure(clip(8, 4), clip(9, 4), flow=None)
     for name in ("we", "we_truth", "cdc", "cdc_truth", "lpips", "fid"):
-        assert found.figures[name] is None
-        assert found.notes[name].startswith("n/a: ")
-    assert "we" not in found.per_frame
+        assert measurement.figures[name] is None
+        assert measurement.notes[name].startswith("n/a: ")
+    assert "we" not in measurement.per_frame
 
 
 def test_pairs_without_common_pixels_are_reported() -> None:
     flow = motion()
     flow.visible[3] = False
-    found = measure(clip(10), clip(11), flow=flow)
-    assert found.per_frame["we"][3] == 0
-    assert found.notes["we"] == "flow: DIS; 1 of 5 pairs have no common pixels and count as 0"
+    measurement = measure(clip(10), clip(11), flow=flow)
+    assert measurement.per_frame["we"][3] == 0
+    assert measurement.notes["we"] == "flow: DIS; 1 of 5 pairs have no common pixels and count as 0"
 
 
 def test_bad_clips_are_named() -> None:
@@ -154,12 +154,12 @@ def test_perceptual_figures() -> None:
     assert small.figures["lpips"] is None
     assert small.notes["lpips"] == "n/a: needs sides of at least 64 pixels"
     large = [np.repeat(np.repeat(film, 4, axis=1), 4, axis=2) for film in (result, truth)]
-    found = measure(*large, flow=None, perceptual=Fake())  # type: ignore[arg-type]
-    assert found.figures["lpips"] == pytest.approx(0.25)
-    assert found.per_frame["lpips"] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
+    measurement = measure(*large, flow=None, perceptual=Fake())  # type: ignore[arg-type]
+    assert measurement.figures["lpips"] == pytest.approx(0.25)
+    assert measurement.per_frame["lpips"] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
     features = FeatureSets(*(film.mean(axis=(1, 2)) for film in large))
-    assert found.figures["fid"] == pytest.approx(frechet_distance(features))
-    assert found.notes["fid"] == "fake"
+    assert measurement.figures["fid"] == pytest.approx(frechet_distance(features))
+    assert measurement.notes["fid"] == "fake"
 
 
 # --- a set of clips --------------------
@@ -167,17 +167,17 @@ def test_perceptual_figures() -> None:
 
 def test_clips_count_the_same_and_fid_is_of_all_frames() -> None:
     pairs = [(clip(20), clip(21)), (clip(22, 9), clip(23, 9))]
-    found = [measure(*pair, flow=motion(len(pair[0])), perceptual=Fake()) for pair in pairs]  # type: ignore[arg-type]
-    means = mean_of(found)
+    measurement = [measure(*pair, flow=motion(len(pair[0])), perceptual=Fake()) for pair in pairs]  # type: ignore[arg-type]
+    means = mean_of(measurement)
     assert set(means) == set(FIGURES)
     for name in ("psnr", "we", "cdc_truth", "colorfulness_ratio"):
-        values = [one.figures[name] or 0 for one in found]
+        values = [one.figures[name] or 0 for one in measurement]
         assert means[name] == pytest.approx(sum(values) / 2)
     results, truths = (np.concatenate([pair[k].mean(axis=(1, 2)) for pair in pairs]) for k in (0, 1))
     assert means["fid"] == pytest.approx(frechet_distance(FeatureSets(results, truths)))
 
 
-def test_a_figure_that_one_clip_lacks_has_no_mean() -> None:
+def test_a_figure_that_is_missing_for_one_clip_has_no_mean() -> None:
     short, long = measure(clip(24, 3), clip(25, 3), flow=None), measure(clip(24), clip(25), flow=motion())
     means = mean_of([short, long])
     assert (means["cdc"], means["we"], means["fid"]) == (None, None, None)
@@ -198,11 +198,11 @@ def write_frames(folder: Path, film: np.ndarray) -> Path:
     return folder
 
 
-def test_frames_come_back_as_they_were(tmp_path: Path) -> None:
+def test_frames_are_read_unchanged(tmp_path: Path) -> None:
     films = [np.random.default_rng(seed).integers(0, 256, (4, 37, 41, 3)).astype(np.uint8) for seed in (30, 31)]
     folders = [write_frames(tmp_path / str(k), film) for k, film in enumerate(films)]
-    for found, film in zip(load_pair(*folders, size="full"), films, strict=True):
-        np.testing.assert_array_equal(found, film)
+    for measurement, film in zip(load_pair(*folders, size="full"), films, strict=True):
+        np.testing.assert_array_equal(measurement, film)
     half = load_pair(*folders, size="full", max_frames=2)
     np.testing.assert_array_equal(half[1], films[1][:2])
     assert load_pair(*folders, size="35")[0].shape == (4, 35, 39, 3)
@@ -213,11 +213,11 @@ def test_frames_come_back_as_they_were(tmp_path: Path) -> None:
 def test_images_of_16_bits(tmp_path: Path) -> None:
     deep = np.random.default_rng(33).integers(0, 65536, (2, 37, 41, 3)).astype(np.uint16)
     folder = write_frames(tmp_path / "deep", deep)
-    found, _ = load_pair(folder, folder, size="full")
-    np.testing.assert_array_equal(found, np.rint(deep / 257).astype(np.uint8))
+    measurement, _ = load_pair(folder, folder, size="full")
+    np.testing.assert_array_equal(measurement, np.rint(deep / 257).astype(np.uint8))
 
 
-def test_films_and_frames_go_together_and_gray_is_gray(tmp_path: Path) -> None:
+def test_films_can_be_compared_with_frames_and_gray_is_gray(tmp_path: Path) -> None:
     color, gray = tmp_path / "color.mkv", tmp_path / "gray.mkv"
     make_film(color, Film(count=5))
     make_film(gray, Film(count=5, pixel_format="gray"))

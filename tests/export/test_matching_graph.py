@@ -14,7 +14,7 @@ import skimage.data  # noqa: E402
 import timm  # noqa: E402
 
 from kinemacolor.engine.weights import MATCHING  # noqa: E402
-from kinemacolor.matching_graph import assert_parity, export_zero_shot, zero_shot_network  # noqa: E402
+from kinemacolor.export.matching_graph import assert_parity, export_zero_shot, zero_shot_network  # noqa: E402
 from kinemacolor.model.features import Lite0Features, lite0_weights, load_lite0  # noqa: E402
 
 

@@ -11,7 +11,8 @@ from kinemacolor.core.types import Array, FloatArray, Shot
 from kinemacolor.engine.features import FrameFeatures
 from kinemacolor.keyframes import search as keyframes
 from kinemacolor.keyframes import support_table
-from kinemacolor.keyframes.search import FLOOR, Proposal, Search, propose
+from kinemacolor.keyframes.proposal import Proposal
+from kinemacolor.keyframes.search import NEGLIGIBLE_LACK, Search, propose
 from kinemacolor.keyframes.support_table import SupportTable
 from tests.engine.synthetic_features import features_of, unit
 
@@ -127,7 +128,7 @@ def test_a_budget_is_spent_as_well_as_it_can_be(seed: int, count: int) -> None:
     table = SupportTable(features, frames, [0] * 12)
 
     def quality(picks: tuple[int, ...]) -> float:
-        return float(-np.log(1 - supports(table, picks) + FLOOR).sum())
+        return float(-np.log(1 - supports(table, picks) + NEGLIGIBLE_LACK).sum())
 
     every = sorted(quality(picks) for picks in combinations(range(12), count))
     proposal = propose(features, frames, [Shot(0, 60)], budget=count)
@@ -211,7 +212,7 @@ def test_giving_a_pick_back_undoes_taking_it() -> None:
         search.add(offer)
     gain, before = search.gain(7), search.cover.copy()
     search.add(7)
-    assert search.worth(search.cover) - search.worth(before) == pytest.approx(gain)
+    assert search.objective(search.cover) - search.objective(before) == pytest.approx(gain)
     search.drop(7)
     np.testing.assert_array_equal(search.cover, before)
     np.testing.assert_allclose(search.cover.mean(axis=1), supports(table, (2, 6, 4)), atol=1e-3)
@@ -228,7 +229,7 @@ def test_the_same_is_proposed_every_time_and_progress_told() -> None:
 
 def test_without_a_threshold_or_a_budget_there_is_a_threshold() -> None:
     features, frames, shots = drifting(9, 8), [9 * k for k in range(9)], [Shot(0, 81)]
-    assert propose(features, frames, shots) == propose(features, frames, shots, threshold=keyframes.THRESHOLD)
+    assert propose(features, frames, shots) == propose(features, frames, shots, threshold=keyframes.DEFAULT_THRESHOLD)
 
 
 def test_arguments_are_checked(things: FloatArray) -> None:

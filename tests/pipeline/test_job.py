@@ -30,7 +30,7 @@ from kinemacolor.core.events import (
     StartedEvent,
     parse_event,
 )
-from kinemacolor.core.job_context import JobCanceled, JobContext
+from kinemacolor.core.job_context import JobCanceled
 from kinemacolor.core.shot import Shot
 from kinemacolor.core.types import FloatArray, Reference
 from kinemacolor.engine.color_memory import ColorMemory
@@ -117,26 +117,9 @@ def test_events_tell_the_story_of_a_job(spec: JobSpec) -> None:
     assert last.summary == job.result().record()
     assert job.result().frames == FRAMES
     progress = [event for event in events if isinstance(event, ProgressEvent)]
-    assert [(event.stage, event.done) for event in progress][-1] == ("color", FRAMES)
+    assert list(dict.fromkeys(event.stage for event in progress)) == ["analyze", "color", "join"]
+    assert [event.done for event in progress if event.stage == "color"][-1] == FRAMES
     assert kinds(list(job.events())) == kinds(events)  # listening again tells all of it again
-
-
-def test_progress_has_speed_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr("kinemacolor.core.job_context.time.monotonic", lambda: now)
-    events: list[AnyEvent] = []
-    progress = JobContext(events.append).progress("color")
-    for second, done in ((0, 50), (0.1, 51), (5, 60), (10, 70), (80, 210), (81, 211)):
-        now = 100.0 + second
-        progress(done, 410)
-    seen = [(e.done, e.per_second, e.seconds_left) for e in events if isinstance(e, ProgressEvent)]
-    assert seen == [
-        (50, None, None),  # what was done before it began tells nothing of its speed
-        (60, 2.0, 175.0),  # 0.1 s after the one before there was none
-        (70, 2.0, 170.0),
-        (210, 2.0, 100.0),
-        (211, pytest.approx(1.0), pytest.approx(199.0)),  # the last minute counts
-    ]
 
 
 def test_lines_of_json_come_back_as_events(spec: JobSpec) -> None:
@@ -187,7 +170,7 @@ def test_a_plan_colors_nothing_and_is_used_by_the_run(spec: JobSpec, monkeypatch
     assert [(s.start, s.stop) for s in plan.segments.segments] == [(0, 10), (10, 20), (20, 30), (30, 40)]
     assert plan.analysis.frames == FRAMES
     assert sorted(path.name for path in spec.output.parent.iterdir()) == ["film.mkv", "still.png"]
-    monkeypatch.setattr("kinemacolor.pipeline.film.analyze_film", None)  # not asked again
+    monkeypatch.setattr("kinemacolor.pipeline.color_film.analyze_film", None)  # not asked again
     assert job.run().frames == FRAMES
 
 
@@ -344,7 +327,7 @@ def test_an_api_run_and_a_command_line_run_have_one_fingerprint(
 ) -> None:
     """Weights' hashes and the version are in both: either goes on with what the other has begun."""
     from kinemacolor import cli
-    from kinemacolor.pipeline import film
+    from kinemacolor.pipeline import color_film as film
 
     seen: list[dict[str, Any]] = []
 

@@ -19,7 +19,7 @@ import pytest
 
 from kinemacolor.core.errors import InputError, OutputError, UsageError
 from kinemacolor.core.types import Shot
-from kinemacolor.pipeline import film as film_path
+from kinemacolor.pipeline import color_film as film_path
 from kinemacolor.pipeline import workdir
 from kinemacolor.pipeline.job import colorize
 from kinemacolor.pipeline.segment_runner import SegmentRunner

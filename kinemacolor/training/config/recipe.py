@@ -124,7 +124,10 @@ def parse_recipe(fields: Mapping[str, Any], source: str) -> Recipe:
     try:
         return Recipe.model_validate(_with_preset(with_current_names(fields)))
     except ValidationError as error:
-        raise InputError(source, "; ".join(fault_lines(error, Recipe)), "correct the recipe or its changes") from None
+        problem = "; ".join(fault_lines(error, Recipe))
+    except ValueError as error:  # of a preset
+        problem = str(error)
+    raise InputError(source, problem, "correct the recipe or its changes")
 
 
 def with_current_names(fields: Mapping[str, Any], inside: str = "") -> dict[str, Any]:
@@ -151,15 +154,16 @@ def _current_name(path: str) -> str:
 
 
 def _with_preset(fields: dict[str, Any]) -> dict[str, Any]:
-    """Fields with the whole augmentation filled in from its preset; unknown names are left for validation."""
+    """Fields with the whole augmentation filled in from its preset; ValueError where there is no such preset."""
     data = fields.get("data")
     if not isinstance(data, Mapping) or not isinstance(data.get("augmentation"), Mapping):
         return fields
     chosen = dict(data["augmentation"])
+    presets = {"lite": Augmentation(), "paper": PAPER_AUGMENTATION}
     preset = chosen.pop("preset", "lite")
-    if preset not in ("lite", "paper"):
-        chosen["preset"] = preset
-    base = PAPER_AUGMENTATION if preset == "paper" else Augmentation()
+    if preset not in presets:
+        raise ValueError(f"data.augmentation.preset: expected {' or '.join(presets)}, got {preset!r}")
+    base = presets[preset]
     names = [name for name in Augmentation.__slots__ if name != "wear"]
     wear = {name: getattr(base.wear, name) for name in FilmWear.__slots__} | dict(chosen.pop("wear", {}))
     filled = {name: getattr(base, name) for name in names} | chosen | {"wear": wear}

@@ -25,7 +25,7 @@ from kinemacolor.core.color import rgb_to_codes, yuv_to_rgb
 from kinemacolor.core.errors import InputError, OutputError
 from kinemacolor.core.progress import ProgressCallback
 from kinemacolor.core.types import Array, Coding
-from kinemacolor.training.data.cache import Cache, CachedClip, SkippedSource, open_cache, reopen, write_cache
+from kinemacolor.training.data.cache import Cache, CachedClip, SkippedSource, reopen, write_cache
 from kinemacolor.training.data.decode import to_codes
 
 PACK_VERSION = 1
@@ -180,13 +180,6 @@ def open_pack(path: Path, folder: Path) -> Cache:
         raise InputError(path, "is not a pack, or is corrupt", remedy) from error
 
 
-def open_data(path: Path, folder: Path | None = None) -> Cache:
-    """Opens a cache, or a pack (unpacked into ``folder``, by default ``NAME.cache`` beside it)."""
-    if path.is_dir():
-        return open_cache(path)
-    return open_pack(path, folder or path.with_name(path.name + ".cache"))
-
-
 def _unpacked(path: Path, archive: zipfile.ZipFile, clips: Sequence[CachedClip]) -> Iterator[tuple[CachedClip, Array]]:
     for number, clip in enumerate(clips):
         content = archive.read(_member_name(number, clip.photo))
@@ -222,7 +215,7 @@ def _decode_photo(content: bytes) -> Array | None:
 
 def _encode_shot(frames: Array, crf: int) -> bytes:
     buffer = io.BytesIO()
-    plain = {"fflags": "bitexact"}  # no random numbers, no library name: the same shot makes the same bytes
+    plain = {"fflags": "bitexact"}  # without random numbers and the library's name
     with av.open(buffer, "w", format="matroska", container_options=plain) as container:
         options = {"crf": str(crf), "preset": "medium", "threads": "1"}
         stream: Any = container.add_stream("libx264", rate=24, options=options)

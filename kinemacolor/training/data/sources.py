@@ -13,14 +13,12 @@ import numpy as np
 
 from kinemacolor.core.errors import InputError
 from kinemacolor.propagation.correspondence import correlation
+from kinemacolor.video.decode import FILM_SUFFIXES
 from kinemacolor.video.image_sequence import COMMON_IMAGE_SUFFIXES
 
 Kind = Literal["film", "frames", "photo"]
 Split = Literal["train", "test"]
 
-_FILM_SUFFIXES = frozenset(
-    {".mp4", ".mkv", ".mov", ".avi", ".webm", ".mpg", ".mpeg", ".m4v", ".ts", ".ogv", ".wmv", ".mxf"}
-)
 _NUMBERED = re.compile(r"(.*?)(\d+)$")
 _MINIMUM_CORRELATION = 0.6
 """Median correlation of neighboring pictures from which a folder is a clip and not an album."""
@@ -65,7 +63,7 @@ def find_sources(root: Path, split: Split = "train") -> list[Source]:
     Raises:
         InputError: the folder is missing or holds nothing usable.
     """
-    if root.is_file() and root.suffix.lower() in _FILM_SUFFIXES:
+    if root.is_file() and root.suffix.lower() in FILM_SUFFIXES:
         return [Source(root.stem, root, "film")]
     if not root.is_dir():
         raise InputError(root, "is not a folder of films or photos", "give the folder of a data set")
@@ -117,7 +115,7 @@ def _walk(root: Path) -> list[Source]:
     for name, subfolders, files in os.walk(root):
         subfolders[:] = sorted(subfolder for subfolder in subfolders if not subfolder.startswith("."))
         folder = Path(name)
-        films = [folder / file for file in sorted(files) if Path(file).suffix.lower() in _FILM_SUFFIXES]
+        films = [folder / file for file in sorted(files) if Path(file).suffix.lower() in FILM_SUFFIXES]
         sources.extend(Source(_name(root, film), film, "film") for film in films if not film.name.startswith("."))
         pictures = _pictures(folder)
         if is_clip(pictures):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,10 @@ import pytest
 
 from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.training.config.augmentation import PAPER_AUGMENTATION, Augmentation
-from kinemacolor.training.config.recipe import Recipe, load_recipe, parse_recipe, recipe_differences
-from kinemacolor.training.losses.losses import PAPER_WEIGHTS
+from kinemacolor.training.config.recipe import Recipe, load_recipe, parse_recipe, recipe_differences, with_current_names
 from tests.training.runs import RECIPE, toy_recipe
 
-RECIPES = Path(__file__).parents[2] / "recipes"
+RECIPES = Path(__file__).parents[3] / "recipes"
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
@@ -27,10 +27,9 @@ def test_shipped_recipes_are_valid(path: Path) -> None:
 def test_the_papers_recipe_is_the_papers() -> None:
     recipe = load_recipe(RECIPES / "paper.toml")
     weights = {name: term.weight for name, term in recipe.losses.terms().items()}
-    for name in ("l1", "perceptual", "temporal", "adversarial", "smooth"):
-        assert weights[name] == getattr(PAPER_WEIGHTS, name)
-        assert recipe.losses.terms()[name].every == 1
-    assert weights["gate"] == weights["candidates"] == 0
+    published = {"l1": 0.5, "perceptual": 0.05, "temporal": 3.0, "adversarial": 0.2, "smooth": 4.0}
+    assert {name: weight for name, weight in weights.items() if weight} == published
+    assert all(recipe.losses.terms()[name].every == 1 for name in published)
     assert recipe.losses.features == "vgg19"
     options = recipe.optimizer
     assert (options.learning_rate, options.backbone_rate, options.discriminator_rate) == (1e-4, 1e-5, 1e-3)
@@ -59,16 +58,25 @@ def test_every_field_is_documented() -> None:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"data": {"sizes": 1}}, "data.sizes: there is no such field"),
-        ({"loss": {}}, "loss: there is no such field"),
+        ({"data": {"sizes": 1}}, "data.sizes: unknown name; did you mean size?"),
+        ({"loss": {}}, "loss: unknown name; did you mean losses?"),
         ({"losses": {"l1": -1}}, r"losses.l1.weight: expected .* 0, got -1"),
-        ({"losses": {"l1": {"weight": 1, "each": 2}}}, "losses.l1.each: there is no such field"),
-        ({"losses": {"l1": 0, "gate": 0, "candidates": 0, "temporal": 0, "smooth": 0}}, "at least one of some weight"),
+        ({"losses": {"l1": {"weight": 1, "each": 2}}}, "losses.l1.each: unknown name; known names are weight, every"),
+        (
+            {"losses": {"l1": 0, "gate": 0, "candidates": 0, "temporal": 0, "smooth": 0}},
+            "losses: expected at least one with a weight",
+        ),
         ({"data": {"length": "long"}}, "data.length: expected .*integer.* got 'long'"),
-        ({"data": {"augmentation": {"mirrors": 1}}}, "augmentation.mirrors: there is no such field"),
+        ({"data": {"augmentation": {"mirrors": 1}}}, "augmentation.mirrors: unknown name; did you mean mirror?"),
         ({"data": {"augmentation": {"mirror": 2}}}, r"mirror: expected a probability in \[0, 1\], got 2"),
-        ({"data": {"augmentation": {"wear": {"rust": 1}}}}, "wear.rust: there is no such field"),
-        ({"data": {"augmentation": {"preset": "papers"}}}, "augmentation.preset: there is no such field"),
+        (
+            {"data": {"augmentation": {"wear": {"rust": 1}}}},
+            "data.augmentation.wear.rust: unknown name; did you mean dust?",
+        ),
+        (
+            {"data": {"augmentation": {"preset": "papers"}}},
+            "data.augmentation.preset: expected lite or paper, got 'papers'",
+        ),
         ({"data": {"length": 1}}, "data.length: expected at least 2"),
         ({"data": {"keep_flow": True}}, "data.keep_flow: expected false, for an augmentation that draws"),
         ({"losses": {"adversarial": 1}}, "data.size: expected sides of at least 128"),
@@ -85,7 +93,7 @@ def test_every_field_is_documented() -> None:
                 "network": {"changes": {"output": "tanh", "neutral": False}, "gate_calibration": 2},
                 "losses": {"gate": 0, "candidates": 0},
             },
-            "network.settle: expected 0 for a network without a gated output",
+            "network.gate_calibration: expected 0 for a network without a gated output",
         ),
     ],
 )
@@ -99,12 +107,12 @@ def test_faults_are_named(changes: dict[str, Any], text: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_files_that_are_no_recipes(tmp_path: Path) -> None:
+def test_files_that_are_not_recipes(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none.toml: cannot be read"):
         load_recipe(tmp_path / "none.toml")
-    (tmp_path / "torn.toml").write_text("name = ")
-    with pytest.raises(InputError, match=r"torn.toml: is no TOML"):
-        load_recipe(tmp_path / "torn.toml")
+    (tmp_path / "corrupt.toml").write_text("name = ")
+    with pytest.raises(InputError, match=r"corrupt.toml: is not TOML"):
+        load_recipe(tmp_path / "corrupt.toml")
     (tmp_path / "empty.toml").write_text("")
     with pytest.raises(InputError, match="name: expected a value, got none"):
         load_recipe(tmp_path / "empty.toml")
@@ -120,7 +128,10 @@ def test_changes_from_the_command_line() -> None:
     assert recipe.run.steps == 7
     assert recipe.network.network_config().blocks == 2
     assert recipe.data.augmentation.stride == 2
-    for change, text in (("steps", "is no change"), ("name.first=1", "name in 'name.first=1' has no fields")):
+    old = load_recipe(path, ["optimiser.clip=3", "rollout.colour_memory=0.25", "replay.traces=7", "network.settle=1"])
+    assert (old.optimizer.clip, old.rollout.color_memory) == (3, 0.25)
+    assert (old.recording.windows, old.network.gate_calibration) == (7, 1)
+    for change, text in (("steps", "is not a change"), ("name.first=1", "name in 'name.first=1' has no fields")):
         with pytest.raises(UsageError, match=text):
             load_recipe(path, [change])
 
@@ -136,7 +147,7 @@ def test_augmentation_starts_from_a_preset() -> None:
     assert paper.rotate == 0
 
 
-def test_terms_are_due_every_so_manieth_step() -> None:
+def test_terms_are_due_in_one_step_in_every_n() -> None:
     smooth = toy_recipe().losses.smooth
     assert [smooth.due(step) for step in range(4)] == [True, False, True, False]
     assert not toy_recipe().losses.adversarial.due(0)
@@ -149,3 +160,65 @@ def test_differences_between_recipes() -> None:
     again = parse_recipe(before, "again").model_dump(mode="json")
     assert recipe_differences(before, again) == []
     assert again == before
+
+
+OLD_FIELDS: dict[str, Any] = {
+    "network": {"basis": False, "settle": 2, "calibration": 3},
+    "data": {"augmentation": {"thing": 0.125, "wear": {"dust": 1}}},
+    "rollout": {"drop_carried": 0.375, "colour_memory": 0.625},
+    "replay": {"traces": 5, "length": 8, "keep": 4, "size": [64, 96]},
+    "optimiser": {"learning_rate": 0.5, "clip": 2.0},
+}
+NEW_FIELDS: dict[str, Any] = {
+    "network": {"key_init": False, "gate_calibration": 2, "norm_calibration": 3},
+    "data": {"augmentation": {"moving_object": 0.125, "wear": {"dust": 1}}},
+    "rollout": {"drop_propagated": 0.375, "color_memory": 0.625},
+    "recording": {"windows": 5, "length": 8, "keep_every": 4, "size": [64, 96]},
+    "optimizer": {"learning_rate": 0.5, "clip": 2.0},
+}
+
+
+def test_former_names_are_read() -> None:
+    """Users' recipes and the checkpoints of earlier versions have them."""
+    needed = {
+        "name": "old",
+        "network": {"config": "lite-full", "freeze": ["features", "correspondence", "linkage"]},
+        "data": {"length": 2, "block": 2, "size": [64, 96]},
+        "run": {"steps": 3},
+    }
+
+    def recipe(changes: dict[str, Any]) -> Recipe:
+        fields = {key: {**value} if isinstance(value, dict) else value for key, value in needed.items()}
+        for section, values in changes.items():
+            fields[section] = {**fields.get(section, {}), **values}
+        return parse_recipe(fields, "old.toml")
+
+    old, new = recipe(OLD_FIELDS), recipe(NEW_FIELDS)
+    assert old == new
+    assert new.recording.keep_every == 4
+    assert new.data.augmentation.moving_object == 0.125
+    dump = new.model_dump(mode="json")
+    assert recipe_differences(with_current_names(old_dump(dump)), dump) == []
+    assert recipe_differences(old_dump(dump), dump) != []
+
+
+def old_dump(dump: dict[str, Any]) -> dict[str, Any]:
+    """A dumped recipe as an earlier version wrote it into checkpoints."""
+    old = json.loads(json.dumps(dump))
+    old["optimiser"], old["replay"] = old.pop("optimizer"), old.pop("recording")
+    for section, names in (
+        (old["network"], {"key_init": "basis", "gate_calibration": "settle", "norm_calibration": "calibration"}),
+        (old["data"]["augmentation"], {"moving_object": "thing"}),
+        (old["rollout"], {"drop_propagated": "drop_carried", "color_memory": "colour_memory"}),
+        (old["replay"], {"windows": "traces", "keep_every": "keep"}),
+    ):
+        for name, former in names.items():
+            section[former] = section.pop(name)
+    return old
+
+
+def test_a_field_under_both_names_is_a_fault() -> None:
+    with pytest.raises(InputError, match=r"rollout.colour_memory: unknown name; did you mean color_memory\?"):
+        toy_recipe(rollout={"colour_memory": 0.1})
+    with pytest.raises(InputError, match=r"optimiser: unknown name; did you mean optimizer\?"):
+        toy_recipe(optimiser={"clip": 1})

@@ -1,4 +1,4 @@
-"""From folders to a cache: what is found, what is skipped and why, where films are cut, what a torn cache says."""
+"""From folders to a cache: sources that are found, sources that are skipped, cuts, and corrupt caches."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def kinds(sources: list[Source]) -> dict[str, str]:
     return {source.name: source.kind for source in sources}
 
 
-# --- what there is --------------------
+# --- sources --------------------
 
 
 def test_any_folder_holds_films_clips_and_photos(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_davis_layout_with_its_lists(tmp_path: Path) -> None:
     assert train[0].path == tmp_path / "JPEGImages" / "480p" / "bear"
     assert kinds(find_sources(tmp_path, "test")) == {"camel": "frames"}
     cache = build_cache(train, tmp_path / "cache", SMALL)
-    assert [(one.name, one.reason) for one in cache.skipped] == [("missing", "is missing")]
+    assert [(source.name, source.reason) for source in cache.skipped] == [("missing", "is missing")]
 
 
 @pytest.mark.parametrize("halves", [("train/JPEGImages", "test/JPEGImages"), ("Train", "Test"), ("train", "valid")])
@@ -69,13 +69,13 @@ def test_layouts_in_two_halves(tmp_path: Path, halves: tuple[str, str]) -> None:
     assert kinds(find_sources(tmp_path, "test")) == {"b1": "frames"}
 
 
-def test_folders_of_no_use_are_one_line(tmp_path: Path) -> None:
+def test_unusable_folders_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no films, clips or photos; give"):
         find_sources(tmp_path)
     write_photo(tmp_path / "a.png")
     with pytest.raises(InputError, match="holds no films, clips or photos for the split 'test'"):
         find_sources(tmp_path, "test")
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         find_sources(tmp_path / "nowhere")
 
 
@@ -103,7 +103,7 @@ def test_cuts_are_found_and_motion_and_flicker_are_none() -> None:
 # --- the cache --------------------
 
 
-def test_frames_come_back_as_they_were(tmp_path: Path) -> None:
+def test_frames_are_unchanged(tmp_path: Path) -> None:
     frames = moving(5, 36, 54)
     write_frames(tmp_path / "data" / "shot", frames)
     write_photo(tmp_path / "data" / "p.png", height=48, width=70)
@@ -126,7 +126,7 @@ def test_films_are_cut_resized_and_numbered(tmp_path: Path) -> None:
 
 
 def test_a_film_file_keeps_its_colors(tmp_path: Path) -> None:
-    film = Path(__file__).parents[2] / "examples" / "dog" / "truth.mp4"
+    film = Path(__file__).parents[3] / "examples" / "dog" / "truth.mp4"
     source = Source("dog", film, "film")
     cache = build_cache([source], tmp_path / "cache", CacheSettings(side=90, limit=12))
     assert sum(clip.frames for clip in cache.clips) >= 8
@@ -135,23 +135,23 @@ def test_a_film_file_keeps_its_colors(tmp_path: Path) -> None:
     assert np.ptp(frames, axis=3).max() > 40
 
 
-def test_what_cannot_be_learned_from_is_listed_once(tmp_path: Path) -> None:
+def test_unusable_sources_are_listed_once(tmp_path: Path) -> None:
     data = tmp_path / "data"
     write_frames(data / "good", moving(5, 40, 60))
     write_frames(data / "short", moving(2, 40, 60))
     write_frames(data / "gray", np.repeat(moving(5, 40, 60)[..., :1], 3, axis=3))
     (data / "broken.mp4").write_bytes(b"no film at all")
     (data / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0 torn")
-    told: list[str] = []
+    calls: list[tuple[int, int | None]] = []
     cache = build_cache(
-        find_sources(data), tmp_path / "cache", SMALL, report=lambda done, total, name: told.append(f"{name} {total}")
+        find_sources(data), tmp_path / "cache", SMALL, progress=lambda done, total: calls.append((done, total))
     )
     assert {clip.source for clip in cache.clips} == {"good"}
-    reasons = {one.name: one.reason for one in cache.skipped}
+    reasons = {source.name: source.reason for source in cache.skipped}
     assert set(reasons) == {"short", "gray", "broken", "torn"}
     assert reasons["short"] == reasons["gray"] == "has no shot of 3 frames in color"
     assert "corrupt" in reasons["torn"]
-    assert told == [f"{name} 5" for name in ("broken", "good", "gray", "short", "torn")]
+    assert calls == [(done, 5) for done in range(5)]
 
 
 def test_a_picture_missing_in_the_middle_ends_the_shot(tmp_path: Path) -> None:
@@ -181,36 +181,36 @@ def test_a_cache_is_built_once(tmp_path: Path) -> None:
     again = build_cache(sources, tmp_path / "cache", SMALL)
     assert (again.digest, again.clips) == (first.digest, first.clips)
     assert (tmp_path / "cache" / "frames.bin").stat().st_mtime_ns == stamp
-    with pytest.raises(OutputError, match="exists and is no cache of these sources with these settings"):
+    with pytest.raises(OutputError, match="exists and is not a cache of these sources with these settings"):
         build_cache(sources, tmp_path / "cache", CacheSettings(side=40))
     write_frames(tmp_path / "data" / "b", moving(4, 40, 60))
     with pytest.raises(OutputError, match="choose another folder"):
         build_cache(find_sources(tmp_path / "data"), tmp_path / "cache", SMALL)
 
 
-def test_nothing_of_use_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+def test_data_without_usable_sources_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "broken.mp4").write_bytes(b"no film")
-    with pytest.raises(InputError, match=r"no film or photo is of use \(the first: broken"):
+    with pytest.raises(InputError, match=r"no film or photo can be used \(the first: broken"):
         build_cache(find_sources(tmp_path / "data"), tmp_path / "cache", SMALL)
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
-def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     clip = CachedClip("a", "a", False, 4, 36, 54)
     with pytest.raises(OutputError, match="the cache cannot be written"):
         write_cache(tmp_path / "file" / "cache", [(clip, moving(4, 36, 54))], [], "k")
 
 
-def test_torn_caches_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"is no cache \(index.json is missing\)"):
+def test_corrupt_caches_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is not a cache \(index.json is missing\)"):
         open_cache(tmp_path)
     cache = toy_cache(tmp_path / "cache")
     index = cache.folder / "index.json"
     kept = index.read_text()
     index.write_text(kept[: len(kept) // 2])
-    with pytest.raises(InputError, match=r"index\.json is damaged"):
+    with pytest.raises(InputError, match=r"index\.json is corrupt"):
         open_cache(cache.folder)
     index.write_text(json.dumps({**json.loads(kept), "version": 0}))
     with pytest.raises(InputError, match="version 0"):

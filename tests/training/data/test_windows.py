@@ -19,7 +19,9 @@ from kinemacolor.propagation.dis_flow import DisFlow, pixel_positions
 from kinemacolor.training.config.augmentation import PAPER_AUGMENTATION, Augmentation
 from kinemacolor.training.data.cache import Cache, CachedClip, write_cache
 from kinemacolor.training.data.propagated_inputs import PATH_COUNT
-from kinemacolor.training.data.windows import Sample, WindowSampler, look
+from kinemacolor.training.data.samples import Sample
+from kinemacolor.training.data.views import warp_picture
+from kinemacolor.training.data.windows import WindowSampler
 from tests.training.toys import moving, picture, toy_cache
 
 SIZE = (48, 80)
@@ -125,7 +127,7 @@ def test_a_far_reference_is_named_where_it_is_a_frame_of_the_window(tmp_path: Pa
     assert seen == {None, 0, 1, 2}
 
 
-def test_another_view_is_no_frame_of_the_window(cache: Cache) -> None:
+def test_another_view_is_not_a_frame_of_the_window(cache: Cache) -> None:
     for photos in (0.0, 1.0):
         options = replace(PLAIN, photos=photos, other_view=1, crop=(0.7, 0.8))
         s = WindowSampler(cache, 2, SIZE, options, propagated=True).sample(3)
@@ -179,7 +181,7 @@ def test_luminance_may_be_that_of_luma(cache: Cache) -> None:
     assert np.abs(s.luminance - s.lightness).max() > 1
 
 
-def test_wear_spares_the_truth(cache: Cache) -> None:
+def test_degraded_luminance_leaves_the_truth_clean(cache: Cache) -> None:
     clean = WindowSampler(cache, 3, SIZE, PLAIN)
     for shown in (0.0, 1.0):
         worn = WindowSampler(cache, 3, SIZE, replace(PLAIN, degraded=1, reference_degraded=shown))
@@ -192,7 +194,7 @@ def test_wear_spares_the_truth(cache: Cache) -> None:
     assert np.abs(a.luminance - b.luminance).max() > 0.5
 
 
-# --- flow and what is carried --------------------
+# --- flow and propagated coordinates --------------------
 
 
 def test_flow_leads_from_each_frame_to_the_one_before(tmp_path: Path) -> None:
@@ -230,14 +232,14 @@ def test_flow_of_whole_windows_is_computed_once(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("changes", [{"photos": 0.1}, {"mirror": 0.5}, {"whole": False}])
-def test_frames_that_are_seen_otherwise_do_not_repeat(changes: dict[str, float]) -> None:
+def test_frames_in_changing_views_do_not_repeat(changes: dict[str, float]) -> None:
     assert not replace(PAPER_AUGMENTATION, **changes).repeats  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     "options", [PLAIN, replace(PLAIN, far=1, distance=6), replace(PLAIN, photos=1, far=1, distance=6)]
 )
-def test_carried_coordinates_find_the_references_colors(options: Augmentation, tmp_path: Path) -> None:
+def test_propagated_coordinates_find_the_references_colors(options: Augmentation, tmp_path: Path) -> None:
     frames, photo = moving(10, 72, 120, speed=1.5), picture(90, 150, 4)[None]
     cache = write_cache(
         tmp_path / "c",
@@ -246,25 +248,25 @@ def test_carried_coordinates_find_the_references_colors(options: Augmentation, t
         "k",
     )
     windows = WindowSampler(cache, 3, (72, 120), replace(options, crop=(0.85, 0.9)), propagated=True)
-    gained = []
+    gaps = []
     for index in range(5):
         s = windows.sample(index)
         assert s.chained
         assert s.coordinates is not None
         assert s.consistency is not None
         if s.reference_frame is not None:
-            for places in s.coordinates[s.reference_frame]:
-                np.testing.assert_array_equal(places, pixel_positions(72, 120))
+            for coordinates in s.coordinates[s.reference_frame]:
+                np.testing.assert_array_equal(coordinates, pixel_positions(72, 120))
         inside = (slice(None), slice(8, -8), slice(16, -16))
-        standing = np.abs(s.reference_ab - s.ab)[inside].mean()
-        for offer in range(PATH_COUNT):
-            carried = np.stack([sample_at(s.reference_ab, places[offer]) for places in s.coordinates])
-            gained.append((offer, np.abs(carried - s.ab)[inside].mean(), standing))
+        unmoved = np.abs(s.reference_ab - s.ab)[inside].mean()
+        for path in range(PATH_COUNT):
+            propagated = np.stack([sample_at(s.reference_ab, coordinates[path]) for coordinates in s.coordinates])
+            gaps.append((path, np.abs(propagated - s.ab)[inside].mean(), unmoved))
         assert s.consistency.min() > 0
         assert s.consistency.max() <= 1
-    for offer in range(PATH_COUNT):
-        mine, standing = np.mean([row[1:] for row in gained if row[0] == offer], axis=0)
-        assert mine < 0.4 * standing
+    for path in range(PATH_COUNT):
+        gap, unmoved = np.mean([row[1:] for row in gaps if row[0] == path], axis=0)
+        assert gap < 0.4 * unmoved
 
 
 @pytest.mark.parametrize("photos", [0, 1])
@@ -285,26 +287,26 @@ def test_matches_find_the_references_colors_from_every_view(photos: int, other_v
         assert s.chained == (not other_view)
         assert s.matches is not None
         assert s.matches.shape == (3, 18, 30, 3)
-        sure = s.matches[..., 2]
-        assert 0 <= sure.min() <= sure.max() <= 1
-        assert sure.mean() > 0.3
-        found = sample_at(s.reference_ab, np.ascontiguousarray(s.matches[..., :2].reshape(54, 30, 2)))
-        wanted = s.ab[:, 2::4, 2::4].reshape(54, 30, 2)
-        weight = sure.reshape(54, 30, 1) > 0.5
-        standing = s.reference_ab[None, 2::4, 2::4].repeat(3, axis=0).reshape(54, 30, 2)
-        gaps.append([(np.abs(x - wanted) * weight).sum() / weight.sum() for x in (found, standing)])
-    mine, unmoved = np.mean(gaps, axis=0)
-    assert mine < 0.4 * unmoved
+        certainty = s.matches[..., 2]
+        assert 0 <= certainty.min() <= certainty.max() <= 1
+        assert certainty.mean() > 0.3
+        matched_ab = sample_at(s.reference_ab, np.ascontiguousarray(s.matches[..., :2].reshape(54, 30, 2)))
+        true_ab = s.ab[:, 2::4, 2::4].reshape(54, 30, 2)
+        weight = certainty.reshape(54, 30, 1) > 0.5
+        unmoved_ab = s.reference_ab[None, 2::4, 2::4].repeat(3, axis=0).reshape(54, 30, 2)
+        gaps.append([(np.abs(ab - true_ab) * weight).sum() / weight.sum() for ab in (matched_ab, unmoved_ab)])
+    gap, unmoved = np.mean(gaps, axis=0)
+    assert gap < 0.4 * unmoved
 
 
-def test_nothing_is_sure_of_a_foreign_reference(cache: Cache) -> None:
+def test_a_foreign_reference_has_no_certain_matches(cache: Cache) -> None:
     options = replace(PLAIN, foreign=1)
     matches = WindowSampler(cache, 3, SIZE, options, propagated=True, matches=True).sample(3).matches
     assert matches is not None
     assert not matches.any()
 
 
-def test_without_a_chain_the_last_frame_of_the_block_before_is_carried(tmp_path: Path) -> None:
+def test_without_a_chain_the_last_frame_of_the_block_before_is_propagated(tmp_path: Path) -> None:
     frames = moving(10, 72, 120, speed=1.5)
     cache = write_cache(tmp_path / "c", [(CachedClip("f#0", "f", False, 10, 72, 120), frames)], [], "k")
     windows = WindowSampler(cache, 5, (72, 120), replace(PLAIN, other_view=1), propagated=True, block=2)
@@ -316,14 +318,14 @@ def test_without_a_chain_the_last_frame_of_the_block_before_is_carried(tmp_path:
     assert not s.consistency[:2].any()
     inside = (slice(8, -8), slice(16, -16))
     for number, last in ((2, 1), (3, 1), (4, 3)):
-        carried = sample_at(s.ab[last], s.coordinates[number][0])
+        propagated = sample_at(s.ab[last], s.coordinates[number][0])
         np.testing.assert_array_equal(s.coordinates[number][1], s.coordinates[number][0])
-        gap, standing = (np.abs(x - s.ab[number])[inside].mean() for x in (carried, s.ab[last]))
-        assert gap < 0.4 * standing
+        gap, unmoved = (np.abs(ab - s.ab[number])[inside].mean() for ab in (propagated, s.ab[last]))
+        assert gap < 0.4 * unmoved
         assert 0 < s.consistency[number].min() <= s.consistency[number].max() <= 1
 
 
-def test_weights_tell_how_often_clips_are_drawn(tmp_path: Path) -> None:
+def test_weights_decide_how_often_clips_are_drawn(tmp_path: Path) -> None:
     cache = toy_cache(tmp_path / "cache", films=2, photos=2)
     options = Augmentation(photos=0.5)
     plain = WindowSampler(cache, 2, (34, 50), options)
@@ -337,28 +339,28 @@ def test_weights_tell_how_often_clips_are_drawn(tmp_path: Path) -> None:
     assert films.count("films/f1#0") / len(films) == pytest.approx(expected, abs=0.06)
     drawn = [plain._draw_clip(noise)[1] for _ in range(600)]
     assert drawn.count("photos/p0") == pytest.approx(150, abs=45)
-    with pytest.raises(UsageError, match="all clips are weighted 0"):
+    with pytest.raises(UsageError, match="all clips have weight 0"):
         WindowSampler(cache, 2, (34, 50), options, weights={"f?": 0})
 
 
 # --- the rest --------------------
 
 
-def test_looking_through_a_map_shrinks_without_aliasing() -> None:
+def test_warping_shrinks_without_aliasing() -> None:
     stripes = np.zeros((96, 160, 3), np.uint8)
     stripes[:, ::2] = 200
-    whole = look(stripes, np.array([[4.0, 0, 1.5], [0, 4.0, 1.5]]), (24, 40))
+    whole = warp_picture(stripes, np.array([[4.0, 0, 1.5], [0, 4.0, 1.5]]), (24, 40))
     assert np.abs(whole.astype(int) - 100).max() <= 2
-    plain = look(stripes, np.array([[1.0, 0, 10], [0, 1, 20]]), (24, 40))
+    plain = warp_picture(stripes, np.array([[1.0, 0, 10], [0, 1, 20]]), (24, 40))
     np.testing.assert_array_equal(plain, stripes[20:44, 10:50])
 
 
 def test_clips_too_short_are_left_out(cache: Cache) -> None:
     windows = WindowSampler(cache, 10, SIZE, PLAIN)
     assert [clip.name for clip in windows.films] == ["films/f1#0"]
-    with pytest.raises(UsageError, match="no clip has 20 frames; ask for shorter windows"):
+    with pytest.raises(UsageError, match="no clip has 20 frames; use shorter windows"):
         WindowSampler(cache, 20, SIZE, PLAIN)
-    photos = WindowSampler(cache, 20, SIZE, Augmentation())  # a photo lasts as long as one likes
+    photos = WindowSampler(cache, 20, SIZE, Augmentation())  # scenes made from photos are endless
     assert photos.sample(0).luminance.shape == (20, *SIZE)
 
 

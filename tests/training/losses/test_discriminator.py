@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kinemacolor.training.losses.discriminator import CHANNELS, Discriminator, SelfAttention
+from kinemacolor.training.losses.discriminator import DISCRIMINATOR_CHANNELS, Discriminator, SelfAttention
 from kinemacolor.training.losses.losses import discriminator_loss, generator_loss
 
 SMALL = (3, 4, 5, 6, 7, 8)
@@ -21,7 +21,7 @@ def pair(seed: int = 0, batch: int = 2, height: int = 131, width: int = 128) -> 
 def test_layers_are_the_published_ones() -> None:
     network = Discriminator()
     convolutions = [layer for layer in network.layers if isinstance(layer, nn.Conv2d)]
-    assert [c.out_channels for c in convolutions] == [64, 64, 128, 256, 512, 1024] == list(CHANNELS)
+    assert [c.out_channels for c in convolutions] == [64, 64, 128, 256, 512, 1024] == list(DISCRIMINATOR_CHANNELS)
     assert all(c.kernel_size == (4, 4) and c.stride == (2, 2) for c in convolutions)
     assert convolutions[0].in_channels == 6
     kinds = [type(layer).__name__.removeprefix("Parametrized") for layer in network.layers]

@@ -29,12 +29,6 @@ def wanted(value: Tensor) -> Tensor:
     return value.clone().requires_grad_()
 
 
-def test_the_published_weights() -> None:
-    assert losses.LossWeights(0.5, 0.05, 3.0, 0.2, 4.0, 0.0) == losses.PAPER_WEIGHTS
-    with pytest.raises(ValueError, match="smooth: expected a weight of at least 0"):
-        losses.LossWeights(smooth=-1)
-
-
 # --- color --------------------
 
 
@@ -171,11 +165,11 @@ def test_relative_counts_each_frame_by_the_share_of_its_error() -> None:
     assert losses.relative(truth, truth) == 0
 
 
-def gate_by_loop(logits: Tensor, candidates: Tensor, truth: Tensor, offered: Tensor) -> float:
+def gate_by_loop(logits: Tensor, candidates: Tensor, truth: Tensor, available: Tensor) -> float:
     _, _, count, height, width = logits.shape
     total = weights = 0.0
     for b, n, y, x in np.ndindex(*logits.shape[:2], height, width):
-        there = [k for k in range(count) if offered[b, n, k, y, x] > 0]
+        there = [k for k in range(count) if available[b, n, k, y, x] > 0]
         gaps = [float((candidates[b, n, k, :, y, x] - truth[b, n, :, y, x]).norm()) for k in there]
         answer = [math.exp(-gap / 0.5) for gap in gaps]
         gate = [math.exp(logits[b, n, k, y, x].item()) for k in there]
@@ -189,11 +183,11 @@ def gate_by_loop(logits: Tensor, candidates: Tensor, truth: Tensor, offered: Ten
 
 def test_gate_against_a_loop() -> None:
     logits, candidates, truth = noise(B, 2, 3, H, W, scale=1), noise(B, 2, 3, 2, H, W, scale=6), noise(B, 2, 2, H, W)
-    offered = (noise(B, 2, 3, H, W, seed=4) > -15).double()
-    offered[:, :, 0] = 1
-    expected = gate_by_loop(logits, candidates, truth, offered)
-    assert losses.gate(logits, candidates, truth, offered).item() == pytest.approx(expected)
-    everywhere = gate_by_loop(logits, candidates, truth, torch.ones_like(offered))
+    available = (noise(B, 2, 3, H, W, seed=4) > -15).double()
+    available[:, :, 0] = 1
+    expected = gate_by_loop(logits, candidates, truth, available)
+    assert losses.gate(logits, candidates, truth, available).item() == pytest.approx(expected)
+    everywhere = gate_by_loop(logits, candidates, truth, torch.ones_like(available))
     assert losses.gate(logits, candidates, truth).item() == pytest.approx(everywhere)
 
 
@@ -243,7 +237,7 @@ def test_matches_against_a_loop() -> None:
     places = torch.rand(B, 11, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64) * spread
     places[0, 0, :2] = places.new_tensor([columns - 1, rows - 1])  # one entry, not four
     expected = matches_by_loop(queries, keys, valid, places, (rows, columns))
-    got = losses.matches(queries, keys, valid, places, (rows, columns), 0.1, most=2.5)
+    got = losses.matches(queries, keys, valid, places, (rows, columns), 0.1, largest=2.5)
     assert got.item() == pytest.approx(expected)
     places[..., 2] = 0
     assert losses.matches(queries, keys, valid, places, (rows, columns), 0.1) == 0
@@ -384,7 +378,9 @@ def test_vgg19_without_weights_is_one_line(monkeypatch: pytest.MonkeyPatch) -> N
         raise OSError("no route to host")
 
     monkeypatch.setattr(models, "vgg19", offline)
-    with pytest.raises(InputError, match=r"perceptual loss: VGG19's ImageNet weights cannot be had .* name another"):
+    with pytest.raises(
+        InputError, match=r"perceptual loss: VGG19's ImageNet weights are not available .* choose another"
+    ):
         vgg19_features()
 
 

@@ -307,7 +307,6 @@ def _join(prepared: PreparedFilm, plan: FilmPlan, workdir: WorkDir, context: Job
     """Makes the film of its segments; returns what could not be kept, a line each."""
     spec, settings = prepared.spec, prepared.spec.settings
     with prepared.timer.stage("join"), prepared.open() as reader:
-        context.check()
         paths = [workdir.segment_path(segment) for segment in plan.segments.segments]
         start, end = (None if at is None else float(at) for at in (settings.start, settings.end))
         return join_segments(
@@ -319,6 +318,7 @@ def _join(prepared: PreparedFilm, plan: FilmPlan, workdir: WorkDir, context: Job
             strict=settings.strict,
             start=start,
             end=end,
+            progress=context.progress("join"),
         )
 
 

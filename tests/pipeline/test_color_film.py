@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -22,7 +21,7 @@ from kinemacolor import cli
 from kinemacolor.core import job_context
 from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.core.events import AnyEvent, DiskEstimateEvent, ProgressEvent
-from kinemacolor.core.pipelining import QUEUE, STAGE_THREAD, prefetch
+from kinemacolor.core.pipelining import STAGE_THREAD
 from kinemacolor.core.types import Array, FloatArray, Frame, Reference
 from kinemacolor.engine.protocol import Engine, EngineState, ReferenceBank, StepResult, cells
 from kinemacolor.engine.registry import open_engine
@@ -443,66 +442,6 @@ def test_a_film_that_changes_its_size_is_refused_after_its_start(tmp_path: Path,
     with pytest.raises(InputError, match=r"002\.png: is 98x64"):
         colorize(tmp_path / "in", [still], tmp_path / "out.mp4", engine=matching, working_size=32)
     assert os.listdir(tmp_path) == ["in"]
-
-
-# --- threads --------------------
-
-
-class Stage:
-    """A stage that counts, and notes its thread and its end."""
-
-    def __init__(self, length: int, error: BaseException | None = None) -> None:
-        self.length, self.error = length, error
-        self.made = 0
-        self.closed_in: threading.Thread | None = None
-
-    def run(self) -> Iterator[int]:
-        try:
-            for number in range(self.length):
-                self.made += 1
-                yield number
-            if self.error:
-                raise self.error
-        finally:
-            self.closed_in = threading.current_thread()
-
-
-def test_a_stage_runs_ahead_but_not_far() -> None:
-    stage = Stage(1000)
-    items = prefetch(stage.run())  # type: ignore[arg-type]
-    assert next(items) == 0
-    time.sleep(0.3)
-    assert QUEUE <= stage.made <= QUEUE + 2
-    items.close()
-    assert stage.closed_in is not None
-    assert stage.closed_in.name == STAGE_THREAD
-    assert stage_threads() == []
-
-
-def test_order_is_kept_and_errors_come_after_what_was_made() -> None:
-    assert list(prefetch(Stage(500).run())) == list(range(500))  # type: ignore[arg-type]
-    broken = prefetch(Stage(5, KeyError("last")).run())  # type: ignore[arg-type]
-    assert [next(broken) for _ in range(5)] == [0, 1, 2, 3, 4]
-    with pytest.raises(KeyError, match="last"):
-        next(broken)
-    assert stage_threads() == []
-
-
-def test_closing_a_chain_closes_every_stage() -> None:
-    stage = Stage(1000)
-
-    def double(numbers: Any) -> Iterator[int]:
-        try:
-            for number in numbers:
-                yield 2 * number
-        finally:
-            numbers.close()
-
-    chain = prefetch(double(prefetch(stage.run())))  # type: ignore[arg-type]
-    assert [next(chain) for _ in range(3)] == [0, 2, 4]
-    chain.close()
-    assert stage.closed_in is not None
-    assert stage_threads() == []
 
 
 # --- memory --------------------

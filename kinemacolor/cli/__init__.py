@@ -88,9 +88,8 @@ def _interrupting() -> list[signal.Signals]:
 
 
 def _leave_if_busy(code: int) -> None:
-    """Leaves at once where a stage is still deep in foreign code, which Python's own way out might crash."""
-    stages = sys.modules.get("kinemacolor.core.pipelining")
-    if stages and any(thread.name == stages.STAGE_THREAD for thread in threading.enumerate()):
+    """Exits at once where a job is still deep in foreign code, which Python's own way out might crash."""
+    if any(thread.name.startswith("kinemacolor ") for thread in threading.enumerate()):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

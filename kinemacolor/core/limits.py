@@ -13,5 +13,8 @@ SLOWEST_FPS, FASTEST_FPS = Fraction(1, 1000), 1000
 """Frame rate that can be set for a film stored as images."""
 MAXIMUM_SATURATION = 4.0
 """Factor by which a* and b* may be multiplied; the minimum is 0."""
+Propagation = Literal["full", "chained", "off"]
+"""How colors are propagated along the optical flow: ``full``, over short and long hops and directly from the reference;
+``chained``, from the frame before only; ``off``, not at all."""
 UpsamplingQuality = Literal["fast", "best"]
 """Ways of chroma upsampling."""

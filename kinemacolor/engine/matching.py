@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import onnxruntime
 
+from kinemacolor.core.limits import Propagation
 from kinemacolor.core.types import BoolArray, FloatArray, Reference
 from kinemacolor.engine.color_memory import ColorMemory
 from kinemacolor.engine.key_grid import cell_colors, enlarge, pad
 from kinemacolor.engine.onnx_session import session_options
 from kinemacolor.engine.propagator import Propagator, PropagatorState
 from kinemacolor.engine.protocol import KEY_CELL, EngineState, ReferenceBank, StepResult, cells, check_block
-from kinemacolor.engine.registry import Propagation
 from kinemacolor.engine.weights import MATCHING
 from kinemacolor.propagation.correspondence import PREVIOUS_FRAME, THREE_FLOWS, PropagationPaths
 

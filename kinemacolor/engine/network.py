@@ -12,12 +12,12 @@ from typing import Protocol
 import numpy as np
 
 from kinemacolor.core.errors import UsageError
+from kinemacolor.core.limits import Propagation
 from kinemacolor.core.types import FloatArray, Reference
 from kinemacolor.engine.color_memory import ColorMemory
 from kinemacolor.engine.key_grid import cell_colors, pad
 from kinemacolor.engine.propagator import PropagatedColor, Propagator, PropagatorState
 from kinemacolor.engine.protocol import KEY_CELL, EngineState, ReferenceBank, StepResult, cells, check_block
-from kinemacolor.engine.registry import Propagation
 from kinemacolor.model.config import NetworkConfig
 from kinemacolor.propagation.correspondence import (
     PREVIOUS_FRAME,

@@ -8,17 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from kinemacolor.core.errors import InputError, UsageError
-from kinemacolor.core.limits import MAXIMUM_BLOCK, MINIMUM_BLOCK
+from kinemacolor.core.limits import MAXIMUM_BLOCK, MINIMUM_BLOCK, Propagation
 
 if TYPE_CHECKING:
     from kinemacolor.engine.protocol import Engine
 
-Propagation = Literal["full", "chained", "off"]
-"""How colors are propagated along the optical flow: ``full``, over short and long hops and directly from the reference;
-``chained``, from the frame before only; ``off``, not at all."""
 DEFAULT_ENGINE = "lite"
 OPTIONAL_SETTINGS = ("weights", "block_size", "device")
 """Settings that only some engines take."""

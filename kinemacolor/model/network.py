@@ -227,8 +227,7 @@ class Network(nn.Module):
         """
         config = self.config
         strides = (1, config.augmented_stride // KEY_STRIDE)[: config.heads]
-        bank_entries = bank.concatenated(block.reference_keys)
-        sampled, support = match_heads(block.keys, *bank_entries, config.tau, strides)
+        sampled, support = match_heads(block.keys, *bank.concatenated(block.reference_keys), config.tau, strides)
         sizes = [float(KEY_STRIDE * stride) for stride in strides]
         candidates = [
             Candidates(_enlarge(ab[:, :, :2], size), _enlarge(s, size))

@@ -227,14 +227,8 @@ def reachable(path: str | Path, kind: type[InputError] | type[OutputError]) -> I
 
 def _render_settings(prepared: PreparedFilm) -> RenderSettings:
     settings = prepared.spec.settings
-    return RenderSettings(
-        shape=prepared.shape,
-        encoding=prepared.encoding,
-        chroma_upsampling=settings.chroma_upsampling,
-        saturation=settings.saturation,
-        smoothing=ChromaTemporalFilter() if settings.temporal_smoothing else None,
-        denoise_input=settings.denoise_input,
-    )
+    smoothing = ChromaTemporalFilter() if settings.temporal_smoothing else None
+    return RenderSettings(settings, prepared.shape, prepared.encoding, smoothing)
 
 
 # --- plan --------------------

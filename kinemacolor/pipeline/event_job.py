@@ -14,6 +14,7 @@ from kinemacolor.core.events import AnyEvent, CanceledEvent, FailedEvent, Finish
 from kinemacolor.core.job_context import JobCanceled, JobContext
 from kinemacolor.pipeline.event_log import EventLog
 from kinemacolor.pipeline.workdir import EVENTS, work_folder
+from kinemacolor.video.film_sink import output_error
 
 JOB_THREAD = "kinemacolor job"
 """Name of the thread of a job that was started by ``start`` or ``events``."""
@@ -156,4 +157,7 @@ class EventJob(ABC, Generic[Result]):
             self._error = error
 
     def _write_events(self, folder: Path) -> None:
-        self._log.write_to(folder / EVENTS)
+        try:
+            self._log.write_to(folder / EVENTS)
+        except OSError as error:
+            raise output_error(folder, error) from error

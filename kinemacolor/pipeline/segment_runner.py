@@ -19,7 +19,6 @@ import numpy as np
 from kinemacolor.core.errors import InputError
 from kinemacolor.core.events import SegmentFinishedEvent
 from kinemacolor.core.job_context import JobContext
-from kinemacolor.core.limits import UpsamplingQuality
 from kinemacolor.core.pipelining import StageTimer, prefetch
 from kinemacolor.core.progress import ProgressCallback
 from kinemacolor.core.types import Array, FloatArray, Frame, Reference
@@ -29,6 +28,7 @@ from kinemacolor.filters.denoise import denoise
 from kinemacolor.filters.temporal import ChromaTemporalFilter
 from kinemacolor.pipeline.bidirectional import BackwardPassProgress, FrameColors, PassStates, color_segment
 from kinemacolor.pipeline.segment_plan import Segment, SegmentPlan
+from kinemacolor.pipeline.settings import ColorizeSettings
 from kinemacolor.pipeline.thumbnail import frame_thumbnail
 from kinemacolor.pipeline.workdir import WorkDir
 from kinemacolor.references.size import network_lightness
@@ -46,20 +46,16 @@ class RenderSettings:
     """How the network sees frames, and how its colors become chroma of the film.
 
     Attributes:
+        settings: of the job.
         shape: (h, w) at which the network sees frames.
         encoding: of the output.
-        chroma_upsampling: its quality.
-        saturation: factor on the colors.
         smoothing: filters colors over time, or None.
-        denoise_input: whether the network sees frames with less noise.
     """
 
+    settings: ColorizeSettings
     shape: tuple[int, int]
     encoding: Encoding
-    chroma_upsampling: UpsamplingQuality = "fast"
-    saturation: float = 1.0
-    smoothing: ChromaTemporalFilter | None = None
-    denoise_input: bool = False
+    smoothing: ChromaTemporalFilter | None
 
 
 @dataclass(slots=True, eq=False)
@@ -132,11 +128,11 @@ class SegmentRunner:
         frames = _read_segments(reader, self.pending, self.timer, anchors=True)
         for segment in self.pending:
             state = None
-            if self.render.denoise_input and segment.continues_forward:
+            if self.render.settings.denoise_input and segment.continues_forward:
                 state = self._load_state(segment.number - 1, "denoise")
             for count in range(1, segment.frames + 1 + segment.anchored):
                 lightness = network_lightness(next(frames), self.render.shape)
-                if self.render.denoise_input:
+                if self.render.settings.denoise_input:
                     lightness, state = denoise(lightness, state)
                 if count == segment.frames:
                     self._save_state(segment, "denoise", state)
@@ -247,13 +243,13 @@ class SegmentRunner:
         progress(int(self.done), self.plan.frames)
 
     def _planes(self, colors: FrameColors, frame: Frame) -> tuple[Array, Array]:
-        ab = scale_saturation(colors.ab, self.render.saturation)
+        ab = scale_saturation(colors.ab, self.render.settings.saturation)
         return chroma_planes(
             ab,
             frame.luma,
             frame.coding,
             self.render.encoding.subsampling,
-            quality=self.render.chroma_upsampling,
+            quality=self.render.settings.chroma_upsampling,
         )
 
 

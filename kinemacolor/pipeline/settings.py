@@ -36,10 +36,11 @@ from kinemacolor.core.limits import (
     MINIMUM_BLOCK,
     MINIMUM_SIDE,
     SLOWEST_FPS,
+    Propagation,
     UpsamplingQuality,
 )
 from kinemacolor.core.validation import fault_lines
-from kinemacolor.engine.registry import DEFAULT_ENGINE, ENGINES, Propagation
+from kinemacolor.engine.registry import DEFAULT_ENGINE, ENGINES
 from kinemacolor.video.codecs import CODECS, DEFAULT_CODEC, ChromaFormat
 
 TIMES = "seconds or a time such as 00:12:07.200, not before 0"

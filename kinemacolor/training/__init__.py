@@ -1,1 +1,1 @@
-"""Training (extra ``train``): data, losses, and what else stands between a folder of films and a network's weights."""
+"""Training (extra ``train``): from a folder of films to the weights of a network."""

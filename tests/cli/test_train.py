@@ -59,56 +59,58 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_run_stopped_and_resumed(recipe: Path, tmp_path: Path) -> None:
+def test_a_run_is_stopped_and_resumed(recipe: Path, tmp_path: Path) -> None:
     (cache,) = data(tmp_path)
     common = ("train", recipe, "-d", cache, "-o", tmp_path / "run", "--device", "cpu")
-    told = call(*common, "--time-limit", "0.00001", "--quiet")
-    assert told == f"{tmp_path / 'run'}: step 1 of 6, the time limit; go on with --resume\n"
+    printed = call(*common, "--time-limit", "0.00001", "--quiet")
+    assert printed == f"{tmp_path / 'run'}: step 1 of 6, stopped by the time limit; continue with --resume\n"
     with pytest.raises(UsageError, match="holds a run already"):
         call(*common)
-    told = call(*common, "--resume")
-    assert "going on from" in told
-    assert re.search(r"step 6/6 .*frames/s", told)
-    assert told.endswith("step 6 of 6\n")
+    printed = call(*common, "--resume")
+    assert "resuming from" in printed
+    assert re.search(r"step 6/6 .*frames/s", printed)
+    assert printed.endswith("step 6 of 6\n")
     assert checkpoints(tmp_path / "run")[-1].name == "step-000006"
 
 
-def test_a_dry_run_tells_and_leaves_nothing(recipe: Path, tmp_path: Path) -> None:
+def test_a_dry_run_describes_the_run_and_leaves_nothing(recipe: Path, tmp_path: Path) -> None:
     films = tmp_path / "films"
     write_frames(films / "pan", moving(6, 48, 64))
     write_photo(films / "photo.png")
-    (films / "torn.mp4").write_bytes(b"nothing")
-    told = call(
+    (films / "corrupt.mp4").write_bytes(b"nothing")
+    printed = call(
         "train", recipe, "-d", films, "-o", tmp_path / "run", "--device", "cpu", "--dry-run", "--set", "run.steps=90"
     )
-    assert re.search(r"^data +1 shots \(6 frames\), 1 photos$", told, re.M)
-    assert "skipped torn:" in told
-    assert re.search(r"^speed +\d+\.\d\d s a step", told, re.M)
-    assert re.search(r"^memory +\d+ MiB", told, re.M)
-    assert re.search(r"^run +90 steps, about ", told, re.M)
-    assert "smooth 0.05 every 2 steps" in told
-    assert re.search(r"^measuring 3 steps$", told, re.M)
+    assert re.search(r"^data +1 shots \(6 frames\), 1 photos$", printed, re.M)
+    assert "skipped corrupt:" in printed
+    assert re.search(r"^speed +\d+\.\d\d s per step", printed, re.M)
+    assert re.search(r"^memory +\d+ MiB", printed, re.M)
+    assert re.search(r"^run +90 steps, about ", printed, re.M)
+    assert "smooth 0.05 every 2 steps" in printed
+    assert re.search(r"^measuring 3 steps$", printed, re.M)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_profile_tells_shares_that_add_up(recipe: Path, tmp_path: Path) -> None:
+def test_the_shares_of_a_profile_add_up(recipe: Path, tmp_path: Path) -> None:
     (cache,) = data(tmp_path)
-    told = call("train", recipe, "-d", cache, "-o", tmp_path / "run", "--device", "cpu", "--profile")
-    shares = dict(re.findall(r"^(\w+) .* ms +([\d.]+)%$", told, re.M))
+    printed = call("train", recipe, "-d", cache, "-o", tmp_path / "run", "--device", "cpu", "--profile")
+    shares = dict(re.findall(r"^(\w+) .* ms +([\d.]+)%$", printed, re.M))
     assert {"data", "transfer", "forward", "losses", "backward", "optimizer", "other"} <= shares.keys()
     assert sum(map(float, shares.values())) == pytest.approx(100, abs=1)
     assert float(shares["backward"]) > 5
 
 
-def test_what_makes_no_sense(recipe: Path, tmp_path: Path) -> None:
+def test_invalid_arguments_are_errors(recipe: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="0 minutes leave no time"):
         call("train", recipe, "-o", tmp_path / "run", "--time-limit", 0)
     with pytest.raises(InputError, match="cannot be read"):
         call("train", tmp_path / "none.toml", "-o", tmp_path / "run")
-    with pytest.raises(UsageError, match="'steps' is no change"):
+    with pytest.raises(UsageError, match="--set: 'steps' is not a change"):
         call("train", recipe, "-o", tmp_path / "run", "--set", "steps")
-    with pytest.raises(UsageError, match="nothing to train on"):
+    with pytest.raises(UsageError, match="--data: there is nothing to train on"):
         call("train", recipe, "-o", tmp_path / "run", "--device", "cpu")
+    with pytest.raises(UsageError, match="--device: there is no device cuda:7"):
+        call("train", recipe, "-o", tmp_path / "run", "--device", "cuda:7")
     with pytest.raises(UsageError, match="leave no room"):
         call("pack", tmp_path, tmp_path / "x.pack", "--limit", 0)
 
@@ -118,12 +120,12 @@ def test_packing_a_folder_and_training_from_the_pack(recipe: Path, tmp_path: Pat
     write_frames(films / "pan", moving(6, 48, 64))
     write_frames(films / "sam2_dog", moving(6, 48, 64, seed=3))
     write_photo(films / "photo.png")
-    told = call("pack", films, tmp_path / "train.pack", "--quiet")
-    assert re.search(r"train.pack: 6 frames and 1 photos in 0\.\d MiB$", told.strip())
+    printed = call("pack", films, tmp_path / "train.pack", "--quiet")
+    assert re.search(r"train.pack: 6 frames and 1 photos in 0\.\d MiB$", printed.strip())
     names = {clip.source for clip in open_pack(tmp_path / "train.pack", tmp_path / "unpacked").clips}
-    assert names == {"pan", "photo"}  # the demo's clip is left out whatever is asked
-    told = call("pack", tmp_path / "unpacked", tmp_path / "less.pack", "--quiet", "--exclude", "photo")
-    assert "6 frames and 0 photos" in told
+    assert names == {"pan", "photo"}  # the demo's clip is always left out
+    printed = call("pack", tmp_path / "unpacked", tmp_path / "less.pack", "--quiet", "--exclude", "photo")
+    assert "6 frames and 0 photos" in printed
     common = ("train", recipe, "-d", tmp_path / "train.pack", "-o", tmp_path / "run", "--device", "cpu", "--quiet")
     assert call(*common, "--time-limit", "0.00001").startswith(f"{tmp_path / 'run'}: step 1 of 6")
     assert (tmp_path / "run" / "cache" / "index.json").is_file()

@@ -7,8 +7,9 @@ from functools import cache
 import numpy as np
 import pytest
 
+from kinemacolor.core.limits import Propagation
 from kinemacolor.engine.protocol import Engine, EngineState
-from kinemacolor.engine.registry import Propagation, open_engine
+from kinemacolor.engine.registry import open_engine
 from kinemacolor.propagation.dis_flow import DisFlow
 from tests.engine import conformance
 from tests.engine.conformance import in_blocks, masked, reference_of, scene

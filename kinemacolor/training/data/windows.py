@@ -27,7 +27,7 @@ from kinemacolor.training.data.samples import Sample
 from kinemacolor.training.data.synthesis import Affine, compose, draw_scene
 from kinemacolor.training.data.views import ClipView
 
-FlowMethod = Callable[[FloatArray], ClipFlow]
+FlowEstimator = Callable[[FloatArray], ClipFlow]
 """L* (2, H, W) of consecutive frames → their flow; ``functools.partial(clip_flow, cache=…, method=…)``."""
 
 
@@ -60,7 +60,7 @@ class WindowSampler:
         size: (H, W), of at least 32.
         augmentation: how samples are varied.
         seed: of all draws.
-        flow: method that computes ``flow`` and ``visible`` of samples.
+        flow: computes ``flow`` and ``visible`` of samples.
         propagated: whether samples have ``coordinates`` and ``consistency`` (by DIS, as in the engines).
         matches: whether samples have ``matches``.
         block: N, frames colored together; None for the whole window.
@@ -78,7 +78,7 @@ class WindowSampler:
         augmentation: Augmentation | None = None,
         *,
         seed: int = 0,
-        flow: FlowMethod | None = None,
+        flow: FlowEstimator | None = None,
         propagated: bool = False,
         matches: bool = False,
         block: int | None = None,

@@ -67,7 +67,7 @@ def progress_text(step: int, steps: int, losses: Mapping[str, float], speed: flo
 
 
 def recording_progress(say: Callable[[str], None]) -> ProgressCallback:
-    """Shows how many windows are recorded, for one in every tenth of them, and the time left."""
+    """A callback that shows the number of recorded windows and the time left, ten times in all."""
     started, recorded = time.monotonic(), 0
 
     def progress(done: int, total: int | None) -> None:

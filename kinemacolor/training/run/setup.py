@@ -21,7 +21,7 @@ from kinemacolor.training.config.recipe import Recipe
 from kinemacolor.training.data.cache import Cache, CacheSettings, build_cache, is_cache, open_cache
 from kinemacolor.training.data.pack import open_pack
 from kinemacolor.training.data.sources import Source, find_sources
-from kinemacolor.training.data.windows import FlowMethod, WindowSampler
+from kinemacolor.training.data.windows import FlowEstimator, WindowSampler
 from kinemacolor.training.rollout.batches import BatchSource, Placement, RecordedBatches, WindowBatches
 from kinemacolor.training.rollout.recorded_inputs import record_inputs, recording_folder, recording_key
 from kinemacolor.training.run.distributed import Processes, any_process
@@ -129,7 +129,7 @@ def prepare(
     names = recipe.evaluation.clips or options.held_out
     clips = held_out_clips(cache, names, recipe.evaluation.frames, recipe.evaluation.side) if names else []
     cache = cache.without(options.held_out)
-    flow_name, flow = _flow_method(recipe, output)
+    flow_name, flow = _flow_estimator(recipe, output)
     windows = WindowSampler(
         cache,
         options.length,
@@ -165,8 +165,8 @@ def _open_data_once(
     return open_training_data(paths, output, recipe)
 
 
-def _flow_method(recipe: Recipe, output: Path) -> tuple[str | None, FlowMethod | None]:
-    """Name and method of the optical flow of the temporal loss; None without that loss."""
+def _flow_estimator(recipe: Recipe, output: Path) -> tuple[str | None, FlowEstimator | None]:
+    """Name and estimator of the optical flow of the temporal loss; None without that loss."""
     if not recipe.losses.temporal.weight:
         return None, None
     options = recipe.data

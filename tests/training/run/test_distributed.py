@@ -41,7 +41,7 @@ leave_processes(processes)
 
 def start(output: Path, cache: str, batch: int, rank: int, count: int, port: int) -> subprocess.Popen[bytes]:
     world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count), "RANK": str(rank)}
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     environment = {**os.environ, **world, "LOCAL_RANK": str(rank), "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen([sys.executable, "-c", PROGRAM, str(output), cache, str(batch)], env=environment, cwd=root)
 
@@ -64,7 +64,7 @@ def test_two_processes_equal_one_of_twice_the_batch(tmp_path: Path) -> None:
         assert max(gaps) < 2e-5, max(zip(gaps, two, strict=True))
 
 
-def test_alone_nothing_is_exchanged() -> None:
+def test_a_single_process_exchanges_nothing() -> None:
     weight = torch.ones(2, requires_grad=True)
     weight.grad = torch.ones(2)
     average_gradients([weight], Processes())

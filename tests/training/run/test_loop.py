@@ -1,4 +1,4 @@
-"""Runs: exact resumption, what stops them, what is told and refused."""
+"""Runs: exact resumption, what stops them, messages and errors."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from safetensors.torch import load_file
 from kinemacolor.core.errors import InputError, KinemacolorError, OutputError, UsageError
 from kinemacolor.engine.registry import open_engine
 from kinemacolor.model.network import Network
+from kinemacolor.training.data.samples import to_tensors
 from kinemacolor.training.losses.discriminator import Discriminator
-from kinemacolor.training.rollout import batches as lessons
+from kinemacolor.training.rollout import batches
 from kinemacolor.training.run import loop
 from kinemacolor.training.run.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from kinemacolor.training.run.loop import TrainingOutcome, train
@@ -45,7 +46,7 @@ class Stop(Exception):
 
 
 def killed_after(step: int) -> Any:
-    """Shows lines until one tells of that step, as if the process were killed then."""
+    """Shows lines until that of a step, as if the process were killed then."""
 
     def say(line: str) -> None:
         if line.startswith(f"step {step}/"):
@@ -63,10 +64,10 @@ def records(output: Path, kind: str) -> list[dict[str, Any]]:
     return [r for line in (output / "log.jsonl").read_text().splitlines() if (r := json.loads(line))["kind"] == kind]
 
 
-# --- to the end, and on from where it was killed --------------------
+# --- to the end, and resumed after it was killed --------------------
 
 
-def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path, cache: list[str]) -> None:
+def test_a_killed_run_is_resumed_to_the_same_weights(tmp_path: Path, cache: list[str]) -> None:
     whole = run(tmp_path / "whole", cache)
     assert whole == TrainingOutcome(6, 6, "done", None)
     changes = {"run": {"checkpoint_minutes": 0}}  # after each step
@@ -76,10 +77,10 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path, cache: list[st
     assert run(tmp_path / "cut", cache, resume=True).step == 6
     folders = [checkpoints(tmp_path / name)[-1] for name in ("whole", "cut")]
     for file in ("network", "average", "optimizer"):
-        mine, theirs = (load_file(folder / f"{file}.safetensors") for folder in folders)
-        assert mine.keys() == theirs.keys()
-        for name, tensor in mine.items():
-            assert torch.equal(tensor, theirs[name]), (file, name)
+        whole_tensors, cut_tensors = (load_file(folder / f"{file}.safetensors") for folder in folders)
+        assert whole_tensors.keys() == cut_tensors.keys()
+        for name, tensor in whole_tensors.items():
+            assert torch.equal(tensor, cut_tensors[name]), (file, name)
     losses = [[r["l1"] for r in records(tmp_path / name, "losses")] for name in ("whole", "cut")]
     assert losses[0] == losses[1]
     assert len(losses[0]) == 6
@@ -96,8 +97,8 @@ def test_training_teaches(tmp_path: Path, cache: list[str]) -> None:
     }
     outcome = run(tmp_path, cache, changes)
     first, last = (record["psnr"] for record in records(tmp_path, "evaluation"))
-    assert outcome.trial is not None
-    assert outcome.trial.psnr == last
+    assert outcome.validation is not None
+    assert outcome.validation.psnr == last
     assert last > first + 1
     assert (tmp_path / "pictures" / "step-000030.jpg").is_file()
     assert records(tmp_path, "matching")[0]["psnr"] > 20
@@ -108,28 +109,28 @@ def test_training_teaches(tmp_path: Path, cache: list[str]) -> None:
 # --- what stops a run --------------------
 
 
-def test_the_gate_is_settled_once_after_the_last_step(
+def test_the_gate_is_calibrated_once_after_the_last_step(
     tmp_path: Path, cache: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is saved has the fitted numbers, and a run that is stopped before does without."""
-    asked: list[tuple[int, int]] = []
+    """The saved network has the fitted parameters; a run that is stopped before is not calibrated."""
+    calls: list[tuple[int, int]] = []
 
     def fitted(network: Network, _cache: object, films: int, *, seed: int, **_rest: object) -> str:
-        asked.append((films, seed))
+        calls.append((films, seed))
         with torch.no_grad():
             network.colorization.sharpness.fill_(7)
-        return "settled"
+        return "calibrated"
 
     monkeypatch.setattr(loop, "calibrate_gate", fitted)
     lines: list[str] = []
     run(tmp_path / "stopped", cache, {"network": {"gate_calibration": 3}}, minutes=0, say=lines.append)
-    assert not asked
+    assert not calls
     run(tmp_path / "whole", cache, {"network": {"gate_calibration": 3}}, say=lines.append)
-    assert asked == [(3, 0)]
-    assert lines.count("settled") == 1
+    assert calls == [(3, 0)]
+    assert lines.count("calibrated") == 1
     assert float(load_file(tmp_path / "whole" / "network.safetensors")["colorization.sharpness"]) == 7
     run(tmp_path / "without", cache)
-    assert len(asked) == 1
+    assert len(calls) == 1
 
 
 def test_a_time_limit_stops_after_a_checkpoint(tmp_path: Path, cache: list[str]) -> None:
@@ -163,18 +164,17 @@ def test_a_second_signal_interrupts_at_once(tmp_path: Path, cache: list[str]) ->
     assert checkpoints(tmp_path) == []
 
 
-def test_a_loss_that_is_no_number_stops_with_the_batch_saved(
+def test_a_loss_that_is_not_finite_stops_the_run_and_saves_the_batch(
     tmp_path: Path, cache: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def spoilt(batch: Any, device: Any) -> Any:
+    def with_nan(batch: Any, device: Any) -> Any:
         if batch.indices[0] == 4:
             batch.ab[0, 0, 0, 0] = np.nan
         return to_tensors(batch, device)
 
-    to_tensors = lessons.to_tensors
-    monkeypatch.setattr(lessons, "to_tensors", spoilt)
+    monkeypatch.setattr(batches, "to_tensors", with_nan)
     changes = {"run": {"checkpoint_minutes": 0}}
-    with pytest.raises(InputError, match=r"a loss is no number in step 2 .*l1 nan.*learning rates"):
+    with pytest.raises(InputError, match=r"a loss is not finite in step 2 .*l1 nan.*learning rates"):
         run(tmp_path, cache, changes)
     saved = np.load(tmp_path / "broken-000002-0.npz")
     assert np.isnan(saved["ab"]).any()
@@ -184,32 +184,30 @@ def test_a_loss_that_is_no_number_stops_with_the_batch_saved(
     assert all(torch.isfinite(tensor).all() for tensor in kept.values())
 
 
-# --- what is refused --------------------
+# --- errors --------------------
 
 
 def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path: Path, cache: list[str]) -> None:
     run(tmp_path, cache, minutes=1e-6)
-    with pytest.raises(UsageError, match="holds a run already; add --resume"):
+    with pytest.raises(UsageError, match="holds a run already; resume it, or choose another folder"):
         run(tmp_path, cache)
-    with pytest.raises(
-        UsageError, match=r"another recipe was used there \(losses.l1.weight, optimizer.learning_rate\)"
-    ):
+    with pytest.raises(UsageError, match=r"has another recipe \(losses.l1.weight, optimizer.learning_rate\)"):
         run(tmp_path, cache, {"losses": {"l1": 2}, "optimizer": {"learning_rate": 1}}, resume=True)
     free = {"evaluation": {"every": 7}, "run": {"keep": 1}}
     assert run(tmp_path, cache, free, minutes=1e-6, resume=True).step == 2
     other = data(tmp_path / "other")
     index = json.loads((tmp_path / "other" / "cache" / "index.json").read_text())
     (tmp_path / "other" / "cache" / "index.json").write_text(json.dumps({**index, "digest": "0"}))
-    with pytest.raises(InputError, match="other data was learned from there"):
+    with pytest.raises(InputError, match="the run was trained on other data"):
         run(tmp_path, other, resume=True)
 
 
 @pytest.mark.parametrize("file", ["network.safetensors", "optimizer.safetensors", "state.json"])
-def test_torn_checkpoints_are_named(file: str, tmp_path: Path, cache: list[str]) -> None:
+def test_corrupt_checkpoints_are_named(file: str, tmp_path: Path, cache: list[str]) -> None:
     run(tmp_path, cache, minutes=1e-6)
-    torn = checkpoints(tmp_path)[-1] / file
-    torn.write_bytes(torn.read_bytes()[:100])
-    with pytest.raises(InputError, match=r"step-000001.*(damaged|cannot be read)"):
+    corrupt = checkpoints(tmp_path)[-1] / file
+    corrupt.write_bytes(corrupt.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"step-000001.*(corrupt|cannot be read)"):
         run(tmp_path, cache, resume=True)
 
 
@@ -227,7 +225,7 @@ def test_bad_data_and_devices(tmp_path: Path, cache: list[str]) -> None:
             train(toy_recipe(), tmp_path / "out", say=lambda _: None, **{"device": "cpu", **options})
     with pytest.raises(UsageError, match="no clip is named 'nobody'"):
         run(tmp_path / "out", cache, {"data": {"held_out": ["nobody"]}})
-    with pytest.raises(UsageError, match="p0 is no film"):
+    with pytest.raises(UsageError, match="p0 is not a film"):
         run(tmp_path / "out", cache, {"data": {"held_out": ["p0"]}})
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):
@@ -240,28 +238,28 @@ def test_bad_data_and_devices(tmp_path: Path, cache: list[str]) -> None:
 def test_checkpoints_keep_the_discriminator_and_only_the_last(tmp_path: Path, cache: list[str]) -> None:
     recipe = toy_recipe(data={"size": [128, 128], "block": 1}, losses={"adversarial": 0.1})
     setup = prepare(recipe, tmp_path, data=cache, device="cpu")
-    learner = make_train_state(recipe, make_initial_network(setup), setup.device)
-    assert isinstance(learner.discriminator, Discriminator)
-    for parameter in [*learner.network.parameters(), *learner.discriminator.parameters()]:
+    state = make_train_state(recipe, make_initial_network(setup), setup.device)
+    assert isinstance(state.discriminator, Discriminator)
+    for parameter in [*state.network.parameters(), *state.discriminator.parameters()]:
         parameter.grad = torch.randn_like(parameter)
-    learner.optimizer.step()
+    state.optimizer.step()
     for step in (1, 2, 3):
-        learner.step = step
-        save_checkpoint(tmp_path, learner, {"seconds": 0}, keep=2)
+        state.step = step
+        save_checkpoint(tmp_path, state, {"seconds": 0}, keep=2)
     assert [p.name for p in checkpoints(tmp_path)] == ["step-000002", "step-000003"]
     other = make_train_state(recipe, make_initial_network(setup), setup.device)
     assert other.discriminator is not None
     load_checkpoint(checkpoints(tmp_path)[-1], other)
     assert other.step == 3
-    for a, b in ((learner.network, other.network), (learner.discriminator, other.discriminator)):
+    for a, b in ((state.network, other.network), (state.discriminator, other.discriminator)):
         for name, tensor in a.state_dict().items():
             assert torch.equal(tensor, b.state_dict()[name]), name
-    mine, theirs = (one.optimizer.state_dict()["state"] for one in (learner, other))
-    assert mine.keys() == theirs.keys()
-    assert all(torch.equal(mine[k]["exp_avg"], theirs[k]["exp_avg"]) for k in mine)
+    saved, loaded = (each.optimizer.state_dict()["state"] for each in (state, other))
+    assert saved.keys() == loaded.keys()
+    assert all(torch.equal(saved[k]["exp_avg"], loaded[k]["exp_avg"]) for k in saved)
 
 
-def test_a_checkpoint_that_cannot_be_written_is_said(tmp_path: Path, cache: list[str]) -> None:
+def test_a_checkpoint_that_cannot_be_written_is_an_error(tmp_path: Path, cache: list[str]) -> None:
     (tmp_path / "checkpoints").write_text("in the way")
     with pytest.raises(OutputError, match="the checkpoint cannot be written"):
         run(tmp_path, cache, minutes=1e-6)

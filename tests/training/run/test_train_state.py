@@ -1,4 +1,4 @@
-"""Rates, groups, the moving average, and where the heads start."""
+"""Learning rates, parameter groups, the moving average, and the initialization of the keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kinemacolor.training.config.recipe import Recipe
 from kinemacolor.training.config.sections import OptimizerSection
 from kinemacolor.training.run.train_state import (
     calibrating_norms,
-    clip,
+    clip_gradients,
     freeze_statistics,
     make_train_state,
     rate_factor,
@@ -61,15 +61,15 @@ def test_groups_share_out_all_parameters_once_with_their_rates() -> None:
         losses={"adversarial": 1},
         optimizer={"backbone_rate": 2e-5, "discriminator_rate": 3e-3},
     )
-    learner = make_train_state(recipe, network(recipe), "cpu")
-    assert learner.discriminator is not None
-    groups = {group["name"]: group for group in learner.optimizer.param_groups}
+    state = make_train_state(recipe, network(recipe), "cpu")
+    assert state.discriminator is not None
+    groups = {group["name"]: group for group in state.optimizer.param_groups}
     ids = [id(p) for group in groups.values() for p in group["params"]]
-    expected = [*learner.network.parameters(), *learner.discriminator.parameters()]
+    expected = [*state.network.parameters(), *state.discriminator.parameters()]
     assert sorted(ids) == sorted(map(id, expected))
-    slow = [*learner.network.features.parameters(), *learner.network.correspondence.shortcut.parameters()]
+    slow = [*state.network.features.parameters(), *state.network.correspondence.shortcut.parameters()]
     assert {id(p) for p in groups["backbone"]["params"]} == set(map(id, slow))
-    set_rates(learner, 0.5)
+    set_rates(state, 0.5)
     assert [groups[n]["lr"] for n in ("rest", "backbone", "discriminator")] == pytest.approx([5e-4, 1e-5, 1.5e-3])
     assert groups["rest"]["betas"] == (0.5, 0.999)
 
@@ -77,43 +77,43 @@ def test_groups_share_out_all_parameters_once_with_their_rates() -> None:
 @pytest.mark.parametrize("frozen", [("features",), ("features", "correspondence", "linkage")])
 def test_frozen_subnets_keep_their_weights(frozen: tuple[str, ...]) -> None:
     recipe = toy_recipe(network={"freeze": frozen})
-    learner = make_train_state(recipe, network(recipe), "cpu")
-    for name, part in learner.network.named_children():
+    state = make_train_state(recipe, network(recipe), "cpu")
+    for name, part in state.network.named_children():
         assert {p.requires_grad for p in part.parameters()} == {name not in frozen}
 
 
 def test_the_average_follows_the_weights() -> None:
     recipe = toy_recipe(optimizer={"average": 0.8})
-    learner = make_train_state(recipe, network(recipe), "cpu")
+    state = make_train_state(recipe, network(recipe), "cpu")
     name = "colorization.sharpness"
-    value = expected = float(learner.network.state_dict()[name])
+    value = expected = float(state.network.state_dict()[name])
     for step in range(1, 60):
         value = value * 0.9 + step
         with torch.no_grad():
-            learner.network.get_parameter(name).fill_(value)
-        learner.step = step
-        update_average(learner, 0.8)
+            state.network.get_parameter(name).fill_(value)
+        state.step = step
+        update_average(state, 0.8)
         d = min(0.8, (1 + step) / (10 + step))
         expected = d * expected + (1 - d) * value
-    assert float(learner.average.state_dict()[name]) == pytest.approx(expected, rel=1e-5)
+    assert float(state.average.state_dict()[name]) == pytest.approx(expected, rel=1e-5)
     plain = make_train_state(toy_recipe(optimizer={"average": 0}), network(recipe), "cpu")
     assert plain.average is plain.network
 
 
-def test_clipping_tells_the_norm_before() -> None:
+def test_clipping_returns_the_norm_before() -> None:
     def parameters() -> list[torch.Tensor]:
-        made = [torch.zeros(3), torch.zeros(2)]
-        made[0].grad, made[1].grad = torch.tensor([3.0, 0, 0]), torch.tensor([0, 4.0])
-        return made
+        first, second = torch.zeros(3), torch.zeros(2)
+        first.grad, second.grad = torch.tensor([3.0, 0, 0]), torch.tensor([0, 4.0])
+        return [first, second]
 
-    given = parameters()
-    assert clip_gradients(given, 1.0) == pytest.approx(5)
-    assert given[1].grad is not None
-    assert given[1].grad.tolist() == pytest.approx([0, 0.8], rel=1e-4)
-    given = parameters()
-    assert clip_gradients(given, 0) == pytest.approx(5)
-    assert given[1].grad is not None
-    assert given[1].grad.tolist() == pytest.approx([0, 4])
+    limited = parameters()
+    assert clip_gradients(limited, 1.0) == pytest.approx(5)
+    assert limited[1].grad is not None
+    assert limited[1].grad.tolist() == pytest.approx([0, 0.8], rel=1e-4)
+    unlimited = parameters()
+    assert clip_gradients(unlimited, 0) == pytest.approx(5)
+    assert unlimited[1].grad is not None
+    assert unlimited[1].grad.tolist() == pytest.approx([0, 4])
 
 
 def test_frozen_statistics_are_kept() -> None:
@@ -132,19 +132,19 @@ def test_frozen_statistics_are_kept() -> None:
 
 def test_calibration_takes_the_mean_over_passes() -> None:
     recipe = toy_recipe()
-    learner = make_train_state(recipe, network(recipe), "cpu")
-    norm = learner.network.correspondence.high[1]
-    pretrained = next(m for m in learner.network.features.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    state = make_train_state(recipe, network(recipe), "cpu")
+    norm = state.network.correspondence.high[1]
+    pretrained = next(m for m in state.network.features.modules() if isinstance(m, torch.nn.BatchNorm2d))
     before = pretrained.running_mean.clone()
     passes = [torch.randn(2, norm.num_features, 5, 7) * k + k for k in (1, 3)]
-    with calibrating_norms(learner, learner.network):
+    with calibrating_norms(state, state.network):
         for features in passes:
             norm(features)
             pretrained(torch.randn(2, pretrained.num_features, 3, 3))
         assert not torch.is_grad_enabled()
     means = torch.stack([features.mean(dim=(0, 2, 3)) for features in passes]).mean(dim=0)
     torch.testing.assert_close(norm.running_mean, means)
-    torch.testing.assert_close(learner.average.correspondence.high[1].running_mean, means)
+    torch.testing.assert_close(state.average.correspondence.high[1].running_mean, means)
     torch.testing.assert_close(pretrained.running_mean, before)
     assert norm.momentum == 0.1
     assert norm.training
@@ -164,24 +164,24 @@ def test_the_basis_is_fishers_discriminant(tmp_path: Path) -> None:
     assert _directions(torch.from_numpy(within), torch.from_numpy(total), 13)[:, 11:].abs().max() == 0
 
 
-def test_differences_are_those_of_sure_matches() -> None:
-    """A reference shifted by two cells: matches that know it leave no difference, others are left out."""
+def test_differences_are_those_of_certain_matches() -> None:
+    """A reference shifted by two cells: true matches have no difference, uncertain ones are left out."""
     noise = torch.Generator().manual_seed(1)
     frames = torch.randn(1, 3, 7, 9, generator=noise)
     reference = torch.roll(frames, 2, dims=3)
     y, x = torch.meshgrid(torch.arange(7.0), torch.arange(9.0), indexing="ij")
-    sure = (x < 7).float()
-    places = torch.stack([(x + 2) * 4 + 1.5, y * 4 + 1.5, sure])[None]
-    found = match_differences(frames, reference, places, 1)
-    assert found.shape == (49, 3)
-    assert found.abs().max() < 1e-5
-    wrong = torch.stack([x * 4 + 1.5, y * 4 + 1.5, sure])[None]
+    certainty = (x < 7).float()
+    places = torch.stack([(x + 2) * 4 + 1.5, y * 4 + 1.5, certainty])[None]
+    gaps = match_differences(frames, reference, places, 1)
+    assert gaps.shape == (49, 3)
+    assert gaps.abs().max() < 1e-5
+    wrong = torch.stack([x * 4 + 1.5, y * 4 + 1.5, certainty])[None]
     assert match_differences(frames, reference, wrong, 1).abs().mean() > 0.5
     assert match_differences(frames, reference, places, 2).shape[1] == 3
     assert len(match_differences(frames, reference, places * torch.tensor([1, 1, 0.0])[:, None, None], 1)) == 0
 
 
-def test_mirrored_things_match_better_than_by_the_taps_themselves(tmp_path: Path) -> None:
+def test_mirrored_places_match_better_than_by_the_taps_themselves(tmp_path: Path) -> None:
     cache = toy_cache(tmp_path / "cache")
     net = Network(toys.toy_config("lite-full", key_channels=32), pretrained=True).eval()
     basis = discriminant_basis(net, cache, (48, 64), samples=30)
@@ -194,8 +194,8 @@ def test_mirrored_things_match_better_than_by_the_taps_themselves(tmp_path: Path
     for name, features in (("taps", plain), ("basis", torch.einsum("nchw,ck->nkhw", plain, basis[:, :32]))):
         keys = torch.nn.functional.normalize(features, dim=1)
         here, there = keys[0].flatten(1).T, keys[1].flip(2).flatten(1).T
-        found = (here @ there.T).argmax(dim=1)
-        rows, columns = np.divmod(found.numpy(), 16)
+        matched = (here @ there.T).argmax(dim=1)
+        rows, columns = np.divmod(matched.numpy(), 16)
         y, x = np.divmod(np.arange(12 * 16), 16)
         hits[name] = (np.hypot(rows - y, columns - x) < 2).mean()
     assert hits["basis"] > hits["taps"] + 0.1

@@ -1,4 +1,4 @@
-"""The gate's numbers fitted to films: found again where they are known, and put where the network uses them."""
+"""The gate's parameters fitted to films: known ones are recovered, and the network uses those that were fitted."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from kinemacolor.core.errors import UsageError
+from kinemacolor.engine.network import NetworkEngine
+from kinemacolor.engine.torch_runner import TorchRunner
 from kinemacolor.model.colorization import SHARPNESS
 from kinemacolor.model.network import Network
 from kinemacolor.training.data.cache import CachedClip, write_cache
-from kinemacolor.training.validation import gate_calibration as gate
+from kinemacolor.training.validation import gate_calibration
 from kinemacolor.training.validation.gate_calibration import (
     GateInputs,
     calibrate_gate,
@@ -26,46 +28,51 @@ from tests.model import toys
 from tests.training.toys import moving
 
 
-def looks(seed: int = 0, frames: int = 5, pixels: int = 200) -> GateInputs:
+def random_inputs(seed: int = 0, frames: int = 5, pixels: int = 200) -> GateInputs:
     noise = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=noise)
 
     support = torch.rand(frames, 3, pixels, generator=noise) * 2 - 1
-    return GateInputs(normal(frames, 3, pixels), support, normal(frames, 2, pixels), 30 * normal(frames, 3, 2, pixels),
-                 torch.zeros(frames, 2, pixels))  # fmt: skip
+    return GateInputs(
+        votes=normal(frames, 3, pixels),
+        support=support,
+        residual=normal(frames, 2, pixels),
+        candidates=30 * normal(frames, 3, 2, pixels),
+        truth=torch.zeros(frames, 2, pixels),
+    )
 
 
 def test_mixing_against_a_plain_loop() -> None:
-    seen = looks(frames=2, pixels=7)
+    inputs = random_inputs(frames=2, pixels=7)
     margins = torch.tensor([0.1, -0.2, 0.05])
-    got = mix_candidates(seen, torch.tensor(0.7), margins, torch.tensor(1.3), torch.tensor(0.4)).double().numpy()
+    got = mix_candidates(inputs, torch.tensor(0.7), margins, torch.tensor(1.3), torch.tensor(0.4)).double().numpy()
     for frame in range(2):
         for pixel in range(7):
             logits = [
-                1.3 * float(seen.votes[frame, k, pixel])
-                + SHARPNESS * 0.7 * (float(seen.support[frame, k, pixel]) + float(margins[k]))
+                1.3 * float(inputs.votes[frame, k, pixel])
+                + SHARPNESS * 0.7 * (float(inputs.support[frame, k, pixel]) + float(margins[k]))
                 for k in range(3)
             ]
             shares = np.exp(np.array(logits) - max(logits))
             shares /= shares.sum()
             for channel in range(2):
-                color = sum(shares[k] * float(seen.candidates[frame, k, channel, pixel]) for k in range(3))
-                color += 0.4 * float(seen.residual[frame, channel, pixel])
+                color = sum(shares[k] * float(inputs.candidates[frame, k, channel, pixel]) for k in range(3))
+                color += 0.4 * float(inputs.residual[frame, channel, pixel])
                 assert got[frame, channel, pixel] == pytest.approx(color, abs=1e-4)
 
 
-def test_known_numbers_are_found_again() -> None:
-    seen = looks()
-    wanted = (torch.tensor(0.6), torch.tensor([0.0, -0.1, 0.3]), torch.tensor(0.5), torch.tensor(0.2))
-    seen = seen._replace(truth=mix_candidates(seen, *wanted))
-    found, before, after = fit_gate(seen, 1.0, torch.zeros(3))
+def test_known_parameters_are_recovered() -> None:
+    inputs = random_inputs()
+    known = (torch.tensor(0.6), torch.tensor([0.0, -0.1, 0.3]), torch.tensor(0.5), torch.tensor(0.2))
+    inputs = inputs._replace(truth=mix_candidates(inputs, *known))
+    fitted, before, after = fit_gate(inputs, 1.0, torch.zeros(3))
     assert after < before - 2
-    assert float(found["sharpness"]) == pytest.approx(0.6, abs=0.05)
-    assert float(found["votes"]) == pytest.approx(0.5, abs=0.05)
-    assert float(found["residual"]) == pytest.approx(0.2, abs=0.1)
-    np.testing.assert_allclose((found["margins"] - found["margins"][0]).numpy(), [0, -0.1, 0.3], atol=0.03)
+    assert float(fitted["sharpness"]) == pytest.approx(0.6, abs=0.05)
+    assert float(fitted["votes"]) == pytest.approx(0.5, abs=0.05)
+    assert float(fitted["residual"]) == pytest.approx(0.2, abs=0.1)
+    np.testing.assert_allclose((fitted["margins"] - fitted["margins"][0]).numpy(), [0, -0.1, 0.3], atol=0.03)
 
 
 def films(folder: Path) -> list[tuple[CachedClip, np.ndarray]]:
@@ -79,39 +86,39 @@ def network() -> Network:
     return net
 
 
-def test_what_the_gate_saw_makes_the_films_colors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gates_inputs_give_the_films_colors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = write_cache(tmp_path / "c", films(tmp_path), [], "k")
-    monkeypatch.setattr(gate, "PIXELS", 30)
+    monkeypatch.setattr(gate_calibration, "CALIBRATION_PIXELS", 30)
     net = network()
     (clip,) = held_out_clips(cache, ["f0"], 24, 48)
-    runner = gate.TorchRunner(net, device="cpu", bfloat16=False)
-    seen = gate_inputs(net, runner, clip, np.random.default_rng(1))
+    runner = TorchRunner(net, device="cpu", bfloat16=False)
+    inputs = gate_inputs(net, runner, clip, np.random.default_rng(1))
     count = len(net.colorization.margins)
-    assert seen.votes.shape == seen.support.shape == (6, count, 30)
-    assert seen.candidates.shape == (6, count, 2, 30)
+    assert inputs.votes.shape == inputs.support.shape == (6, count, 30)
+    assert inputs.candidates.shape == (6, count, 2, 30)
     assert not net.colorization._forward_hooks
     assert not net.colorization.last._forward_hooks
     one = torch.ones(())
-    ab = mix_candidates(seen, net.colorization.sharpness, net.colorization.margins, one, one)
-    engine = gate.NetworkEngine(runner, color_memory=False)
-    memory, given = None, []
+    ab = mix_candidates(inputs, net.colorization.sharpness, net.colorization.margins, one, one)
+    engine = NetworkEngine(runner, color_memory=False)
+    state, by_engine = None, []
     bank = engine.start([clip.reference])
     for first in range(0, 24, engine.block_size):
-        step = engine.step(clip.lightness[first : first + engine.block_size], bank, memory)
-        memory = step.state
-        given += list(step.ab)
+        step = engine.step(clip.lightness[first : first + engine.block_size], bank, state)
+        state = step.state
+        by_engine += list(step.ab)
     noise = np.random.default_rng(1)
     for number, index in enumerate(range(3, 24, 4)):
         pixel = noise.integers(0, 48 * 64, 30)
-        expected = given[index].reshape(-1, 2)[pixel].T
+        expected = by_engine[index].reshape(-1, 2)[pixel].T
         np.testing.assert_allclose(ab[number].detach().numpy(), expected, atol=1e-3)
 
 
-def test_settling_changes_these_numbers_alone_and_betters_the_films(
+def test_calibration_changes_these_parameters_alone_and_improves_the_films(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = write_cache(tmp_path / "c", films(tmp_path), [], "k")
-    monkeypatch.setattr(gate, "PIXELS", 100)
+    monkeypatch.setattr(gate_calibration, "CALIBRATION_PIXELS", 100)
     net = network()
     before = {name: value.clone() for name, value in net.state_dict().items()}
     line = calibrate_gate(net, cache, 5, device=torch.device("cpu"))

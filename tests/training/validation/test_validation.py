@@ -1,4 +1,4 @@
-"""Evaluation inside training, its log and its pictures."""
+"""Validation during training, its log and its pictures."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Copying:
         ab = references[0].ab.reshape(-1, 2)
         return ReferenceBank(np.zeros((count, 1), np.float32), ab, np.ones(count, np.bool_), tuple(references))
 
-    def step(self, luma_block: FloatArray, bank: ReferenceBank, memory: EngineState | None = None) -> StepResult:
+    def step(self, luma_block: FloatArray, bank: ReferenceBank, state: EngineState | None = None) -> StepResult:
         ab = np.stack([bank.references[0].ab] * len(luma_block))
         return StepResult(ab, luma_block * 0, luma_block[..., None], EngineState())
 
@@ -56,67 +56,67 @@ def test_figures_are_means_over_frames_then_clips(tmp_path: Path) -> None:
     clips = held_out_clips(cache, ["f?"], 10, 44)
     assert [clip.name for clip in clips] == ["films/f0", "films/f1"]
     assert [clip.film.shape for clip in clips] == [(10, 44, 69, 3)] * 2
-    trial, shown = validate_engine(Copying(), clips)
+    result, last_frames = validate_engine(Copying(), clips)
     expected, last, mirrored = [], [], []
     for clip in clips:
-        result = recolored(clip.film, clip.reference.ab)
-        values = np.minimum(psnr(result, clip.film), 100)
+        film = recolored(clip.film, clip.reference.ab)
+        values = np.minimum(psnr(film, clip.film), 100)
         expected.append(values[1:].mean())  # the first frame is the reference
         last.append(values[-8:].mean())
-        other = recolored(clip.film[:6], clip.reference.ab[:, ::-1])
-        mirrored.append(np.minimum(psnr(other, clip.film[:6]), 100)[1:].mean())
-        np.testing.assert_allclose(shown[clip.name], result[-1], atol=1)
-    assert trial.psnr == pytest.approx(np.mean(expected), abs=0.05)
-    assert trial.last == pytest.approx(np.mean(last), abs=0.05)
-    assert trial.mirrored == pytest.approx(np.mean(mirrored), abs=0.05)
-    assert trial.by_clip["films/f1"] == pytest.approx(expected[1], abs=0.05)
-    assert trial.colorfulness == pytest.approx(1, abs=0.1)
+        from_mirrored = recolored(clip.film[:6], clip.reference.ab[:, ::-1])
+        mirrored.append(np.minimum(psnr(from_mirrored, clip.film[:6]), 100)[1:].mean())
+        np.testing.assert_allclose(last_frames[clip.name], film[-1], atol=1)
+    assert result.psnr == pytest.approx(np.mean(expected), abs=0.05)
+    assert result.last == pytest.approx(np.mean(last), abs=0.05)
+    assert result.mirrored == pytest.approx(np.mean(mirrored), abs=0.05)
+    assert result.by_clip["films/f1"] == pytest.approx(expected[1], abs=0.05)
+    assert result.colorfulness == pytest.approx(1, abs=0.1)
     assert validate_engine(Copying(), clips, mirrored=False)[0].mirrored is None
 
 
-def test_names_that_are_no_films(tmp_path: Path) -> None:
+def test_names_that_are_not_films(tmp_path: Path) -> None:
     cache = toy_cache(tmp_path / "cache")
-    with pytest.raises(UsageError, match="p0 is no film"):
+    with pytest.raises(UsageError, match="p0 is not a film"):
         held_out_clips(cache, ["p0"], 4, 32)
     with pytest.raises(UsageError, match="no clip is named 'f9'"):
         held_out_clips(cache, ["f9"], 4, 32)
 
 
-def test_a_network_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
+def test_a_network_is_validated_and_not_changed(tmp_path: Path) -> None:
     clips = held_out_clips(toy_cache(tmp_path / "cache"), ["f0"], 3, 32)
     torch.manual_seed(0)
     network = Network(toys.toy_config("lite", blocks=1), pretrained=False).train()
     freeze_statistics(network.colorization)  # type: ignore[arg-type]
     modes = [module.training for module in network.modules()]
     weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    trial, shown = validate_network(network, clips, torch.device("cpu"), mirrored=False)
+    result, last_frames = validate_network(network, clips, torch.device("cpu"), mirrored=False)
     assert [module.training for module in network.modules()] == modes
     assert all(torch.equal(tensor, weights[name]) for name, tensor in network.state_dict().items())
-    assert 10 < trial.psnr < 100
-    assert shown["films/f0"].shape == clips[0].film.shape[1:]
+    assert 10 < result.psnr < 100
+    assert last_frames["films/f0"].shape == clips[0].film.shape[1:]
     assert 20 < validate_matching(clips, mirrored=False).psnr < 100
 
 
-def test_the_journal_goes_on_where_the_run_does(tmp_path: Path) -> None:
-    said: list[str] = []
+def test_the_log_continues_where_the_run_does(tmp_path: Path) -> None:
+    lines: list[str] = []
     clips = tuple(held_out_clips(toy_cache(tmp_path / "cache"), ["f0"], 3, 32))
-    journal = RunLogger(tmp_path / "run", 0, said.append)
+    logger = RunLogger(tmp_path / "run", 0, lines.append)
     for step in (1, 2, 3):
-        journal.record(step, "losses", {"l1": step / 2})
-    trial = ValidationResult(30.123, 29.0, 0.9, None, {"films/f0": 30.123})
-    journal.evaluated(3, trial, clips, {"films/f0": clips[0].film[0]})
-    journal.close()
-    assert said == ["step 3: PSNR 30.12 dB (last 29.00), colorfulness 0.90"]
+        logger.log(step, "losses", {"l1": step / 2})
+    result = ValidationResult(30.123, 29.0, 0.9, None, {"films/f0": 30.123})
+    logger.log_validation(3, result, clips, {"films/f0": clips[0].film[0]})
+    logger.close()
+    assert lines == ["step 3: PSNR 30.12 dB (last 29.00), colorfulness 0.90"]
     assert (tmp_path / "run" / "pictures" / "step-000003.jpg").is_file()
     log = tmp_path / "run" / "log.jsonl"
     with log.open("a") as file:
         file.write('{"step": 4, "ki')  # killed while writing
-    RunLogger(tmp_path / "run", 2, said.append).record(3, "losses", {"l1": 9})
+    RunLogger(tmp_path / "run", 2, lines.append).log(3, "losses", {"l1": 9})
     kept = [json.loads(line) for line in log.read_text().splitlines()]
     assert [(r["step"], r["l1"]) for r in kept] == [(1, 0.5), (2, 1), (3, 9)]
-    RunLogger(tmp_path / "silent", 0, said.append, silent=True).say("nothing")
+    RunLogger(tmp_path / "silent", 0, lines.append, silent=True).say("nothing")
     assert not (tmp_path / "silent").exists()
-    assert len(said) == 1
+    assert len(lines) == 1
 
 
 def test_pictures_show_gray_result_and_truth(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_pictures_show_gray_result_and_truth(tmp_path: Path) -> None:
     assert (grid[:, :94] == grid[:, :94, :1]).all()
 
 
-def test_progress_tells_losses_speed_and_time_left() -> None:
+def test_progress_shows_losses_speed_and_time_left() -> None:
     text = progress_text(20, 100, {"l1": 1.23456, "gate": 0.1}, 3.456, 3725)
     assert text == "step 20/100  l1 1.235  gate 0.1  |  3.46 frames/s  |  1:02:05 left"
     assert progress_text(1, 2, {}, 1, 61).endswith("1:01 left")

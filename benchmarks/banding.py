@@ -2,7 +2,7 @@
 
     python benchmarks/banding.py [--width N] [--codec ffv1]
 
-Told of the middle row of U and V as decoded from the colored film: distinct codes, the largest step between
+The table is about the middle row of U and V as decoded from the colored film: distinct codes, the largest step between
 neighbors in 8-bit codes, and the widest band of one code in chroma samples.
 """
 
@@ -20,14 +20,14 @@ import av
 import cv2
 import numpy as np
 
+import kinemacolor
 from kinemacolor.core.types import Array, FloatArray, Reference
 from kinemacolor.engine.protocol import EngineState, ReferenceBank, StepResult, cells
-from kinemacolor.pipeline.color_film import colorize
 from kinemacolor.video.reader import VideoReader
 
 
-class Gradient:
-    """An engine whose colors go softly from the left to the right."""
+class GradientEngine:
+    """An engine whose colors change softly from left to right."""
 
     name, block_size = "gradient", 1
 
@@ -36,13 +36,13 @@ class Gradient:
             np.zeros((1, 1), np.float32), np.zeros((1, 2), np.float32), np.ones(1, np.bool_), tuple(references)
         )
 
-    def step(self, luma_block: FloatArray, bank: ReferenceBank, memory: EngineState | None = None) -> StepResult:
+    def step(self, luma_block: FloatArray, bank: ReferenceBank, state: EngineState | None = None) -> StepResult:
         count, height, width = luma_block.shape
         across = np.linspace(0, 1, width, dtype=np.float32)
         ab = np.stack([5 + 25 * across, 20 - 30 * across], axis=1)
         colors = np.broadcast_to(ab, (count, height, width, 2)).copy()
         keys = np.zeros((count, *cells(height, width), 1), np.float32)
-        return StepResult(colors, np.ones((count, height, width), np.float32), keys, memory or EngineState())
+        return StepResult(colors, np.ones((count, height, width), np.float32), keys, state or EngineState())
 
 
 def gradient_film(path: Path, depth: int, size: tuple[int, int]) -> None:
@@ -61,10 +61,10 @@ def gradient_film(path: Path, depth: int, size: tuple[int, int]) -> None:
         container.mux(stream.encode(None))
 
 
-def chroma(path: Path) -> list[tuple[Array, Array]]:
+def chroma_planes(path: Path) -> list[tuple[Array, Array]]:
+    """U and V of each frame."""
     with VideoReader(path) as reader:
-        found = [frame.chroma for frame in reader.frames(chroma=True)]
-    return [planes for planes in found if planes is not None]
+        return [frame.chroma for frame in reader.frames(chroma=True) if frame.chroma is not None]
 
 
 def main() -> None:
@@ -82,8 +82,9 @@ def main() -> None:
         for depth in (8, 10):
             film, colored = (folder / f"{part}{depth}.mkv" for part in ("film", "colored"))
             gradient_film(film, depth, size)
-            colorize(film, folder / "still.png", colored, engine=Gradient(), codec=options.codec, shots="none")
-            for plane, codes in zip("UV", chroma(colored)[1], strict=True):
+            engine = GradientEngine()
+            kinemacolor.colorize(film, folder / "still.png", colored, engine=engine, codec=options.codec, shots="none")
+            for plane, codes in zip("UV", chroma_planes(colored)[1], strict=True):
                 row = codes[codes.shape[0] // 2].astype(int)
                 widest = max(len(list(run)) for _, run in groupby(row))
                 step = int(np.abs(np.diff(row)).max()) / (1 << (depth - 8))

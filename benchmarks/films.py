@@ -1,4 +1,4 @@
-"""Films for the benchmarks: of any size and length, from a clip or drawn."""
+"""Films for the benchmarks, of any size and length, made from a clip or drawn."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from kinemacolor.core.types import Array
 
 
-def drawn(width: int, height: int) -> Iterator[Array]:
+def drawn_frames(width: int, height: int) -> Iterator[Array]:
     """Endless RGB frames: discs that move over a still background, with grain."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32) / height
     red, green = 90 + 60 * np.sin(6 * x + 4 * y), 120 + 60 * np.sin(9 * y)
@@ -32,8 +32,8 @@ def drawn(width: int, height: int) -> Iterator[Array]:
         time += 1
 
 
-def played(clip: Path, width: int, height: int) -> Iterator[Array]:
-    """Endless RGB frames of a clip, forward and back, stretched to a size."""
+def clip_frames(clip: Path, width: int, height: int) -> Iterator[Array]:
+    """Endless RGB frames of a clip that is played forward and back, stretched to a size."""
     with av.open(str(clip)) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in islice(container.decode(video=0), 48)]
     while True:
@@ -41,22 +41,25 @@ def played(clip: Path, width: int, height: int) -> Iterator[Array]:
             yield cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def make(folder: Path, size: tuple[int, int], count: int, clip: Path | None = None) -> tuple[Path, Path]:
+def make_film(folder: Path, size: tuple[int, int], count: int, clip: Path | None = None) -> tuple[Path, Path]:
     """A black-and-white film with sound, and its first frame in color as a still."""
     width, height = size
     film, still = folder / f"{width}x{height}-{count}.mp4", folder / f"{width}x{height}.png"
 
     def grays() -> Iterator[Array]:
-        for number, rgb in enumerate(islice(played(clip, width, height) if clip else drawn(width, height), count)):
+        frames = clip_frames(clip, width, height) if clip else drawn_frames(width, height)
+        for number, rgb in enumerate(islice(frames, count)):
             if number == 0:
                 cv2.imwrite(str(still), rgb[..., ::-1])
             yield cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
 
-    write(film, grays(), size)
+    write_film(film, grays(), size)
     return film, still
 
 
-def write(path: Path, grays: Iterator[Array], size: tuple[int, int], preset: str = "ultrafast", crf: int = 16) -> None:
+def write_film(
+    path: Path, grays: Iterator[Array], size: tuple[int, int], preset: str = "ultrafast", crf: int = 16
+) -> None:
     """A film of gray frames (H, W) uint8, 25 a second, with sound."""
     with av.open(str(path), "w") as container:
         video: Any = container.add_stream("libx264", rate=25, options={"preset": preset, "crf": str(crf)})

@@ -32,8 +32,18 @@ HALF = 45
 BOUND = (10, HALF + 20)
 WAYS: dict[str, tuple[str, ...]] = {
     "lite": ("-o", "lite.mp4"),
-    "matching": ("-o", "matching.mkv", "--engine", "matching", "--codec", "ffv1", "--denoise-guide", "--color-memory"),
-    "alone": ("-o", "alone", "--no-propagate", "--no-steady", "--upsample", "best", "--saturation", "1.2"),
+    "matching": ("-o", "matching.mkv", "--engine", "matching", "--codec", "ffv1", "--denoise-input", "--color-memory"),
+    "alone": (
+        "-o",
+        "alone",
+        "--propagation",
+        "off",
+        "--no-temporal-smoothing",
+        "--chroma-upsampling",
+        "best",
+        "--saturation",
+        "1.2",
+    ),
 }
 
 
@@ -86,10 +96,8 @@ def command(folder: Path, *arguments: str) -> None:
 
 def make_film(folder: Path) -> list[str]:
     """A gray film of two shots with sound, and two stills of its frames; returns the stills' names."""
-    frames = []
     with av.open(str(DOG / "truth.mp4")) as container:
-        for frame in container.decode(video=0):
-            frames.append(frame.to_ndarray(format="rgb24"))
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     shots = [frames[:HALF], [frame[::-1] // 2 + 40 for frame in frames[HALF : 2 * HALF]]]
     pictures = [picture for shot in shots for picture in shot]
     height, width = pictures[0].shape[:2]

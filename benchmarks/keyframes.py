@@ -1,13 +1,13 @@
-"""Which frames to paint: those of ``keyframes.propose`` against the first of each shot and equal spacing.
+"""Which frames to paint: those of ``keyframes.search.propose`` against the first of each shot and equal spacing.
 
     python benchmarks/keyframes.py CLIPS [--only NAME,NAME] [--references 2,3] [--frames 120] [--longer-than 60]
     python benchmarks/keyframes.py FILM --step 4
 
-CLIPS is a folder of color clips, each taken for one shot; FILM a color film with cuts, of which every fourth frame is
-used. Frames of the truth stand for painted ones and color as ``colorize`` lets them: backward and forward in their
-shot, blended between two; a shot without a reference from those that ``choose_references`` gives it. Figures are PSNR in
-dB, mean over frames (each at most 50), then over clips. "from first" is frames 0, T/k, 2T/k …; "centered" the middles of
-k equal parts; "ends" spans first to last.
+CLIPS is a folder of color clips, each of which counts as one shot; FILM is a color film with cuts, of which every fourth
+frame is used. Frames of the truth stand for painted ones and are used as ``colorize`` does: backward and forward in their
+shot, blended between two; a shot without a reference uses those that ``choose_references`` gives. Figures are PSNR in dB,
+mean over frames (each at most 50), then over clips. "from first" means frames 0, T/k, 2T/k …; "centered" the middles of
+k equal parts; "ends" equal steps from first to last.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from kinemacolor.core.color import rgb_to_lab
-from kinemacolor.core.types import FloatArray, Reference, Shot
+from kinemacolor.core.shot import Shot
+from kinemacolor.core.types import FloatArray, Reference
 from kinemacolor.engine.features import FrameFeatures, choose_references, extract_features
 from kinemacolor.engine.protocol import Engine
 from kinemacolor.engine.registry import open_engine
@@ -32,11 +33,11 @@ from kinemacolor.pipeline.bidirectional import FrameColors, PassStates, color_se
 from kinemacolor.pipeline.segment_plan import Segment, plan_segments
 from kinemacolor.shots.detection import find_shots
 
-BEST = 50.0
-"""PSNR above which colors count as right, dB: frames that are references themselves must not decide the mean."""
+CEILING = 50.0
+"""Largest PSNR of a frame, dB: frames that are references themselves must not decide the mean."""
 
 
-class Harness:
+class SparselyPaintedFilm:
     """A clip that is colored from some of its own frames, as ``colorize`` does with stills bound to frames."""
 
     def __init__(self, truth: ClipTruth, engine: Engine, shots: Sequence[Shot]) -> None:
@@ -45,7 +46,7 @@ class Harness:
         self._scores: dict[tuple[object, ...], FloatArray] = {}
 
     def features(self, index: int) -> FrameFeatures:
-        """Of a frame."""
+        """The features of a frame."""
         if index not in self._features:
             self._features[index] = extract_features(self.engine, self.truth.lightness[index])
         return self._features[index]
@@ -59,7 +60,7 @@ class Harness:
         return float(np.concatenate([self._colored(segment, picks) for segment in plan.segments]).mean())
 
     def _chosen(self, shot: Shot, picks: Sequence[int]) -> Sequence[int]:
-        """Numbers of the references that a shot without any is given."""
+        """Numbers of the references of a shot that has none of its own."""
         assert shot.stop
         frames = range(shot.start, shot.stop)
         queries = [self.features(index) for index in frames[:: max(1, len(frames) // 4)]]
@@ -74,8 +75,10 @@ class Harness:
             passes = PassStates(anchor=lightness[segment.stop] if segment.anchored else None)
             bank = self.engine.start([self._reference(index) for index in sources])
             frames = color_segment(self.engine, bank, lightness[segment.start : segment.stop], segment, passes)
-            film = [self.truth.colored(one.index, one.ab) for one in frames if isinstance(one, FrameColors)]
-            self._scores[key] = np.minimum(psnr(np.stack(film), self.truth.rgb[segment.start : segment.stop]), BEST)
+            colored = [self.truth.colored(f.index, f.ab) for f in frames if isinstance(f, FrameColors)]
+            self._scores[key] = np.minimum(
+                psnr(np.stack(colored), self.truth.rgb[segment.start : segment.stop]), CEILING
+            )
         return self._scores[key]
 
     def _reference(self, index: int) -> Reference:
@@ -83,20 +86,20 @@ class Harness:
         return Reference(self.truth.lightness[index], ab, np.ones(self.truth.shape, np.bool_), f"frame {index}")
 
 
-def proposed(harness: Harness, count: int, every: int) -> list[int]:
+def proposed_frames(film: SparselyPaintedFilm, count: int, every: int) -> list[int]:
     """The frames that ``propose`` gives."""
     frames: list[int] = []
-    for shot in harness.shots:
+    for shot in film.shots:
         assert shot.stop
         pieces = -(-(shot.stop - shot.start) // every)
         length = shot.stop - shot.start
         frames += [shot.start + (2 * piece + 1) * length // (2 * pieces) for piece in range(pieces)]
-    proposal = propose([harness.features(index) for index in frames], frames, harness.shots, budget=count)
+    proposal = propose([film.features(index) for index in frames], frames, film.shots, budget=count)
     return [pick.frame for pick in proposal.picks]
 
 
-def spaced(length: int, count: int) -> dict[str, list[int]]:
-    """Equal spacing, of three kinds."""
+def equally_spaced(length: int, count: int) -> dict[str, list[int]]:
+    """Three kinds of equal spacing."""
     ends = np.linspace(0, length - 1, count) if count > 1 else np.zeros(1)
     return {
         "from first": [length * k // count for k in range(count)],
@@ -105,57 +108,57 @@ def spaced(length: int, count: int) -> dict[str, list[int]]:
     }
 
 
-def row(*cells: object) -> None:
+def print_row(*cells: object) -> None:
     print("| " + " | ".join(f"{c:.2f}" if isinstance(c, float) else str(c) for c in cells) + " |", flush=True)
 
 
 def compare_clips(
     clips: Sequence[BenchmarkClip], protocol: Protocol, engine: Engine, options: argparse.Namespace
 ) -> None:
-    """A row a clip and a number of references, and the means."""
+    """Prints a row for each clip and number of references, and the means."""
     counts = [int(part) for part in options.references.split(",")]
     names = ["from first", "centered", "ends", "proposed"]
     means: dict[int, list[list[float]]] = {count: [] for count in counts}
-    row("clip", "frames", "references", *names, "frames proposed", "seconds")
-    row("---", "---:", "---:", *["---:"] * len(names), "---", "---:")
+    print_row("clip", "frames", "references", *names, "frames proposed", "seconds")
+    print_row("---", "---:", "---:", *["---:"] * len(names), "---", "---:")
     for clip in clips:
         truth = load_clip(clip, protocol)
         if len(truth) <= options.longer_than:
             continue
-        harness = Harness(truth, engine, [Shot(0, len(truth))])
+        film = SparselyPaintedFilm(truth, engine, [Shot(0, len(truth))])
         for count in counts:
             begin = time.perf_counter()
-            picks = proposed(harness, count, options.every)
-            selections = [*spaced(len(truth), count).values(), picks]
-            scores = [harness.score(selection) for selection in selections]
+            picks = proposed_frames(film, count, options.every)
+            selections = [*equally_spaced(len(truth), count).values(), picks]
+            scores = [film.score(selection) for selection in selections]
             means[count].append(scores)
             taken = round(time.perf_counter() - begin)
-            row(clip.name, len(truth), count, *scores, ", ".join(map(str, sorted(picks))), taken)
+            print_row(clip.name, len(truth), count, *scores, ", ".join(map(str, sorted(picks))), taken)
     for count, scores_of in means.items():
-        row(f"mean of {len(scores_of)}", "", count, *(float(m) for m in np.mean(scores_of, axis=0)), "", "")
+        print_row(f"mean of {len(scores_of)}", "", count, *(float(m) for m in np.mean(scores_of, axis=0)), "", "")
 
 
 def compare_film(path: Path, protocol: Protocol, engine: Engine, options: argparse.Namespace) -> None:
-    """As many references as there are shots, and half as many."""
+    """Compares with as many references as there are shots, and with half as many."""
     truth = load_clip(
         BenchmarkClip(path.stem, path), protocol.model_copy(update={"frames": options.frames * options.step})
     )
     truth.rgb, truth.lightness = truth.rgb[:: options.step], truth.lightness[:: options.step]
     shots = find_shots([(light / np.float32(100)) for light in truth.lightness])
-    harness = Harness(truth, engine, shots)
+    film = SparselyPaintedFilm(truth, engine, shots)
     print(f"\n{path.name}: {len(truth)} frames (every {options.step}th), {len(shots)} shots\n")
-    row("references", "first of shot", "middle of shot", "from first", "centered", "proposed", "shots with one")
-    row(*["---:"] * 7)
+    print_row("references", "first of shot", "middle of shot", "from first", "centered", "proposed", "shots with one")
+    print_row(*["---:"] * 7)
     for count in (len(shots), len(shots) // 2):
         every_shot = count == len(shots)
-        first = harness.score([shot.start for shot in shots]) if every_shot else "–"
+        first = film.score([shot.start for shot in shots]) if every_shot else "–"
         middles = [(shot.start + (shot.stop or 0)) // 2 for shot in shots]
-        middle = harness.score(middles) if every_shot else "–"
-        even = spaced(len(truth), count)
-        picks = proposed(harness, count, options.every)
-        own = sum(any(pick in shot for pick in picks) for shot in shots)
-        row(count, first, middle, *(harness.score(even[name]) for name in ("from first", "centered")),
-            harness.score(picks), own)  # fmt: skip
+        middle = film.score(middles) if every_shot else "–"
+        even = equally_spaced(len(truth), count)
+        picks = proposed_frames(film, count, options.every)
+        painted = sum(any(pick in shot for pick in picks) for shot in shots)
+        print_row(count, first, middle, *(film.score(even[name]) for name in ("from first", "centered")),
+            film.score(picks), painted)  # fmt: skip
 
 
 def main() -> None:
@@ -165,8 +168,8 @@ def main() -> None:
     parser.add_argument("--references", default="2,3")
     parser.add_argument("--frames", type=int, default=120)
     parser.add_argument("--longer-than", type=int, default=60)
-    parser.add_argument("--every", type=int, default=4, help="frames between two that may be proposed")
-    parser.add_argument("--step", type=int, default=4, help="of a film, use every so-manieth frame")
+    parser.add_argument("--every", type=int, default=4, help="compare one frame in every N")
+    parser.add_argument("--step", type=int, default=4, help="use one frame in every N of a film")
     parser.add_argument("--area", default="192x108", help="network size")
     parser.add_argument("--engine", default="lite")
     parser.add_argument("--threads", type=int, default=1)

@@ -1,7 +1,7 @@
-"""What `lite` was chosen from: the price of matching, and of variants of the network, on this machine's cores.
+"""The alternatives to `lite`: the time of matching, and of variants of the network, on this machine's cores.
 
-Prices are those of ONNX Runtime in float32 at 384×216, medians; a variant's step is of one frame with memory, without
-optical flow, and also told as a share of a ResNet-101 forward pass in the same run. Weights are untrained: this tells
+Times are medians of ONNX Runtime in float32 at 384×216. A variant's step is of one frame with memory, without optical
+flow; it is also given as a share of a ResNet-101 forward pass in the same run. Weights are untrained: the table shows
 costs, not quality.
 
     python benchmarks/lite_variants.py [--only matching|variants]
@@ -33,7 +33,7 @@ SHAPES = ((5184, 5184, 64), (5184, 5184, 32), (5184, 1296, 64), (1296, 5184, 64)
 """Queries, entries and channels: 5184 positions at /4, 1296 at /8."""
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "`lite`": ("lite", {}),
-    "second head asks at /4": ("lite", {"augmented_stride": 4}),
+    "second head queries at /4": ("lite", {"augmented_stride": 4}),
     "one head": ("lite", {"augmented_head": False}),
     "heads of 32 channels": ("lite", {"key_channels": 32}),
     "finest level of 24 channels": ("lite", {"encoder_channels": (24, 24, 48)}),
@@ -47,7 +47,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def graph(nodes: list[onnx.NodeProto], inputs: dict[str, Any], outputs: list[str]) -> onnxruntime.InferenceSession:
-    made = helper.make_graph(
+    proto = helper.make_graph(
         nodes,
         "matching",
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, value.shape) for name, value in inputs.items()],
@@ -55,11 +55,11 @@ def graph(nodes: list[onnx.NodeProto], inputs: dict[str, Any], outputs: list[str
         [numpy_helper.from_array(np.array([2]), "last")],
     )
     sets = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
-    model = helper.make_model(made, opset_imports=sets, ir_version=9)
+    model = helper.make_model(proto, opset_imports=sets, ir_version=9)
     return onnxruntime.InferenceSession(model.SerializeToString(), session_options(None))
 
 
-def price(queries: int, entries: int, channels: int, fused: bool, expected: bool) -> float:
+def matching_time(queries: int, entries: int, channels: int, fused: bool, expected: bool) -> float:
     """Milliseconds of one head's matching.
 
     Args:
@@ -92,25 +92,27 @@ def print_matching() -> None:
     print("| queries × entries × channels | plain, W and S, ms | fused, W alone | fused, W and expected S |")
     print("|---|--:|--:|--:|")
     for shape in SHAPES:
-        prices = [price(*shape, fused, expected) for fused, expected in ((False, False), (True, False), (True, True))]
-        print(f"| {' × '.join(map(str, shape))} | " + " | ".join(f"{value:.1f}" for value in prices) + " |", flush=True)
+        times = [
+            matching_time(*shape, fused, expected) for fused, expected in ((False, False), (True, False), (True, True))
+        ]
+        print(f"| {' × '.join(map(str, shape))} | " + " | ".join(f"{value:.1f}" for value in times) + " |", flush=True)
 
 
 def print_variants() -> None:
-    print("\n| variant | million parameters | GFLOP a frame | ms a step | of a ResNet-101 pass |")
+    print("\n| variant | million parameters | GFLOP per frame | ms per step | of a ResNet-101 pass |")
     print("|---|--:|--:|--:|--:|")
     with tempfile.TemporaryDirectory() as name:
         scale = yardstick("onnx", Path(name), 9)
         for title, (base, changes) in VARIANTS.items():
             config = load_config(base).changed(**changes)
-            told = cost(config, 1).record()
+            costs = cost(config, 1).record()
             torch.manual_seed(0)
             for stage, model in graphs(fold_batch_norm(Network(config, pretrained=False))).items():
                 onnx.save_model(model, str(Path(name) / f"{stage}.onnx"))
             seconds, _ = step_seconds(OnnxRunner(name), 1, 9)
-            parameters = told["parameters"]["total"] / 1e6
+            parameters = costs["parameters"]["total"] / 1e6
             print(
-                f"| {title} | {parameters:.2f} | {told['gflop']['total']:.1f} "
+                f"| {title} | {parameters:.2f} | {costs['gflop']['total']:.1f} "
                 f"| {1e3 * seconds:.0f} | {seconds / scale:.2f} |",
                 flush=True,
             )

@@ -1,8 +1,8 @@
-"""A network from random heads on the frames of one clip: does it learn at all, in torch and exported?
+"""Trains a network with random heads on the frames of one clip, to see whether it learns, in torch and exported.
 
-Trains on blocks of the clip's first frames, the first of which is the reference, with L1 on the colors given and on
-those warped by each head. Nothing is carried along the flow: what is measured is what matching and the colorization
-subnet can fit. PSNR is that of the engines over the same frames, the reference left out.
+The blocks are the clip's first frames, the first of which is the reference; the loss is L1 on the result and on the
+colors warped by each head. Nothing is propagated along the flow, so that the figures show what matching and the
+colorization subnet can fit. PSNR is that of the engines over the same frames without the reference.
 
     python benchmarks/overfit.py CLIP [--config lite] [--minutes 5] [--frames 16] [--side 144]
 """
@@ -49,16 +49,16 @@ def codes(rgb: Array) -> Array:
     return np.clip(np.rint(rgb * 255), 0, 255).astype(np.uint8)
 
 
-def measured(runner: Runner, film: Array, lab: Array) -> float:
+def mean_psnr(runner: Runner, film: Array, lab: Array) -> float:
     """Mean PSNR of the engine over the film, dB."""
     engine = NetworkEngine(runner, propagation="off")
     lightness = np.ascontiguousarray(np.clip(lab[..., 0], 0, 100))
     still = Reference(lightness[0], np.ascontiguousarray(lab[0, ..., 1:]), np.ones(lightness[0].shape, np.bool_))
-    bank, memory, result = engine.start([still]), None, []
+    bank, state, result = engine.start([still]), None, []
     for first in range(0, len(film), engine.block_size):
         block = lightness[first : first + engine.block_size]
-        step = engine.step(block, bank, memory)
-        memory = step.state
+        step = engine.step(block, bank, state)
+        state = step.state
         result.append(codes(lab_to_rgb(np.concatenate([block[..., None], step.ab], axis=3))))
     return float(psnr(np.concatenate(result)[1:], film[1:]).mean())
 
@@ -81,7 +81,7 @@ def main() -> None:
     gray = psnr(codes(lab_to_rgb(lab * np.array([1, 0, 0], np.float32)))[1:], film[1:]).mean()
     print(f"{options.clip.name}, {len(film)} frames of {film.shape[2]}×{film.shape[1]}: gray {gray:.2f} dB")
     print("| minutes | steps | loss | PSNR in torch |\n|--:|--:|--:|--:|")
-    print(f"| 0 | 0 | – | {measured(TorchRunner(network, device='cpu'), film, lab):.2f} |", flush=True)
+    print(f"| 0 | 0 | – | {mean_psnr(TorchRunner(network, device='cpu'), film, lab):.2f} |", flush=True)
     noise, begin, step, spent, shown = np.random.default_rng(0), time.perf_counter(), 0, 0.0, 1
     size = network.config.block_size
     while spent < 60 * options.minutes:
@@ -93,8 +93,8 @@ def main() -> None:
         bank = network.start(luminance[:, :1], truth[:, :1])
         block = luminance[:, frames]
         padded = network.pad(block)
-        found = network.represent(network.encode(padded), network.inside(block))
-        colors, _ = network.colorize(padded, found, bank)
+        representation = network.represent(network.encode(padded), network.inside(block))
+        colors, _ = network.colorize(padded, representation, bank)
         goal = network.pad(truth[:, frames])
         loss = functional.l1_loss(colors.ab, goal)
         if colors.candidates is not None:
@@ -106,12 +106,12 @@ def main() -> None:
         optimizer.step()
         step, spent = step + 1, time.perf_counter() - begin
         if spent > 60 * shown or spent > 60 * options.minutes:
-            value = measured(TorchRunner(network, device="cpu"), film, lab)
+            value = mean_psnr(TorchRunner(network, device="cpu"), film, lab)
             print(f"| {spent / 60:.1f} | {step} | {loss.item():.2f} | {value:.2f} |", flush=True)
             shown += 1
     with tempfile.TemporaryDirectory() as folder:
         errors = export_network(network, Path(folder) / "network")
-        print(f"exported: {measured(OnnxRunner(Path(folder) / 'network'), film, lab):.2f} dB")
+        print(f"exported: {mean_psnr(OnnxRunner(Path(folder) / 'network'), film, lab):.2f} dB")
         print(f"torch ↔ ONNX on noise: ab {errors['ab']:.4f}, similarity {errors['similarity']:.6f}")
 
 

@@ -1,9 +1,9 @@
-"""Frames as an engine colors them, beside the still and the truth: to look at.
+"""A sheet of frames as an engine colors them, beside the still and the truth.
 
     python benchmarks/pictures.py CLIP[:FRAME[:STILL]] … --output SHEET.jpg [--engine lite] [--caption TEXT …]
 
-A row a CLIP: the still (frame STILL, 0 by default), the frame in gray, as colored from the still on, and in truth.
-Without FRAME the one with the largest error among the first 60 is taken, and told.
+Each CLIP gets a row: the still (frame STILL, 0 by default), the frame in gray, as colored from the still on, and in
+truth. Without FRAME the sheet shows the frame with the largest error among the first 60, and its number is printed.
 """
 
 from __future__ import annotations
@@ -21,21 +21,23 @@ from kinemacolor.evaluation.metrics import psnr
 from kinemacolor.evaluation.protocol import load_protocol
 from kinemacolor.report.contact_sheet import contact_sheet, write_contact_sheet
 
-LOOKED_AT = 60
+SEARCHED_FRAMES = 60
+"""Frames among which the one with the largest error is searched."""
 
 
-def colored(engine_name: str, truth: ClipTruth, first: int, stop: int) -> dict[int, Array]:
-    """R'G'B' of frames, from the still on."""
+def color_from_still(engine_name: str, truth: ClipTruth, first: int, stop: int) -> dict[int, Array]:
+    """R'G'B' of the frames from the still on, by number."""
     engine = open_engine(engine_name)
     lab = rgb_to_lab(truth.rgb[first].astype(np.float32) / 255)
     still = Reference(truth.lightness[first], np.ascontiguousarray(lab[..., 1:]), np.ones(lab.shape[:2], np.bool_))
-    bank, memory, made = engine.start([still]), None, {}
+    bank, state = engine.start([still]), None
+    frames: dict[int, Array] = {}
     for start in range(first, stop, engine.block_size):
-        frames = range(start, min(start + engine.block_size, stop))
-        step = engine.step(np.ascontiguousarray(truth.lightness[frames.start : frames.stop]), bank, memory)
-        memory = step.state
-        made.update((index, truth.colored(index, ab)) for index, ab in zip(frames, step.ab, strict=True))
-    return made
+        block = range(start, min(start + engine.block_size, stop))
+        step = engine.step(np.ascontiguousarray(truth.lightness[block.start : block.stop]), bank, state)
+        state = step.state
+        frames.update((index, truth.colored(index, ab)) for index, ab in zip(block, step.ab, strict=True))
+    return frames
 
 
 def main() -> None:
@@ -43,20 +45,20 @@ def main() -> None:
     parser.add_argument("clips", nargs="+")
     parser.add_argument("--output", "-o", type=Path, required=True)
     parser.add_argument("--engine", default="lite")
-    parser.add_argument("--caption", action="append", default=[], help="of a row, in the order of the clips")
+    parser.add_argument("--caption", action="append", default=[], help="caption of a row, in the order of the clips")
     parser.add_argument("--width", type=int, default=300)
     options = parser.parse_args()
     pictures: list[tuple[str, Array]] = []
     for number, text in enumerate(options.clips):
         name, *places = text.split(":")
         path = Path(name)
-        asked = int(places[0]) if places and places[0] else None
+        chosen = int(places[0]) if places and places[0] else None
         first = int(places[1]) if len(places) > 1 else 0
-        stop = (first + LOOKED_AT) if asked is None else asked + 1
+        stop = (first + SEARCHED_FRAMES) if chosen is None else chosen + 1
         truth = load_clip(BenchmarkClip(path.stem, path), load_protocol("network", frames=stop))
-        made = colored(options.engine, truth, first, len(truth))
-        quality = {k: float(psnr(made[k][None], truth.rgb[k][None])[0]) for k in made if k != first}
-        frame = min(quality, key=quality.__getitem__) if asked is None else asked
+        frames = color_from_still(options.engine, truth, first, len(truth))
+        quality = {k: float(psnr(frames[k][None], truth.rgb[k][None])[0]) for k in frames if k != first}
+        frame = min(quality, key=quality.__getitem__) if chosen is None else chosen
         gray = np.clip(truth.lightness[frame] * 2.55, 0, 255).astype(np.uint8)
         print(
             f"{path.stem}: frame {frame}, {quality[frame]:.2f} dB; mean {np.mean(list(quality.values())):.2f}",
@@ -64,7 +66,7 @@ def main() -> None:
         )
         caption = options.caption[number] if number < len(options.caption) else f"frame {frame}"
         pictures += [(f"{path.stem}, {first}", truth.rgb[first]), (caption, gray)]
-        pictures += [(f"colored, {quality[frame]:.1f} dB", made[frame]), ("truth", truth.rgb[frame])]
+        pictures += [(f"colored, {quality[frame]:.1f} dB", frames[frame]), ("truth", truth.rgb[frame])]
     write_contact_sheet(options.output, contact_sheet(pictures, columns=4, width=options.width))
 
 

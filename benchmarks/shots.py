@@ -21,7 +21,8 @@ import av
 import cv2
 import numpy as np
 
-from kinemacolor.core.types import Array, FloatArray, Shot
+from kinemacolor.core.shot import Shot
+from kinemacolor.core.types import Array, FloatArray
 from kinemacolor.shots.detection import find_shots, thumbnail
 from kinemacolor.training.data.cuts import CutDetector
 

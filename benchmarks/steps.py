@@ -1,13 +1,13 @@
-"""Seconds of a step at 384×216, for block sizes N from 1 to 6: the shape of Table 3's DUR column. Untrained weights.
+"""Seconds of a step at 384×216, for block sizes N from 1 to 6, as in Table 3's DUR column. Weights are untrained.
 
-Also one forward pass of timm's ResNet-101 at that size in the same runtime and run, as a yardstick of the machine. The
-network's three stages alone are timed, without optical flow; the second block is, so that the memory is in use.
+One forward pass of timm's ResNet-101 at that size, in the same runtime and run, is the yardstick of the machine. Only
+the network's three stages are timed, without optical flow; the timed block is the second, so that the memory is in use.
 
     python benchmarks/steps.py --config lite [--engines torch,onnx] [--blocks 1,2,3,4,5,6]
     python benchmarks/steps.py --config lite --training
 
-``--training``: forward and backward at 256×144 instead, a reference and a block of two, channels-last, every parameter
-with a gradient; frames of the block a second.
+``--training``: forward and backward passes at 256×144 instead, of a reference and a block of two, channels-last, with
+gradients of all parameters; the figure is frames of the block per second.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from kinemacolor.model.config import load_config
 from kinemacolor.model.network import Network
 
 SIZE = (216, 384)
-TRAINED = (144, 256)
+TRAINING_SIZE = (144, 256)
 
 
-class Clocked:
-    """A runner whose busy seconds are counted by stage."""
+class TimedRunner:
+    """A runner that measures the seconds of each stage."""
 
     def __init__(self, runner: Runner) -> None:
         self.runner, self.name, self.config = runner, runner.name, runner.config
@@ -49,9 +49,9 @@ class Clocked:
 
     def run(self, stage: str, feeds: Tensors) -> Tensors:
         begin = time.perf_counter()
-        made = self.runner.run(stage, feeds)
+        outputs = self.runner.run(stage, feeds)
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - begin
-        return made
+        return outputs
 
 
 def yardstick(runtime: str, folder: Path, repeats: int) -> float:
@@ -81,8 +81,8 @@ def median(call: Callable[[], object], repeats: int) -> float:
 
 def step_seconds(runner: Runner, frames: int, repeats: int) -> tuple[float, dict[str, float]]:
     """Median seconds of the network in a step, and those of each stage."""
-    clocked = Clocked(runner)
-    engine = NetworkEngine(clocked, propagation="off")
+    timed = TimedRunner(runner)
+    engine = NetworkEngine(timed, propagation="off")
     noise = np.random.default_rng(0)
     still = Reference(
         (100 * noise.random(SIZE)).astype(np.float32),
@@ -91,31 +91,31 @@ def step_seconds(runner: Runner, frames: int, repeats: int) -> tuple[float, dict
     )
     block = (100 * noise.random((frames, *SIZE))).astype(np.float32)
     bank = engine.start([still])
-    memory = engine.step(block, bank).memory
+    state = engine.step(block, bank).state
     runs = []
     for _ in range(repeats):
-        clocked.seconds = {}
-        engine.step(block, bank, memory)
-        runs.append(clocked.seconds)
+        timed.seconds = {}
+        engine.step(block, bank, state)
+        runs.append(timed.seconds)
     middle = sorted(runs, key=lambda run: sum(run.values()))[len(runs) // 2]
     return sum(middle.values()), middle
 
 
 def print_training(network: Network, repeats: int) -> None:
-    """Frames a second of training's forward and backward passes, by type of arithmetic."""
+    """Prints the frames per second of forward and backward passes in training, by type of arithmetic."""
     network = network.train().to(memory_format=torch.channels_last)
     noise = torch.Generator().manual_seed(0)
-    still, block = (torch.rand(1, n, 1, *TRAINED, generator=noise) * 2 - 1 for n in (1, 2))
-    ab = torch.rand(1, 1, 2, *TRAINED, generator=noise) * 60 - 30
+    still, block = (torch.rand(1, n, 1, *TRAINING_SIZE, generator=noise) * 2 - 1 for n in (1, 2))
+    ab = torch.rand(1, 1, 2, *TRAINING_SIZE, generator=noise) * 60 - 30
 
     def once(half: bool) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            made = network.step(block, network.start(still, ab)).ab
-        made.square().mean().backward()
+            result = network.step(block, network.start(still, ab)).ab
+        result.square().mean().backward()
 
     for half in (False, True):
         seconds = median(functools.partial(once, half), repeats)
-        print(f"{'bfloat16' if half else 'float32'}: {2 / seconds:.2f} frames a second", flush=True)
+        print(f"{'bfloat16' if half else 'float32'}: {2 / seconds:.2f} frames per second", flush=True)
 
 
 def main() -> None:
@@ -131,9 +131,8 @@ def main() -> None:
     if options.training:
         print_training(network, options.repeats)
         return
-    print(
-        "| engine | N | s a step | s a frame | of a ResNet-101 pass | encode | represent | colorize | peak RSS, GiB |"
-    )
+    stages = ("encode", "represent", "colorize")
+    print(f"| engine | N | s per step | s per frame | of a ResNet-101 pass | {' | '.join(stages)} | peak RSS, GiB |")
     print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
     with tempfile.TemporaryDirectory() as name:
         for kind in options.engines.split(","):
@@ -143,9 +142,9 @@ def main() -> None:
                 runner = OnnxRunner(Path(name) / "network")
             scale = yardstick(kind, Path(name), options.repeats)
             for frames in map(int, options.blocks.split(",")):
-                whole, stages = step_seconds(runner, frames, options.repeats)
+                whole, by_stage = step_seconds(runner, frames, options.repeats)
                 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-                parts = " | ".join(f"{stages[stage]:.3f}" for stage in ("encode", "represent", "colorize"))
+                parts = " | ".join(f"{by_stage[stage]:.3f}" for stage in stages)
                 ratio = whole / frames / scale
                 print(
                     f"| {kind} | {frames} | {whole:.3f} | {whole / frames:.3f} | {ratio:.2f} | {parts} | {peak:.2f} |",

@@ -2,9 +2,9 @@
 
     python benchmarks/throughput.py [CLIP] [--frames N]
 
-CLIP is a color film, which is enlarged; without it discs are drawn. Each film is colored from its first frame in a
+CLIP is a color film, which is enlarged; without it, discs are drawn. Each film is colored from its first frame in a
 process of its own. A stage's figure is frames over the seconds it was busy, while the other stages ran beside it;
-"all but network" is one over the sum of the others' times. The rows "idle" color with an engine that costs nothing.
+"all but network" is one over the sum of the other stages' times. The rows "idle" use an engine that costs nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from films import make
+from films import make_film
 
 import kinemacolor
 from kinemacolor.cli.installation import processor_name
@@ -31,8 +31,8 @@ SIZES = ((1280, 720), (1920, 1080))
 STAGES = ("read", "network", "upsample", "write")
 
 
-class Idle:
-    """An engine that answers the same smooth colors at once."""
+class IdleEngine:
+    """An engine that returns the same smooth colors at once."""
 
     name = "idle"
     block_size = 1
@@ -42,7 +42,7 @@ class Idle:
             np.zeros((1, 1), np.float32), np.zeros((1, 2), np.float32), np.ones(1, bool), tuple(references)
         )
 
-    def step(self, luma_block: FloatArray, bank: ReferenceBank, memory: EngineState | None = None) -> StepResult:
+    def step(self, luma_block: FloatArray, bank: ReferenceBank, state: EngineState | None = None) -> StepResult:
         count, height, width = luma_block.shape
         y, x = np.mgrid[0:height, 0:width].astype(np.float32)
         ab = np.broadcast_to(25 * np.sin(np.stack([x, y], axis=2) / 30), (count, height, width, 2)).astype(np.float32)
@@ -51,14 +51,14 @@ class Idle:
         )
 
 
-def peak() -> float:
+def peak_memory() -> float:
     """Largest resident set of this process so far, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def color(film: str, still: str, output: str, engine: str) -> None:
-    """What the process of its own does."""
-    summary = kinemacolor.colorize(film, [still], output, engine=Idle() if engine == "idle" else engine)
+    """Colors a film and prints the measurement as JSON; for a process of its own."""
+    summary = kinemacolor.colorize(film, [still], output, engine=IdleEngine() if engine == "idle" else engine)
     print(
         json.dumps(
             {
@@ -66,20 +66,20 @@ def color(film: str, still: str, output: str, engine: str) -> None:
                 "seconds": summary.seconds,
                 "stages": summary.stage_seconds,
                 "network_size": summary.network_size,
-                "peak": peak(),
+                "peak": peak_memory(),
             }
         )
     )
 
 
-def measured(film: Path, still: Path, output: Path, engine: str) -> dict[str, Any]:
+def measure_speed(film: Path, still: Path, output: Path, engine: str) -> dict[str, Any]:
     command = [sys.executable, __file__, "--worker", str(film), str(still), str(output), engine]
     run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     record: dict[str, Any] = json.loads(run.stdout)
     return record
 
 
-def row(*cells: object) -> None:
+def print_row(*cells: object) -> None:
     print(
         "| " + " | ".join(f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in cells) + " |", flush=True
     )
@@ -95,19 +95,19 @@ def main() -> None:
         color(*options.worker)
         return
     print(f"\n{processor_name()}; frames a second; {options.frames} frames, H.264 in and out\n")
-    row("film", "engine", "network at", *STAGES, "all but network", "whole", "peak RSS, MiB")
-    row("---", "---", "---", *["---:"] * (len(STAGES) + 3))
+    print_row("film", "engine", "network at", *STAGES, "all but network", "whole", "peak RSS, MiB")
+    print_row("---", "---", "---", *["---:"] * (len(STAGES) + 3))
     with tempfile.TemporaryDirectory() as name:
         for width, height in SIZES:
-            film, still = make(Path(name), (width, height), options.frames, options.clip)
+            film, still = make_film(Path(name), (width, height), options.frames, options.clip)
             for engine in ("lite", "matching", "idle"):
-                record = measured(film, still, Path(name) / f"out-{width}-{engine}.mp4", engine)
+                record = measure_speed(film, still, Path(name) / f"out-{width}-{engine}.mp4", engine)
                 frames, stages = record["frames"], record["stages"]
                 rest = frames / sum(seconds for stage, seconds in stages.items() if stage != "network")
                 seen = "×".join(map(str, record["network_size"]))
                 rates = [frames / stages[stage] for stage in STAGES]
                 whole = frames / record["seconds"]
-                row(f"{width}×{height}", engine, seen, *rates, rest, whole, round(record["peak"]))
+                print_row(f"{width}×{height}", engine, seen, *rates, rest, whole, round(record["peak"]))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import re
@@ -17,13 +18,16 @@ import typer
 from pydantic import BaseModel
 
 from kinemacolor.cli import app
+from kinemacolor.cli.options import option
 from kinemacolor.core.events import AnyEvent
-from tests.test_imports import BESIDE, FRONT_ENDS, PROJECT
+from kinemacolor.pipeline.settings import ColorizeSettings
+from tests.test_imports import BESIDE, FILM_PATH, FRONT_ENDS, PACKAGE, PROJECT
 
 DOCS = PROJECT / "docs"
 DOCUMENTS = sorted(
     [*DOCS.glob("*.md"), *(PROJECT / name for name in ("README.md", "MODEL_CARD.md", "examples/README.md"))]
 )
+ROOMS = (*FILM_PATH, *FRONT_ENDS, *BESIDE)
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 
@@ -121,8 +125,18 @@ def test_links_and_modules_that_a_document_names_exist(document: Path) -> None:
     for path in re.findall(r"\b(?:kinemacolor|docs|benchmarks|examples|recipes|tests)/[\w/-]+\.\w+", text):
         if not path.startswith("docs/images/architecture"):
             assert (PROJECT / path).exists(), f"there is no {path}"
+    for path in re.findall(rf"`((?:{'|'.join(ROOMS)})/[\w/]*(?:\.py)?)`", text):
+        assert (PACKAGE / path).exists(), f"there is no {path}"
     for name in re.findall(r"\bkinemacolor(?:\.\w+)+", text):
         assert resolves(name), f"there is no {name}"
+
+
+def test_names_that_the_architecture_gives_with_their_modules_are_defined_there() -> None:
+    text = (DOCS / "architecture.md").read_text("utf-8")
+    pairs = re.findall(r"`(\w+)` \(`([\w/]+)\.py`\)", text)
+    assert len(pairs) > 5
+    for name, module in pairs:
+        assert resolves(f"kinemacolor.{module.replace('/', '.')}.{name}"), f"{module} has no {name}"
 
 
 def resolves(name: str) -> bool:
@@ -137,6 +151,14 @@ def resolves(name: str) -> bool:
             value = getattr(value, part, None)
         return value is not None
     return False
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=document_name)
+def test_python_that_a_document_shows_imports_what_exists(document: Path) -> None:
+    for block in re.findall(r"^```python\n(.*?)^```", document.read_text("utf-8"), re.DOTALL | re.MULTILINE):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom):
+                assert all(resolves(f"{node.module}.{alias.name}") for alias in node.names), ast.unparse(node)
 
 
 def command_lines(text: str) -> Iterator[tuple[str, list[str]]]:
@@ -158,6 +180,15 @@ def test_options_that_a_document_gives_exist_and_are_not_the_old_ones(document: 
             if not getattr(parameter, "hidden", False):
                 known |= {*parameter.opts, *parameter.secondary_opts}
         assert set(options) <= known, f"kinemacolor {name} has no {', '.join(set(options) - known)}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=document_name)
+def test_options_of_earlier_releases_are_named_beside_the_new_ones_alone(document: Path) -> None:
+    if document.name == "settings.md":
+        return
+    old = {flag for _, name in ColorizeSettings.old_names() for flag in (option(name.name), option(f"no_{name.name}"))}
+    shown = set(re.findall(r"`(--[a-z-]+)", document.read_text("utf-8")))
+    assert not shown & (old - {"--size"})  # a benchmark may have a size
 
 
 def test_commands_and_options_are_found_in_a_text() -> None:

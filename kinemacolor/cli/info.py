@@ -38,8 +38,9 @@ def info(
 
 def _installation() -> dict[str, Any]:
     from kinemacolor.cli.installation import installation
+    from kinemacolor.video.codecs import CODECS
 
-    return installation()
+    return {**installation(), "codecs": {record.name: record.summary for record in CODECS.values()}}
 
 
 def _cost(name: str, frames: int | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The installation: versions, engines, codecs, weights, and the machine."""
+"""The installation: versions, engines, weights, and the machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import onnxruntime
 from kinemacolor.core.version import VERSION
 from kinemacolor.engine.registry import ENGINES
 from kinemacolor.engine.weights import RELEASED
-from kinemacolor.video.codecs import CODECS
 
 BASE_LIBRARIES = ("av", "numpy", "onnxruntime", "opencv-python-headless")
 
@@ -31,7 +30,6 @@ def installation() -> dict[str, Any]:
             "providers": onnxruntime.get_available_providers(),
         },
         "engines": {record.name: record.summary for record in ENGINES.values()},
-        "codecs": {record.name: record.summary for record in CODECS.values()},
         "weights": [
             {
                 "engine": weights.engine,

@@ -98,10 +98,9 @@ def _setting_parameters(name: str, field: FieldInfo, schema: dict[str, Any]) -> 
     names = schema.get("enum") if kind is str else None
     info = typer.Option(
         option(name),
-        help=help_text,
+        help=f"{help_text} One of {', '.join(names)}." if names else help_text,
         show_default=tag.default_text or (False if field.default is None else str(field.default)),
         rich_help_panel=tag.group,
-        metavar=f"<{'|'.join(names)}>" if names else None,
     )
     return [_parameter(name, kind, info)]
 

@@ -16,7 +16,7 @@ from kinemacolor.cli.progress import progress_line
 from kinemacolor.core.errors import OutputError
 
 if TYPE_CHECKING:
-    from kinemacolor.core.types import Shot
+    from kinemacolor.core.shot import Shot
 
 SHOTS_EXAMPLES = """
 **Examples**

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinemacolor.core.limits import MINIMUM_SIDE
-from kinemacolor.core.shot import Shot as Shot
 
 Array = NDArray[Any]
 FloatArray = NDArray[np.float32]

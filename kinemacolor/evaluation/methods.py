@@ -18,7 +18,8 @@ from kinemacolor.baselines.external import ExternalResults
 from kinemacolor.baselines.registry import BASELINES, open_baseline
 from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.core.limits import MAXIMUM_BLOCK, MINIMUM_BLOCK
-from kinemacolor.core.types import Array, Reference, Shot
+from kinemacolor.core.shot import Shot
+from kinemacolor.core.types import Array, Reference
 from kinemacolor.engine.protocol import Engine
 from kinemacolor.engine.registry import ENGINES, open_engine
 from kinemacolor.engine.weights import released_hashes

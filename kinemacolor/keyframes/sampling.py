@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from kinemacolor.core.progress import ProgressCallback
-from kinemacolor.core.types import Frame, Shot
+from kinemacolor.core.shot import Shot
+from kinemacolor.core.types import Frame
 from kinemacolor.engine.features import FrameFeatures, extract_features
 from kinemacolor.engine.protocol import Engine
 from kinemacolor.references.size import network_lightness

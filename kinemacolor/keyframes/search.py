@@ -13,7 +13,8 @@ from itertools import pairwise
 import numpy as np
 
 from kinemacolor.core.progress import ProgressCallback
-from kinemacolor.core.types import FloatArray, Shot
+from kinemacolor.core.shot import Shot
+from kinemacolor.core.types import FloatArray
 from kinemacolor.engine.features import FrameFeatures
 from kinemacolor.keyframes.proposal import Pick, Proposal, ShotSupport
 from kinemacolor.keyframes.support_table import SupportTable

@@ -91,9 +91,8 @@ class DecoderBlock(nn.Module):
 
     def forward(self, features: Tensor, skip: Tensor) -> Tensor:
         """(n, C, h, w) and skip (n, skip, 2h, 2w) → (n, skip, 2h, 2w)."""
-        narrow = self.narrow(features)
-        upsampled = functional.interpolate(narrow, scale_factor=2.0, mode="bilinear", align_corners=False)
-        return self.merge(torch.cat([upsampled, skip], dim=1))  # type: ignore[no-any-return]
+        finer = functional.interpolate(self.narrow(features), scale_factor=2.0, mode="bilinear", align_corners=False)
+        return self.merge(torch.cat([finer, skip], dim=1))  # type: ignore[no-any-return]
 
 
 class ColorizationSubnet(nn.Module):
@@ -181,8 +180,8 @@ class ColorizationSubnet(nn.Module):
         """Softmax over the K candidates at each pixel, and a residual, from the last map (B, N, 2 + K, H, W)."""
         residual, votes = last[:, :, :2], last[:, :, 2:]
         if self.neutral:
-            gray = Candidates(torch.zeros_like(candidates[0].ab), torch.zeros_like(candidates[0].similarity))
-            candidates = [*candidates, gray]
+            similarity = torch.zeros_like(candidates[0].similarity)
+            candidates = [*candidates, Candidates(torch.zeros_like(candidates[0].ab), similarity)]
         support = torch.cat([candidate.similarity for candidate in candidates], dim=2)
         trust = SHARPNESS * self.sharpness * (support + self.margins.view(1, 1, -1, 1, 1))
         logits = votes + trust

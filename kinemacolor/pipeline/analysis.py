@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from kinemacolor.core.pipelining import StageTimer, prefetch
 from kinemacolor.core.progress import ProgressCallback
-from kinemacolor.core.types import FloatArray, Shot
+from kinemacolor.core.shot import Shot
+from kinemacolor.core.types import FloatArray
 from kinemacolor.shots.detection import find_shots, thumbnail
 from kinemacolor.shots.lists import read_shots
 from kinemacolor.video.info import VideoInfo

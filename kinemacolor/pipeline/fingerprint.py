@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kinemacolor.core.types import Shot
+from kinemacolor.core.shot import Shot
 from kinemacolor.core.version import VERSION
 from kinemacolor.engine.protocol import Engine
 from kinemacolor.engine.weights import released_hashes

@@ -13,7 +13,8 @@ import numpy as np
 from kinemacolor.core.color import lab_to_rgb
 from kinemacolor.core.errors import InputError, OutputError, UsageError
 from kinemacolor.core.job_context import JobContext
-from kinemacolor.core.types import Array, FloatArray, Reference, Shot
+from kinemacolor.core.shot import Shot
+from kinemacolor.core.types import Array, FloatArray, Reference
 from kinemacolor.engine.protocol import Engine, ReferenceBank
 from kinemacolor.filters.chroma_upsample import scale_saturation
 from kinemacolor.filters.denoise import denoise

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from kinemacolor.core.types import Shot
+from kinemacolor.core.shot import Shot
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,7 +188,7 @@ class ColorizeSettings(StrictRecord):
     """
 
     engine: Annotated[EngineName, Setting("frames", "Engine", preview=True)] = DEFAULT_ENGINE
-    """Engine that colors; `kinemacolor info` lists them."""
+    """Engine that colors; see `kinemacolor info`."""
     weights: Annotated[str | None, Setting("frames", "Engine", preview=True)] = None
     """Weights of a trained network: a file for torch, a folder for onnx."""
     block_size: Annotated[
@@ -234,7 +234,7 @@ class ColorizeSettings(StrictRecord):
     """Show the network the film with less grain and flicker. The written luma stays untouched."""
 
     codec: Annotated[CodecName, Setting("frames", "Output")] = DEFAULT_CODEC
-    """Encoder of the picture; `kinemacolor info` lists them."""
+    """Encoder of the picture; see `kinemacolor info`."""
     crf: Annotated[int | None, Field(ge=0, le=51), Setting("frames", "Output", default_text="visually lossless")] = None
     """Quality of h264 and h265; lower is better."""
     chroma_format: Annotated[

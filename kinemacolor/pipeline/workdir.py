@@ -30,7 +30,8 @@ import numpy as np
 
 from kinemacolor.core.atomic_write import atomic_write
 from kinemacolor.core.errors import InputError, OutputError, UsageError
-from kinemacolor.core.types import Array, Shot
+from kinemacolor.core.shot import Shot
+from kinemacolor.core.types import Array
 from kinemacolor.pipeline.analysis import FilmAnalysis
 from kinemacolor.pipeline.fingerprint import differences
 from kinemacolor.pipeline.segment_plan import Segment, SegmentPlan

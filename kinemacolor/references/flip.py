@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 import cv2
 import numpy as np
 
-from kinemacolor.core.types import FloatArray, Reference, Shot
+from kinemacolor.core.shot import Shot
+from kinemacolor.core.types import FloatArray, Reference
 from kinemacolor.propagation.correspondence import ANCHOR_CORRELATION, correlation
 from kinemacolor.references.placement import Binding
 

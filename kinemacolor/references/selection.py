@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Protocol
 
-from kinemacolor.core.types import FloatArray, Reference, Shot
+from kinemacolor.core.shot import Shot
+from kinemacolor.core.types import FloatArray, Reference
 from kinemacolor.engine.features import FrameFeatures, choose_references, extract_features
 from kinemacolor.engine.protocol import Engine
 from kinemacolor.references.flip import mirrored_stills

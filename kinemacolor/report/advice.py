@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kinemacolor.core.types import FloatArray, Shot
+from kinemacolor.core.shot import Shot
+from kinemacolor.core.types import FloatArray
 from kinemacolor.engine.features import PROPAGATION_REACH, propagated_support
 
 PROPOSED_FRAMES = 12

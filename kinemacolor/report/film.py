@@ -16,7 +16,8 @@ import numpy as np
 from kinemacolor.core.atomic_write import atomic_write
 from kinemacolor.core.color import yuv_to_rgb
 from kinemacolor.core.errors import OutputError
-from kinemacolor.core.types import Array, FloatArray, Frame, Shot
+from kinemacolor.core.shot import Shot
+from kinemacolor.core.types import Array, FloatArray, Frame
 from kinemacolor.report.advice import propose_frames
 from kinemacolor.report.html import write_report
 from kinemacolor.report.model import (

@@ -10,7 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from kinemacolor.core.types import Array, FloatArray, Shot
+from kinemacolor.core.shot import Shot
+from kinemacolor.core.types import Array, FloatArray
 
 THUMBNAIL_WIDTH = 160
 """Width of a thumbnail in pixels, at most."""

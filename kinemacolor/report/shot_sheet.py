@@ -10,7 +10,8 @@ import numpy as np
 
 from kinemacolor.core.color import codes_to_luma
 from kinemacolor.core.progress import ProgressCallback
-from kinemacolor.core.types import Array, Frame, Shot
+from kinemacolor.core.shot import Shot
+from kinemacolor.core.types import Array, Frame
 from kinemacolor.report.contact_sheet import contact_sheet
 from kinemacolor.video.info import VideoInfo
 from kinemacolor.video.reader import VideoReader

@@ -17,7 +17,8 @@ from itertools import islice
 import cv2
 import numpy as np
 
-from kinemacolor.core.types import Array, FloatArray, Shot
+from kinemacolor.core.shot import Shot
+from kinemacolor.core.types import Array, FloatArray
 
 THUMBNAIL_AREA = 96 * 54
 """Area of a thumbnail in pixels, about."""

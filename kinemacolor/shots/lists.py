@@ -22,7 +22,7 @@ from typing import Any
 
 from kinemacolor.core.atomic_write import atomic_write
 from kinemacolor.core.errors import InputError, OutputError
-from kinemacolor.core.types import Shot
+from kinemacolor.core.shot import Shot
 
 LIST_SUFFIXES = (".json", ".csv", ".edl")
 CSV_COLUMNS = ("shot", "first", "last", "start", "end")

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 from kinemacolor.cli.keyframes import keyframes
 from kinemacolor.core.errors import KinemacolorError
-from kinemacolor.core.types import Array, Shot
+from kinemacolor.core.shot import Shot
+from kinemacolor.core.types import Array
 from kinemacolor.keyframes.sampling import sample_frames
 from kinemacolor.pipeline.analysis import scan_frames
 from kinemacolor.references.image import read_still

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinemacolor.core.types import Coding, Frame, Reference, Shot
+from kinemacolor.core.shot import Shot
+from kinemacolor.core.types import Coding, Frame, Reference
 
 
 def luma(height: int = 48, width: int = 64, dtype: Any = np.uint8) -> Any:

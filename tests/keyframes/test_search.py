@@ -7,7 +7,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from kinemacolor.core.types import Array, FloatArray, Shot
+from kinemacolor.core.shot import Shot
+from kinemacolor.core.types import Array, FloatArray
 from kinemacolor.engine.features import FrameFeatures
 from kinemacolor.keyframes import search as keyframes
 from kinemacolor.keyframes import support_table

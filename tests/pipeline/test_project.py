@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinemacolor.core.errors import InputError, UsageError
-from kinemacolor.core.types import Shot
+from kinemacolor.core.shot import Shot
 from kinemacolor.pipeline.job_spec import JobSpec, ReferenceEntry, job_field
 from kinemacolor.pipeline.project import Project, job_spec, read_project
 from kinemacolor.pipeline.settings import ColorizeSettings

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from kinemacolor.core.errors import InputError, OutputError, UsageError
-from kinemacolor.core.types import Shot
+from kinemacolor.core.shot import Shot
 from kinemacolor.pipeline import color_film as film_path
 from kinemacolor.pipeline import workdir
 from kinemacolor.pipeline.job import colorize

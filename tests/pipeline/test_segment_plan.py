@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinemacolor.core.types import Shot
+from kinemacolor.core.shot import Shot
 from kinemacolor.pipeline.segment_plan import SegmentPlan, plan_segments
 
 

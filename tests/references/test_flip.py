@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kinemacolor.core.types import FloatArray, Reference, Shot
+from kinemacolor.core.shot import Shot
+from kinemacolor.core.types import FloatArray, Reference
 from kinemacolor.references.flip import mirrored_stills, shows_mirrored, unmirror
 from kinemacolor.references.placement import Binding, ReferenceFile
 from tests.engine.conformance import reference_of, scene

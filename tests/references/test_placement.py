@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from kinemacolor.core.errors import InputError, UsageError
-from kinemacolor.core.types import Shot
+from kinemacolor.core.shot import Shot
 from kinemacolor.references.image import read_still
 from kinemacolor.references.placement import (
     STILL_SUFFIXES,

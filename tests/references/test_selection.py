@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from kinemacolor.core.errors import InputError
-from kinemacolor.core.types import FloatArray, Reference, Shot
+from kinemacolor.core.shot import Shot
+from kinemacolor.core.types import FloatArray, Reference
 from kinemacolor.engine.protocol import EngineState, ReferenceBank, StepResult, cells
 from kinemacolor.references.placement import Binding, ReferenceFile
 from kinemacolor.references.selection import (

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinemacolor.core.types import Shot
+from kinemacolor.core.shot import Shot
 from kinemacolor.engine.features import PROPAGATION_REACH, propagated_support
 from kinemacolor.report.advice import propose_frames
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from kinemacolor.core.errors import OutputError, UsageError
-from kinemacolor.core.types import Shot
+from kinemacolor.core.shot import Shot
 from kinemacolor.pipeline.job import colorize
 from kinemacolor.report.film import (
     LOW_CONFIDENCE,

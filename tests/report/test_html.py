@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinemacolor.core.errors import OutputError
-from kinemacolor.core.types import FloatArray, Shot
+from kinemacolor.core.shot import Shot
+from kinemacolor.core.types import FloatArray
 from kinemacolor.report.html import write_report
 from kinemacolor.report.model import (
     FilmReport,

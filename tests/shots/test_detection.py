@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 
 from kinemacolor.cli.shots import shots as command
 from kinemacolor.core.errors import KinemacolorError, OutputError
-from kinemacolor.core.types import Array, FloatArray, Shot
+from kinemacolor.core.shot import Shot
+from kinemacolor.core.types import Array, FloatArray
 from kinemacolor.shots import detection
 from kinemacolor.shots.detection import find_shots, thumbnail
 

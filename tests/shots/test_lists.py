@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kinemacolor.core.errors import InputError, OutputError
-from kinemacolor.core.types import Shot
+from kinemacolor.core.shot import Shot
 from kinemacolor.shots.lists import read_shots, shot_record, write_shots
 
 FILM, NTSC = Fraction(24000, 1001), Fraction(30000, 1001)

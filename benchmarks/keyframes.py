@@ -3,11 +3,11 @@
     python benchmarks/keyframes.py CLIPS [--only NAME,NAME] [--references 2,3] [--frames 120] [--longer-than 60]
     python benchmarks/keyframes.py FILM --step 4
 
-CLIPS is a folder of color clips, each of which counts as one shot; FILM is a color film with cuts, of which every fourth
-frame is used. Frames of the truth stand for painted ones and are used as ``colorize`` does: backward and forward in their
-shot, blended between two; a shot without a reference uses those that ``choose_references`` gives. Figures are PSNR in dB,
-mean over frames (each at most 50), then over clips. "from first" means frames 0, T/k, 2T/k …; "centered" the middles of
-k equal parts; "ends" equal steps from first to last.
+CLIPS is a folder of color clips, each of which counts as one shot; FILM is a color film with cuts, of which every
+fourth frame is used. Frames of the truth stand for painted ones and are used as ``colorize`` does: backward and forward
+in their shot, blended between two; a shot without a reference uses those that ``choose_references`` gives. Figures are
+PSNR in dB, mean over frames (each at most 50), then over clips. "from first" means frames 0, T/k, 2T/k …; "centered"
+the middles of k equal parts; "ends" equal steps from first to last.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ class SparselyPaintedFilm:
     def score(self, picks: Sequence[int]) -> float:
         """Mean PSNR with these frames as references."""
         picks = sorted(picks)
-        chosen = [() if any(pick in shot for pick in picks) else self._chosen(shot, picks) for shot in self.shots]
+        chosen = [() if any(pick in shot for pick in picks) else self._choose(shot, picks) for shot in self.shots]
         bound = {pick: number for number, pick in enumerate(picks)}
         plan = plan_segments(self.shots, bound, chosen, max_segment_frames=len(self.truth))
         return float(np.concatenate([self._colored(segment, picks) for segment in plan.segments]).mean())
 
-    def _chosen(self, shot: Shot, picks: Sequence[int]) -> Sequence[int]:
+    def _choose(self, shot: Shot, picks: Sequence[int]) -> Sequence[int]:
         """Numbers of the references of a shot that has none of its own."""
         assert shot.stop
         frames = range(shot.start, shot.stop)

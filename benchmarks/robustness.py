@@ -5,9 +5,9 @@
 
 ``worn``: engines see the luminance with grain (σ 8 of 255), flicker, blur and scratches, the same for all (seeded); the
 reference, which is the first frame, stays clean. The table gives mean PSNR with the colors on the clean luminance, so
-that only colors count. ``drift``: the first 25 frames of each clip are played back and forth as one shot. The table gives
-the mean difference of a*, b* from the truth in still areas, around frame 50 and around the last one; a clip without such
-areas is left out.
+that only colors count. ``drift``: the first 25 frames of each clip are played back and forth as one shot. The table
+gives the mean difference of a*, b* from the truth in still areas, around frame 50 and around the last one; a clip
+without such areas is left out.
 """
 
 from __future__ import annotations
@@ -115,6 +115,8 @@ def main() -> None:
         if row:
             rows.append(row)
             print(f"| {clip.name} | " + " | ".join(f"{x:.2f}" for x in row) + " |", flush=True)
+    if not rows:
+        raise SystemExit("no clip has enough still areas")
     print("| **mean** | " + " | ".join(f"{x:.2f}" for x in np.mean(rows, axis=0)) + " |")
 
 

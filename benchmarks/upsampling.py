@@ -2,10 +2,10 @@
 
     python benchmarks/upsampling.py DATA [--frames N]
 
-DATA holds color films, ``bench/*.mp4`` (or ``*.mp4``). Each frame's true a*, b*, averaged to network size, go through
-a method and back to a 4:2:0 frame in code values; its RGB is compared with the frame's. The network size is the film's
-over 10/3 and over 5, what 384×216 is to 720p and to 1080p. Films whose own chroma is half size flatter blurry methods,
-so the frames are also measured halved, where chroma is as sharp as luma.
+DATA holds color films, ``bench/*.mp4`` (or ``*.mp4``). Each frame's true a*, b* are averaged to network size and
+upsampled by a method to a 4:2:0 frame in code values, whose RGB is compared with the frame's. The network size is the
+film's over 10/3 and over 5, as 384×216 is to 720p and to 1080p. Films whose own chroma is half size flatter blurry
+methods, so the frames are also measured at half size, where chroma is as sharp as luma.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 from kinemacolor.core import color
 from kinemacolor.core.resample import resize
 from kinemacolor.core.types import Array, Coding, FloatArray
-from kinemacolor.filters import chroma_upsample as upsample
+from kinemacolor.filters import chroma_upsample
 
 CODING, GRID = Coding(), (2, 2)
 Method = Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
@@ -44,12 +44,12 @@ METHODS: dict[str, Method] = {
     "bilinear": lambda low, _, guide: resize(low, guide.shape[:2], cv2.INTER_LINEAR),
     "bicubic": lambda low, _, guide: resize(low, guide.shape[:2], cv2.INTER_CUBIC),
     "guided filter": guided_filter,
-    "fast": lambda low, guide_low, guide: upsample.upsample(low, guide_low, guide),
-    "best": lambda low, guide_low, guide: upsample.upsample(low, guide_low, guide, quality="best"),
+    "fast": lambda low, guide_low, guide: chroma_upsample.upsample(low, guide_low, guide),
+    "best": lambda low, guide_low, guide: chroma_upsample.upsample(low, guide_low, guide, quality="best"),
 }
 
 
-def frames(path: Path, count: int) -> Iterator[FloatArray]:
+def read_frames(path: Path, count: int) -> Iterator[FloatArray]:
     with av.open(str(path)) as film:
         stream = film.streams.video[0]
         chosen = {round((i + 0.5) * (stream.frames or 30) / count) for i in range(count)}
@@ -81,9 +81,9 @@ class Case:
         """Cb, Cr at network size, upsampled to the chroma grid: what the tool does."""
         low = color.ab_to_chroma(self.luma_low, self.ab, CODING.matrix)
         size = self.luma.shape[:2]
-        moved = [upsample.align_to_chroma_grid(image, size, GRID, "left") for image in (low, self.luma_low)]
+        aligned = [chroma_upsample.align_to_chroma_grid(image, size, GRID, "left") for image in (low, self.luma_low)]
         guide = color.to_chroma_grid(self.luma, GRID)
-        return self.score(color.fit_gamut(guide, method(moved[0], moved[1], guide), CODING.matrix))
+        return self.score(color.fit_gamut(guide, method(aligned[0], aligned[1], guide), CODING.matrix))
 
     def every_pixel(self, method: Method) -> FloatArray:
         """a*, b* upsampled to every pixel of the film, made Cb, Cr there, averaged to the chroma grid."""
@@ -92,18 +92,18 @@ class Case:
         return color.to_chroma_grid(chroma, GRID)
 
 
-def row(*cells: object) -> None:
+def print_row(*cells: object) -> None:
     print(
         "| " + " | ".join(f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in cells) + " |", flush=True
     )
 
 
-def quality(films: dict[str, list[FloatArray]]) -> None:
+def print_quality(films: dict[str, list[FloatArray]]) -> None:
     for factor in (10 / 3, 5.0):
         for halved in (False, True):
             print(f"\nPSNR of RGB, dB; network at 1/{factor:.2f} of {'halved' if halved else 'whole'} frames\n")
-            row("film", *METHODS, "fast, every pixel")
-            row("---", *["---:"] * (len(METHODS) + 1))
+            print_row("film", *METHODS, "fast, every pixel")
+            print_row("---", *["---:"] * (len(METHODS) + 1))
             table = []
             for name, images in films.items():
                 if halved:
@@ -111,9 +111,9 @@ def quality(films: dict[str, list[FloatArray]]) -> None:
                 cases = [Case(rgb, factor) for rgb in images]
                 scores = [statistics.fmean(case.on_grid(method) for case in cases) for method in METHODS.values()]
                 scores.append(statistics.fmean(case.score(case.every_pixel(METHODS["fast"])) for case in cases))
-                row(name, *scores)
+                print_row(name, *scores)
                 table.append(scores)
-            row("**mean**", *(statistics.fmean(column) for column in zip(*table, strict=True)))
+            print_row("**mean**", *(statistics.fmean(column) for column in zip(*table, strict=True)))
 
 
 def milliseconds(work: Callable[[], object], repeats: int = 15) -> float:
@@ -125,10 +125,10 @@ def milliseconds(work: Callable[[], object], repeats: int = 15) -> float:
     return 1e3 * statistics.median(times[2:])
 
 
-def speed(rgb: FloatArray) -> None:
+def print_speed(rgb: FloatArray) -> None:
     print("\nms a frame, 4:2:0, network at 384×216; the first four with fit_gamut and codes\n")
-    row("film", "bicubic", "guided filter", "fast", "best", "ab_to_chroma", "chroma_planes, all", "every pixel")
-    row("---", *["---:"] * 7)
+    print_row("film", "bicubic", "guided filter", "fast", "best", "ab_to_chroma", "chroma_planes, all", "every pixel")
+    print_row("---", *["---:"] * 7)
     for height, width in ((720, 1280), (1080, 1920)):
         case = Case(np.clip(resize(rgb, (height, width), cv2.INTER_CUBIC), 0, 1), height / 216)
         guide = color.to_chroma_grid(case.luma, GRID)
@@ -144,10 +144,10 @@ def speed(rgb: FloatArray) -> None:
         ]
         times += [
             milliseconds(lambda case=case: color.ab_to_chroma(case.luma_low, case.ab, CODING.matrix)),  # type: ignore[misc]
-            milliseconds(lambda case=case: upsample.chroma_planes(case.ab, case.plane, CODING)),  # type: ignore[misc]
+            milliseconds(lambda case=case: chroma_upsample.chroma_planes(case.ab, case.plane, CODING)),  # type: ignore[misc]
             milliseconds(lambda case=case: case.every_pixel(METHODS["fast"]), 3),  # type: ignore[misc]
         ]
-        row(f"{width}×{height}", *times)
+        print_row(f"{width}×{height}", *times)
 
 
 def main() -> None:
@@ -159,9 +159,9 @@ def main() -> None:
     paths = sorted(options.data.glob("bench/*.mp4")) or sorted(options.data.glob("*.mp4"))
     if not paths:
         parser.error(f"{options.data}: no bench/*.mp4 and no *.mp4")
-    films = {path.stem: list(frames(path, options.frames)) for path in paths}
-    quality(films)
-    speed(next(iter(films.values()))[0])
+    films = {path.stem: list(read_frames(path, options.frames)) for path in paths}
+    print_quality(films)
+    print_speed(next(iter(films.values()))[0])
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def make_page(page: str) -> str:
-    """The page with its tables written anew.
+    """The page with its tables replaced.
 
     Raises:
         ValueError: a marker is missing.

@@ -1,8 +1,8 @@
-"""The demo: takes the color from the example clip, gives it back from one still, and compares with the truth.
+"""The demo: takes the color from the example clip, colors it again from one still, and compares with the truth.
 
     python examples/demo.py [--output out]
 
-Writes ``gray.mkv`` (what kinemacolor is given), ``demo.mp4`` (what it makes) and ``demo.png``, a contact sheet.
+Writes ``gray.mkv`` (the input of kinemacolor), ``demo.mp4`` (its output) and ``demo.png``, a contact sheet.
 """
 
 from __future__ import annotations
@@ -48,12 +48,10 @@ def main() -> None:
 
 
 def show_progress(event: AnyEvent) -> None:
-    if (
-        isinstance(event, ProgressEvent)
-        and event.stage == "color"
-        and (sys.stdout.isatty() or event.done == event.total)
-    ):
-        print(f"\rcoloring {event.done}/{event.total}", end="" if sys.stdout.isatty() else "\n", flush=True)
+    """Rewrites a line on a terminal; elsewhere prints one at the end."""
+    terminal = sys.stdout.isatty()
+    if isinstance(event, ProgressEvent) and event.stage == "color" and (terminal or event.done == event.total):
+        print(f"\rcoloring {event.done}/{event.total}", end="" if terminal else "\n", flush=True)
 
 
 def take_color_away(source: Path, destination: Path) -> None:

@@ -1,6 +1,6 @@
 """A still painted roughly by hand: polygons of one color each, over a frame of "His Girl Friday" (1940).
 
-What a restorer does in a paint program in ten minutes, in code, so that it can be repeated:
+This does in code, so that it can be repeated, what a restorer does in a paint program in ten minutes:
 
     python examples/painted_still.py his_girl_friday.mp4 still.png
     kinemacolor colorize his_girl_friday.mp4 -r still.png -o color.mp4

@@ -12,11 +12,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from kinemacolor.cli.benchmark import EXAMPLES as BENCHMARK_EXAMPLES
-from kinemacolor.cli.benchmark import benchmark
+from kinemacolor.cli.benchmark import BENCHMARK_EXAMPLES, benchmark
 from kinemacolor.cli.colorize import COLORIZE_EXAMPLES, colorize
-from kinemacolor.cli.evaluate import EXAMPLES as EVALUATE_EXAMPLES
-from kinemacolor.cli.evaluate import evaluate
+from kinemacolor.cli.evaluate import EVALUATE_EXAMPLES, evaluate
 from kinemacolor.cli.export import export
 from kinemacolor.cli.follow import follow
 from kinemacolor.cli.info import info

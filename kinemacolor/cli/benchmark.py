@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _ENGINES = ", ".join(engine.name for engine in ENGINES.values() if not engine.needs_weights)
 _TRAINED = ", ".join(f"{engine.name}:NAME=PATH" for engine in ENGINES.values() if engine.needs_weights)
-EXAMPLES = f"""
+BENCHMARK_EXAMPLES = f"""
 **Examples**
 
     kinemacolor benchmark clips/ --output report/

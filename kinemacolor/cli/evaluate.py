@@ -14,7 +14,7 @@ from kinemacolor.cli.progress import progress_line
 if TYPE_CHECKING:
     from kinemacolor.evaluation.measure import Measurement
 
-EXAMPLES = """
+EVALUATE_EXAMPLES = """
 **Examples**
 
     kinemacolor evaluate color.mp4 truth.mp4

@@ -182,7 +182,7 @@ def dashed(subject: str, problem: str, remedy: str) -> str:
 
 
 def _option_names() -> dict[str, str]:
-    names = {name: option(name) for name in (*ColorizeSettings.model_fields, *OWN_OPTIONS)}
+    names = {name: option(name) for name in (*ColorizeSettings.model_fields, *OWN_OPTIONS)} | OTHER_OPTIONS
     for name, field in JobSpec.model_fields.items():
         if name != "settings":
             tag = job_field(field)
@@ -190,5 +190,23 @@ def _option_names() -> dict[str, str]:
     return names
 
 
-OWN_OPTIONS = ("preview", "every", "budget", "threshold", "project", "events")
+OWN_OPTIONS = (
+    *("preview", "every", "budget", "threshold", "project", "events"),
+    *(
+        "methods",
+        "protocol",
+        "frames",
+        "reference",
+        "table",
+        "clips",
+        "jobs",
+        "max_frames",
+        "config",
+        "flow",
+        "size",
+        "data",
+    ),
+)
 """Options that belong to commands, not to a record."""
+OTHER_OPTIONS = {"changes": "--set", "rate": "--fps"}
+"""Options that are called otherwise than the argument that they set."""

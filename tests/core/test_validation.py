@@ -49,7 +49,7 @@ class Film(BaseModel):
         ({"stills": [{"file": "a.png"}, {"frame": 3}]}, ["stills.2.file: expected a value, got none"]),
         ({"stills": [{"file": ""}]}, ["stills.1.file: expected some text, got ''"]),
         ({"stills": ["a.png"]}, ["stills.1: expected a table, got 'a.png'"]),
-        ({"stills": [{"file": "a", "fram": 3}]}, ["stills.1.fram: unknown name; did you mean frame?"]),
+        ({"stills": [{"file": "a", "framee": 3}]}, ["stills.1.framee: unknown name; did you mean frame?"]),
         ({"cover": {"file": "a", "x": 3}}, ["cover.x: unknown name; known names are file, frame"]),
         ({"satuartion": 2.0}, ["satuartion: unknown name; did you mean saturation?"]),
         ({"start": 5, "end": 2}, ["end: expected more than start (5), got 2"]),
@@ -69,5 +69,5 @@ def test_each_invalid_field_gets_a_line(values: dict[str, Any], lines: list[str]
 
 
 def test_an_unknown_name_suggests_a_similar_one() -> None:
-    assert unknown_name("blok_size", ["weights", "block_size"]) == "unknown name; did you mean block_size?"
+    assert unknown_name("blockk_size", ["weights", "block_size"]) == "unknown name; did you mean block_size?"
     assert unknown_name("zzz", iter(["weights", "device"])) == "unknown name; known names are weights, device"

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.core.limits import MINIMUM_SIDE
 from kinemacolor.core.validation import fault_lines
-from kinemacolor.model.config import ConfigError, NetworkConfig
+from kinemacolor.model.config import OLD_NAMES, ConfigError, NetworkConfig
 from kinemacolor.training.config.augmentation import PAPER_AUGMENTATION, Augmentation, FilmWear
 from kinemacolor.training.config.sections import (
     DISCRIMINATOR_MINIMUM_SIDE,
@@ -27,7 +27,7 @@ from kinemacolor.training.config.sections import (
     RunSection,
 )
 
-_OLD_NAMES = {
+_FORMER_NAMES = {
     "optimiser": "optimizer",  # codespell:ignore
     "replay": "recording",
     "network.basis": "network.key_init",
@@ -38,6 +38,7 @@ _OLD_NAMES = {
     "rollout.colour_memory": "rollout.color_memory",  # codespell:ignore
     "recording.traces": "recording.windows",
     "recording.keep": "recording.keep_every",
+    **{f"network.changes.{former}": f"network.changes.{current}" for former, current in OLD_NAMES.items()},
 }
 """Former names of sections and fields, which users' files and checkpoints still have."""
 _FREE_FIELDS = ("evaluation", "run.checkpoint_minutes", "run.keep", "run.log_every", "data.paths")
@@ -147,7 +148,7 @@ def with_current_names(fields: Mapping[str, Any], inside: str = "") -> dict[str,
 
 
 def _current_name(path: str) -> str:
-    for old, new in _OLD_NAMES.items():
+    for old, new in _FORMER_NAMES.items():
         if path == old or path.startswith(f"{old}."):
             path = new + path.removeprefix(old)
     return path

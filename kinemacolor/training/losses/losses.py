@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from kinemacolor.core.color import FROM_XYZ, LAB_DELTA, SRGB_KNEE
 
-Features = Callable[[Tensor], Tensor | Sequence[Tensor]]
+FeatureNetwork = Callable[[Tensor], Tensor | Sequence[Tensor]]
 """A frozen feature network: R'G'B' (n, 3, H, W) in [0, 1] → one activation map or several."""
 
 
@@ -107,7 +107,7 @@ def chroma(prediction: Tensor, truth: Tensor) -> Tensor:
     return (predicted - true).abs().mean()
 
 
-def perceptual(features: Features, lightness: Tensor, prediction: Tensor, truth: Tensor) -> Tensor:
+def perceptual(features: FeatureNetwork, lightness: Tensor, prediction: Tensor, truth: Tensor) -> Tensor:
     """Equation 9: mean squared difference of activation maps of R'G'B'; the mean over maps where there are several.
 
     Args:

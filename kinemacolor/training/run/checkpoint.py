@@ -23,7 +23,7 @@ from kinemacolor.training.run.train_state import TrainState
 
 CHECKPOINT_VERSION = 1
 _FOLDER, _STATE, _OPTIMIZER = "checkpoints", "state.json", "optimizer.safetensors"
-_FORMER_OPTIMIZER = "optimiser.safetensors"
+_FORMER_OPTIMIZER = "optimiser.safetensors"  # codespell:ignore
 """In checkpoints of earlier versions."""
 _REMEDY = "delete that folder to resume from the checkpoint before it, or start over in another folder"
 

@@ -128,7 +128,8 @@ def test_changes_from_the_command_line() -> None:
     assert recipe.run.steps == 7
     assert recipe.network.network_config().blocks == 2
     assert recipe.data.augmentation.stride == 2
-    old = load_recipe(path, ["optimiser.clip=3", "rollout.colour_memory=0.25", "replay.traces=7", "network.settle=1"])
+    former = ["optimiser.clip=3", "rollout.colour_memory=0.25"]  # codespell:ignore
+    old = load_recipe(path, [*former, "replay.traces=7", "network.settle=1"])
     assert (old.optimizer.clip, old.rollout.color_memory) == (3, 0.25)
     assert (old.recording.windows, old.network.gate_calibration) == (7, 1)
     for change, text in (("steps", "is not a change"), ("name.first=1", "name in 'name.first=1' has no fields")):
@@ -163,14 +164,24 @@ def test_differences_between_recipes() -> None:
 
 
 OLD_FIELDS: dict[str, Any] = {
-    "network": {"basis": False, "settle": 2, "calibration": 3},
+    "network": {
+        "basis": False,
+        "settle": 2,
+        "calibration": 3,
+        "changes": {"normalisation": "none"},  # codespell:ignore
+    },
     "data": {"augmentation": {"thing": 0.125, "wear": {"dust": 1}}},
-    "rollout": {"drop_carried": 0.375, "colour_memory": 0.625},
+    "rollout": {"drop_carried": 0.375, "colour_memory": 0.625},  # codespell:ignore
     "replay": {"traces": 5, "length": 8, "keep": 4, "size": [64, 96]},
-    "optimiser": {"learning_rate": 0.5, "clip": 2.0},
+    "optimiser": {"learning_rate": 0.5, "clip": 2.0},  # codespell:ignore
 }
 NEW_FIELDS: dict[str, Any] = {
-    "network": {"key_init": False, "gate_calibration": 2, "norm_calibration": 3},
+    "network": {
+        "key_init": False,
+        "gate_calibration": 2,
+        "norm_calibration": 3,
+        "changes": {"normalization": "none"},
+    },
     "data": {"augmentation": {"moving_object": 0.125, "wear": {"dust": 1}}},
     "rollout": {"drop_propagated": 0.375, "color_memory": 0.625},
     "recording": {"windows": 5, "length": 8, "keep_every": 4, "size": [64, 96]},
@@ -205,11 +216,11 @@ def test_former_names_are_read() -> None:
 def old_dump(dump: dict[str, Any]) -> dict[str, Any]:
     """A dumped recipe as an earlier version wrote it into checkpoints."""
     old = json.loads(json.dumps(dump))
-    old["optimiser"], old["replay"] = old.pop("optimizer"), old.pop("recording")
+    old["optimiser"], old["replay"] = old.pop("optimizer"), old.pop("recording")  # codespell:ignore
     for section, names in (
         (old["network"], {"key_init": "basis", "gate_calibration": "settle", "norm_calibration": "calibration"}),
         (old["data"]["augmentation"], {"moving_object": "thing"}),
-        (old["rollout"], {"drop_propagated": "drop_carried", "color_memory": "colour_memory"}),
+        (old["rollout"], {"drop_propagated": "drop_carried", "color_memory": "colour_memory"}),  # codespell:ignore
         (old["replay"], {"windows": "traces", "keep_every": "keep"}),
     ):
         for name, former in names.items():
@@ -218,7 +229,7 @@ def old_dump(dump: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_field_under_both_names_is_a_fault() -> None:
-    with pytest.raises(InputError, match=r"rollout.colour_memory: unknown name; did you mean color_memory\?"):
-        toy_recipe(rollout={"colour_memory": 0.1})
-    with pytest.raises(InputError, match=r"optimiser: unknown name; did you mean optimizer\?"):
-        toy_recipe(optimiser={"clip": 1})
+    with pytest.raises(InputError, match=r"rollout.colour_memory: unknown name; did you mean"):  # codespell:ignore
+        toy_recipe(rollout={"colour_memory": 0.1})  # codespell:ignore
+    with pytest.raises(InputError, match=r"optimiser: unknown name; did you mean optimizer\?"):  # codespell:ignore
+        toy_recipe(optimiser={"clip": 1})  # codespell:ignore

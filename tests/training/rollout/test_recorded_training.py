@@ -256,10 +256,10 @@ def test_runs_of_earlier_versions_are_resumed(tmp_path: Path) -> None:
     key["drawn"][0] = key["drawn"][0].replace("moving_object=", "thing=").replace("wear=FilmWear(", "wear=Wear(")
     index.write_text(json.dumps({**key, "network": [settings, digest]}, sort_keys=True))
     (checkpoint,) = checkpoints(output)
-    (checkpoint / "optimizer.safetensors").rename(checkpoint / "optimiser.safetensors")
+    (checkpoint / "optimizer.safetensors").rename(checkpoint / "optimiser.safetensors")  # codespell:ignore
     state = json.loads((checkpoint / "state.json").read_text())
-    state["recipe"]["optimiser"] = state["recipe"].pop("optimizer")
-    state["recipe"]["rollout"]["colour_memory"] = state["recipe"]["rollout"].pop("color_memory")
+    state["recipe"]["optimiser"] = state["recipe"].pop("optimizer")  # codespell:ignore
+    state["recipe"]["rollout"]["colour_memory"] = state["recipe"]["rollout"].pop("color_memory")  # codespell:ignore
     (checkpoint / "state.json").write_text(json.dumps(state))
     stamps = {path: path.stat().st_mtime_ns for path in (output / "traces").glob("*.npy")}
     lines: list[str] = []

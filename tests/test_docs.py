@@ -18,6 +18,7 @@ import typer
 from pydantic import BaseModel
 
 from kinemacolor.cli import app
+from kinemacolor.cli.drawing import STAGE_TITLES
 from kinemacolor.cli.options import option
 from kinemacolor.core.events import AnyEvent
 from kinemacolor.pipeline.settings import ColorizeSettings
@@ -114,6 +115,11 @@ def test_every_event_and_each_of_its_fields_is_described() -> None:
         row = rows[event.model_fields["kind"].default]
         for field in event.model_fields.keys() - {"kind", "time"}:
             assert f"`{field}`" in row, f"{event.__name__}.{field} is not described"
+
+
+def test_every_stage_of_progress_is_named() -> None:
+    page = (DOCS / "events.md").read_text("utf-8")
+    assert not [stage for stage in STAGE_TITLES if f"`{stage}`" not in page]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=document_name)

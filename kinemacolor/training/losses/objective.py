@@ -52,7 +52,7 @@ class Objective:
         device: torch.device | str = "cpu",
     ) -> None:
         self._options, self._config, self._discriminator = options, config, discriminator
-        self._features: losses.Features | None = None
+        self._features: losses.FeatureNetwork | None = None
         if options.perceptual.weight:
             network = vgg19_features() if options.features == "vgg19" else lite0_features()
             self._features = network.to(device)

@@ -53,11 +53,11 @@ class ProgressEvent(Event):
     stage: str
     """Name of the stage: ``analyze``, ``color``, …"""
     done: int
-    """Frames that are finished."""
+    """Frames that are finished; in the stage ``join`` segments."""
     total: int | None
-    """Frames in all, or None where that is not known."""
+    """Frames, or segments, in all, or None where that is not known."""
     per_second: float | None
-    """Frames a second over the last minute, or None before there is a measure."""
+    """Frames, or segments, a second over the last minute, or None before there is a measure."""
     seconds_left: float | None
     """Estimated time to the end of the stage, or None before there is a measure."""
 

@@ -124,8 +124,8 @@ class EventJob(ABC, Generic[Result]):
             if self._begun:
                 raise UsageError("job", "has run already", "make another one")
             self._begun = True
+        self._announce_start(kind)
         emit = self._context.emit
-        emit(StartedEvent(job=kind, film=str(self._film), output=str(self._output), process=os.getpid()))
         try:
             result = work()
             if not self._log.ended:
@@ -137,6 +137,13 @@ class EventJob(ABC, Generic[Result]):
             raise
         finally:
             self._log.close()
+
+    def _announce_start(self, kind: JobKind) -> None:
+        """Emits the job's first event, once."""
+        if self._log.last is None:
+            self._context.emit(
+                StartedEvent(job=kind, film=str(self._film), output=str(self._output), process=os.getpid())
+            )
 
     def _last_event(self, error: BaseException) -> AnyEvent:
         if isinstance(error, KinemacolorError):

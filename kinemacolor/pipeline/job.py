@@ -52,6 +52,7 @@ class Job(EventJob[Summary]):
             JobCanceled: it was canceled.
         """
         if self._plan is None:
+            self._announce_start("colorize")
             self._plan = plan_film(self._prepare(), self._context)
         return self._plan
 

@@ -172,6 +172,9 @@ def test_a_plan_colors_nothing_and_is_used_by_the_run(spec: JobSpec, monkeypatch
     assert sorted(path.name for path in spec.output.parent.iterdir()) == ["film.mkv", "still.png"]
     monkeypatch.setattr("kinemacolor.pipeline.color_film.analyze_film", None)  # not asked again
     assert job.run().frames == FRAMES
+    told = kinds(list(job.events()))
+    assert told[:2] == ["started", "planned"]
+    assert told.count("started") == 1
 
 
 # --- canceling --------------------

@@ -116,11 +116,11 @@ def _preview(spec: JobSpec, every: int | None, *, quiet: bool, as_json: bool, ra
     job = Job(spec)
     with EventDrawing(quiet=quiet, raw=raw) as drawing:
         job.listen(drawing.draw)
-        made = job.preview(PREVIEW_STEP if every is None else every)
+        result = job.preview(PREVIEW_STEP if every is None else every)
     if as_json and not raw:
-        print(json.dumps(made.record(), indent=2))
+        print(json.dumps(result.record(), indent=2))
     elif not quiet and not raw:
-        print(made)
+        print(result)
 
 
 def _tell_what_is_kept(output: Path) -> None:

@@ -33,13 +33,13 @@ def job_command(
         spec_type, settings_type: the records.
     """
     declared = list(inspect.signature(function, eval_str=True).parameters.values())[2:]
-    own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in declared]
+    own_parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in declared]
     fields = {name: field for name, field in spec_type.model_fields.items() if name != "settings"}
     settings, schema = settings_type.model_fields, settings_type.model_json_schema()["properties"]
     old = {f"old_{entry.name}": (name, entry) for name, entry in settings_type.old_names()}
     parameters = [
         *(_field_parameter(name, field) for name, field in fields.items()),
-        *own,
+        *own_parameters,
         *(parameter for name in settings for parameter in _setting_parameters(name, settings[name], schema[name])),
         *(_old_parameter(key, settings[name], entry) for key, (name, entry) in old.items()),
     ]

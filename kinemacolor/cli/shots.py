@@ -62,19 +62,19 @@ def shots(
     reader = VideoReader(film, rate=ColorizeSettings(fps=fps).fps)
     hidden = quiet or as_json
     with progress_line("finding shots", hidden=hidden) as progress:
-        found = analyze_film(reader, progress=progress).shots
+        film_shots = analyze_film(reader, progress=progress).shots
     damage, rate, name = reader.damage, reader.info.rate, Path(film).name
     for file in output or ():
-        write_shots(file, found, rate, name)
+        write_shots(file, film_shots, rate, name)
     if sheet is not None:
         with progress_line("drawing the sheet", hidden=hidden) as progress:
-            write_contact_sheet(sheet, shot_sheet(reader, found, progress))
+            write_contact_sheet(sheet, shot_sheet(reader, film_shots, progress))
     if as_json:
-        print(json.dumps({**shot_record(found, rate, name), "damage": damage}, indent=2, ensure_ascii=False))
+        print(json.dumps({**shot_record(film_shots, rate, name), "damage": damage}, indent=2, ensure_ascii=False))
     elif not output:
-        print(shot_table(found, float(rate)))
+        print(shot_table(film_shots, float(rate)))
     elif not quiet:
-        print(f"{film}: {len(found)} shot{'' if len(found) == 1 else 's'}, listed in {', '.join(output)}")
+        print(f"{film}: {len(film_shots)} shot{'' if len(film_shots) == 1 else 's'}, listed in {', '.join(output)}")
     if damage:
         print(f"{film}: {damage}; the shots are those of what decodes", file=sys.stderr)
         raise typer.Exit(DAMAGED)

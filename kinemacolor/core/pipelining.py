@@ -17,7 +17,7 @@ T = TypeVar("T")
 QUEUE = 4
 """Frames that wait between two stages."""
 POLL = 0.1
-"""Seconds between two looks at whether a stage was stopped or its job canceled."""
+"""Seconds between two checks whether a stage was stopped or its job canceled."""
 PATIENCE = 0.5
 """Seconds to wait for a stage that was told to stop; after that it is left to end by itself."""
 STAGE_THREAD = "kinemacolor stage"

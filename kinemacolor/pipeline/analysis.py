@@ -97,9 +97,9 @@ def analyze_film(
     begin, stop = (None if time is None else float(time) for time in (start, end))
     expected = expected_frames(reader.info, begin, stop)
     report = (lambda count: progress(count, expected)) if progress else None
-    known = None if shots == "auto" else [Shot(0)] if isinstance(shots, str | Path) else shots
+    placed = None if shots == "auto" else [Shot(0)] if isinstance(shots, str | Path) else shots
     with (timer or StageTimer()).stage("analyze"):
-        analysis = scan_frames(reader, start=begin, end=stop, shots=known, report=report)
+        analysis = scan_frames(reader, start=begin, end=stop, shots=placed, report=report)
         if isinstance(shots, Path):
             count = analysis.frames if analysis.whole else sum(1 for _ in reader.frames())
             listed = read_shots(shots, count, reader.info.rate)

@@ -217,7 +217,7 @@ def _check_extras(spec: JobSpec) -> None:
 
 @contextmanager
 def reachable(path: str | Path, kind: type[InputError] | type[OutputError]) -> Iterator[None]:
-    """A path that the system does not even let one look at (too long, in a locked folder) is the user's to mend."""
+    """A path that the system cannot even look up (too long, in a locked folder) becomes an error for the user."""
     try:
         yield
     except OSError as error:
@@ -279,7 +279,7 @@ def plan_film(
 
 
 def _announce(prepared: PreparedFilm, plan: FilmPlan, resumed: int, workdir: WorkDir, context: JobContext) -> None:
-    """Tells what an earlier run has finished, else how much room a long film is going to take."""
+    """Emits what an earlier run has finished, or how much room a long film is going to take."""
     if resumed or workdir.has_finished_segments:
         context.emit(ResumedEvent(frames=resumed))
         return

@@ -13,7 +13,7 @@ from kinemacolor.core.events import LAST_EVENTS, AnyEvent, FailedEvent, Progress
 from kinemacolor.pipeline.workdir import EVENTS, LOCK, lock_file, work_folder
 
 POLL_SECONDS = 0.1
-"""Between two looks at a file that another process writes."""
+"""Seconds between two reads of a file that another process writes."""
 
 
 class EventLog:
@@ -66,7 +66,9 @@ class EventLog:
         try:
             self._file.write(event.model_dump_json() + "\n")
             self._file.flush()
-        except OSError:  # a full disk is told where frames are written; the record of events is not worth a run
+        except (
+            OSError
+        ):  # a full disk is an error where frames are written; the run need not end here
             self._file = None
 
     def close(self) -> None:

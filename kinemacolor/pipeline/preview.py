@@ -164,13 +164,13 @@ def color_preview(spec: JobSpec, every: int, context: JobContext, engine: Engine
             context.warn(warning)
         previewer = _Previewer(opened, selection, selection.unmirrored(references), bindings, analysis, info)
         progress = context.progress("color")
-        wanted = preview_frames(analysis.shots, every)
+        indices = preview_frames(analysis.shots, every)
         frames = []
-        for index in wanted:
+        for index in indices:
             image = lightness(index)
             seen = denoise(image)[0] if settings.denoise_input else image
             frames.append(previewer.color(index, seen, settings.saturation))
-            progress(len(frames), len(wanted))
+            progress(len(frames), len(indices))
     write_preview(spec.output, frames)
     return Preview(spec.output, tuple(frames), len(analysis.shots))
 

@@ -298,7 +298,7 @@ class ColorizeSettings(StrictRecord):
         return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
 
     def changed(self, **changes: Any) -> Self:
-        """The same with other values, checked anew; what was set stays set."""
+        """The same with other values, validated again; what was set stays set."""
         return type(self)(**{**self.explicit(), **changes})
 
 

@@ -449,7 +449,7 @@ def test_a_film_that_changes_its_size_is_refused_after_its_start(tmp_path: Path,
 
 def test_memory_does_not_grow_with_the_film() -> None:
     benchmark = Path(__file__).parents[2] / "benchmarks" / "memory.py"
-    command = [sys.executable, str(benchmark), "--frames", "80", "--film", "320x180", "--size", "32"]
+    command = [sys.executable, str(benchmark), "--frames", "80", "--film", "320x180", "--working-size", "32"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "ratio" in run.stdout

@@ -66,9 +66,7 @@ class EventLog:
         try:
             self._file.write(event.model_dump_json() + "\n")
             self._file.flush()
-        except (
-            OSError
-        ):  # a full disk is an error where frames are written; the run need not end here
+        except OSError:  # a full disk is an error where frames are written; the run need not end here
             self._file = None
 
     def close(self) -> None:

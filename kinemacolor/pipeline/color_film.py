@@ -188,7 +188,7 @@ def prepare_film(spec: JobSpec, engine: Engine | None = None) -> PreparedFilm:
     encoding = plan_output(
         spec.output, info, chroma_format=settings.chroma_format, codec=settings.codec, crf=settings.crf
     )
-    remarks = list(encoding.warnings)
+    remarks = [*info.remarks, *encoding.warnings]
     if image_target(spec.output) is None:  # what cannot be kept is refused or told now, not after the work is done
         remarks += check_muxing(spec.output, info, encoding, strict=settings.strict)
     references = tuple(

@@ -15,6 +15,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from kinemacolor.core.errors import OutputError
+from kinemacolor.video.clock import ClockMender, film_clock
 from kinemacolor.video.decode import ATTACHED_PICTURE
 from kinemacolor.video.info import VideoInfo
 from kinemacolor.video.muxing_trial import container_accepts, sample_packets
@@ -213,7 +214,9 @@ class CopiedStreams:
         return target
 
     def _read(self) -> Iterator[Packet[Stream]]:
-        if self._begin is not None and self._begin > 0:
+        clock = film_clock(self._film)
+        mender = ClockMender(clock)
+        if self._begin is not None and self._begin > 0 and not clock.jumps:
             # Where seeking fails, reading starts at the beginning; packets before the part are skipped anyway.
             with contextlib.suppress(av.FFmpegError):
                 self._film.seek(int(self._begin * av.time_base))
@@ -226,6 +229,7 @@ class CopiedStreams:
                 return
             if packet is None:
                 return
+            mender.mend(packet)
             time = _time(packet)
             if self._stop is not None and time is not None and time > self._stop + _INTERLEAVING:
                 return

@@ -67,6 +67,7 @@ class PreparedFilm:
         engine: colors them.
         references: the stills at network size.
         fingerprint: of the run.
+        remarks: what the user should know before the work, a line each.
         timer: of its stages.
         begin: when it was begun, in seconds of ``time.perf_counter``.
     """
@@ -79,6 +80,7 @@ class PreparedFilm:
     engine: Engine
     references: tuple[Reference, ...]
     fingerprint: dict[str, object]
+    remarks: tuple[str, ...] = ()
     timer: StageTimer = field(default_factory=StageTimer)
     begin: float = field(default_factory=time.perf_counter)
 
@@ -117,6 +119,8 @@ def color_film(prepared: PreparedFilm, context: JobContext, begun: FilmPlan | No
     spec, timer = prepared.spec, prepared.timer
     with WorkDir(spec.output, prepared.fingerprint, restart=spec.restart) as workdir:
         _attach_events(workdir, context)
+        for remark in prepared.remarks:
+            context.warn(remark)
         plan = plan_film(prepared, context, workdir, begun)
         runner = SegmentRunner(
             workdir,
@@ -134,8 +138,10 @@ def color_film(prepared: PreparedFilm, context: JobContext, begun: FilmPlan | No
         confidence, regions = _read_confidence(workdir, plan.segments)
         warnings = _join(prepared, plan, workdir, context)
         warnings += plan.selection.warnings(prepared.files)
+        warnings = [warning for warning in warnings if warning not in prepared.remarks]
         for warning in warnings:
             context.warn(warning)
+        warnings = [*prepared.remarks, *warnings]
         _write_extras(prepared, plan, confidence, regions, warnings)
         summary = Summary(
             output=spec.output,
@@ -182,13 +188,16 @@ def prepare_film(spec: JobSpec, engine: Engine | None = None) -> PreparedFilm:
     encoding = plan_output(
         spec.output, info, chroma_format=settings.chroma_format, codec=settings.codec, crf=settings.crf
     )
-    if image_target(spec.output) is None:  # what cannot be kept is refused now, not after the work is done
-        check_muxing(spec.output, info, encoding, strict=settings.strict)
+    remarks = [*info.remarks, *encoding.warnings]
+    if image_target(spec.output) is None:  # what cannot be kept is refused or told now, not after the work is done
+        remarks += check_muxing(spec.output, info, encoding, strict=settings.strict)
     references = tuple(
         to_reference(still, shape, info.coding.matrix, aspect=aspect, rotation=info.rotation) for still in stills
     )
     fingerprint = run_fingerprint(spec, files, engine)
-    return PreparedFilm(spec, files, info, encoding, shape, opened, references, fingerprint, begin=begin)
+    return PreparedFilm(
+        spec, files, info, encoding, shape, opened, references, fingerprint, tuple(remarks), begin=begin
+    )
 
 
 def engine_of(settings: ColorizeSettings) -> Engine:

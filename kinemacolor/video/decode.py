@@ -15,6 +15,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from kinemacolor.core.errors import InputError
+from kinemacolor.video.clock import ClockMender, film_clock
 
 _CONTAINERS_WITH_DURATION = ("matroska", "mov,mp4", "avi")
 _REORDERING = 2  # seconds by which a picture may be decoded before it is shown
@@ -144,7 +145,8 @@ def video_stream(path: Path, container: InputContainer) -> VideoStream:
 def film_pictures(path: Path, damage: Damage, start: int | None = None) -> Generator[av.VideoFrame, None, None]:
     """Decoded pictures of a film, everything that decodes; what does not is counted in ``damage``.
 
-    With ``start``, only pictures at or after that time, which must be that of a keyframe.
+    With ``start``, only pictures at or after that time, which must be that of a keyframe; the film's clock must not
+    jump.
     """
     with open_film(path) as container:
         stream = video_stream(path, container)
@@ -165,6 +167,7 @@ def _decoded(container: InputContainer, stream: VideoStream, damage: Damage) -> 
         stream.codec_context.thread_count = 1
     reached = Fraction(0)
     suspect = False
+    mender = ClockMender(film_clock(container))
     packets = container.demux()
     flushed = False
     while True:
@@ -175,6 +178,7 @@ def _decoded(container: InputContainer, stream: VideoStream, damage: Damage) -> 
             packet = None
         if packet is None:
             break
+        mender.mend(packet)
         reached = max(reached, _packet_end(packet))
         if packet.stream is not stream:  # a flush packet names its stream, but has index 0
             continue

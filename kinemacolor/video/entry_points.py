@@ -16,6 +16,7 @@ from av.stream import Discard
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from kinemacolor.video.clock import film_clock
 from kinemacolor.video.decode import open_film, video_stream
 
 _SEEKABLE = ("matroska", "mov,mp4", "mpeg")  # beginnings of names: also mpegts
@@ -111,6 +112,8 @@ class EntryPoints:
         self._picture = stream.index
         self._decoding_order = container.format.name == "avi"
         self.reliable = container.format.name.startswith(_SEEKABLE) or self._decoding_order
+        if film_clock(container).jumps:  # seeking by time would lead anywhere
+            self.reliable = False
         self.countable = self.countable and stream.codec_context.name in _ONE_FRAME_PER_PACKET
         for other in container.streams:
             if other.index != stream.index:

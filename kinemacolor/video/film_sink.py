@@ -23,6 +23,7 @@ from kinemacolor.video.encoder import aspect_in_frames, film_ticks, set_encoder
 from kinemacolor.video.info import VideoInfo
 from kinemacolor.video.output import Encoding
 from kinemacolor.video.streams import ITUNES_TAGS, CopiedStreams, chapters_within, film_tags, stream_tags
+from kinemacolor.video.timecode import shift_timecode, timecode_tags
 
 _CLOCKS_FROM_ANYWHERE = ("mpegts", "mpeg")
 
@@ -91,7 +92,7 @@ class FilmSink:
         options = {} if container_name == "matroska" else self._mov_options()
         container = av.open(str(self._partial), "w", format=container_name, container_options=options)
         self._container = container
-        container.metadata.update(film_tags(info.metadata))
+        container.metadata.update(film_tags(self._with_timecode(info.metadata)))
         self.stream = self._add_picture(container, container_name)
         if info.container != "image2":
             film = open_film(info.path)
@@ -132,9 +133,37 @@ class FilmSink:
             self._warnings.append(
                 f"{encoding.codec} keeps the pixel shape only in its frames, where some programs do not see it"
             )
-        stream.metadata.update(stream_tags(info.video_metadata, colored=True))
+        tags = self._with_timecode({**timecode_tags(info), **info.video_metadata})
+        stream.metadata.update(stream_tags(tags, colored=True))
         video: VideoStream = stream
         return video
+
+    def _with_timecode(self, tags: dict[str, str]) -> dict[str, str]:
+        """Tags with the time code of the first frame that is written."""
+        begin = self._part.begin
+        passed = Fraction(0) if begin is None else begin - self._info.first_time
+        shifted, lost = shift_timecode(tags, self._info.rate, passed)
+        line = f"the time code {lost}, which does not fit the film's frame rate, was left out"
+        if lost is not None and line not in self._warnings:
+            self._warnings.append(line)
+        return shifted
+
+    def rehearse(self) -> None:
+        """Writes one packet of each stream and closes the file, which ``abandon`` removes."""
+        if self._container is None:
+            raise ValueError("the film is closed")
+        picture = av.VideoFrame(self._info.width, self._info.height, self._encoding.pixel_format)
+        for plane in picture.planes:
+            plane.update(bytes(plane.buffer_size))
+        picture.pts, picture.time_base = 0, self.ticks
+        for packet in [*self.stream.encode(picture), *self.stream.encode(None)]:
+            if packet.dts is None:
+                packet.dts = packet.pts
+            self.mux(packet)
+        if self._copied is not None:
+            self._copied.write_samples()
+        self._container.close()
+        self._container = None
 
     def advance(self, until: Fraction) -> None:
         """Copies the streams beside the picture up to a time of the film (seconds, before any shift)."""
@@ -180,7 +209,11 @@ def check_muxing(destination: Path, info: VideoInfo, encoding: Encoding, *, stri
     """
     warnings: list[str] = []
     try:
-        FilmSink(destination, info, encoding, FilmPart.of(info, None, None), strict, warnings).abandon()
+        sink = FilmSink(destination, info, encoding, FilmPart.of(info, None, None), strict, warnings)
+        try:
+            sink.rehearse()
+        finally:
+            sink.abandon()
     except (av.FFmpegError, OSError) as error:
         raise output_error(destination, error) from error
     return warnings

@@ -12,6 +12,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from kinemacolor.core.types import Coding, Matrix
+from kinemacolor.video.clock import film_clock
 from kinemacolor.video.planes import FilmChroma, PixelLayout, clockwise_rotation, display_matrix, pixel_layout
 
 RANGE_LIMITED, RANGE_FULL = 1, 2
@@ -91,6 +92,7 @@ class VideoInfo:
         display_matrix: nine numbers in FFmpeg's layout, or None.
         numbers: of a film of images, the numbers at the ends of their names, if these rise from image to image; else
             None.
+        remarks: what the user should know about how the film is read, a line each.
     """
 
     path: Path
@@ -115,6 +117,7 @@ class VideoInfo:
     chapters: tuple[Any, ...] = ()
     display_matrix: tuple[int, ...] | None = None
     numbers: tuple[int, ...] | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def picture_tags(picture: av.VideoFrame) -> ColorTags:
@@ -153,6 +156,9 @@ def film_info(
         seconds = float(stream.duration * time_base)
     elif container.duration is not None:
         seconds = container.duration / av.time_base
+    clock = film_clock(container)
+    if clock.jumps:
+        seconds = float(clock.ends[stream.index] - first_pts * time_base)
     count = stream.frames or (round(seconds * rate) if seconds else None)
     matrix = display_matrix(picture)
     return VideoInfo(
@@ -177,6 +183,7 @@ def film_info(
         video_metadata=dict(stream.metadata),
         chapters=tuple(container.chapters()),
         display_matrix=matrix,
+        remarks=clock.remarks(path, first_pts * time_base),
     )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import io
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -15,8 +15,11 @@ from av.packet import Packet
 from av.stream import Stream
 
 from kinemacolor.core.errors import OutputError
+from kinemacolor.video.clock import ClockMender, film_clock
 from kinemacolor.video.decode import ATTACHED_PICTURE
 from kinemacolor.video.info import VideoInfo
+from kinemacolor.video.muxing_trial import container_accepts, sample_packets
+from kinemacolor.video.sound import SoundConverter, conversion_warning, lost_sound
 
 _TEXT_SUBTITLES = frozenset({"subrip", "srt", "mov_text", "webvtt", "ass", "ssa", "text"})
 _TEXT_CODEC = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip"}
@@ -121,6 +124,8 @@ class CopiedStreams:
         self._begin, self._stop, self._shift = begin, stop, shift
         self._targets: dict[int, Stream] = {}
         self._texts: dict[int, Any] = {}
+        self._sounds: dict[int, SoundConverter] = {}
+        self._samples = sample_packets(Path(film.name), picture)
         self._last: dict[int, int] = {}
         self._untimed: Counter[int] = Counter()
         self._pending: Packet[Stream] | None = None
@@ -137,16 +142,18 @@ class CopiedStreams:
         if container == "matroska" and int(stream.disposition) & ATTACHED_PICTURE:
             if self._attach_cover(stream):
                 return
-        elif container_accepts(container, stream):
-            target = self._output.add_stream_from_template(stream, opaque=True)
-        elif _name(stream) in _TEXT_SUBTITLES and container in _TEXT_CODEC:
-            target = self._add_text(stream, _TEXT_CODEC[container])
         elif self._muxer_recreates(stream):
             stream.discard = av.stream.Discard.all
             return
+        elif container_accepts(container, stream, self._samples):
+            target = self._output.add_stream_from_template(stream, opaque=True)
+        elif _name(stream) in _TEXT_SUBTITLES and container in _TEXT_CODEC:
+            target = self._add_text(stream, _TEXT_CODEC[container])
+        elif stream.type == "audio" and not strict:
+            target = self._add_sound(stream)
         if target is None:
             label = f"{stream.type} stream {stream.index} ({_name(stream) or 'no codec'})"
-            fits_mkv = container != "matroska" and container_accepts("matroska", stream)
+            fits_mkv = container != "matroska" and container_accepts("matroska", stream, self._samples)
             if strict:
                 remedy = "write an .mkv file, or leave out `strict`" if fits_mkv else "leave out `strict`"
                 raise OutputError(f"{container} output", f"cannot hold {label}", remedy)
@@ -161,11 +168,11 @@ class CopiedStreams:
         self._targets[stream.index] = target
 
     def _muxer_recreates(self, stream: Stream) -> bool:
-        """Whether the muxer makes such a track by itself: MP4 chapters as text, timecode from the picture's tag."""
+        """Whether a stream becomes a tag from which the muxer makes it again: MP4 chapters as text, time code."""
         if stream.type != "data" or not self._film.format.name.startswith("mov"):
             return False
         chapters = _name(stream) == "bin_data" and bool(self._film.chapters())
-        return self._output.format.name in ("mp4", "mov") and (chapters or "timecode" in stream.metadata)
+        return "timecode" in stream.metadata or (chapters and self._output.format.name in ("mp4", "mov"))
 
     def _attach_cover(self, stream: Stream) -> bool:
         """Puts a cover picture into an MKV file, where covers are attachments."""
@@ -180,6 +187,16 @@ class CopiedStreams:
         name = f"cover.{image_type.replace('jpeg', 'jpg')}"
         self._output.add_attachment(name, f"image/{image_type}", bytes(packet))
         return True
+
+    def _add_sound(self, stream: Stream) -> Stream | None:
+        try:
+            converter = SoundConverter(stream, self._output)
+        except (av.FFmpegError, ValueError):
+            return None
+        self._sounds[stream.index] = converter
+        self.warnings.append(conversion_warning(stream.index, _name(stream), converter.codec, self._output.format.name))
+        target: Stream = converter.target
+        return target
 
     def _add_text(self, stream: Stream, codec: str) -> Stream | None:
         try:
@@ -197,7 +214,9 @@ class CopiedStreams:
         return target
 
     def _read(self) -> Iterator[Packet[Stream]]:
-        if self._begin is not None and self._begin > 0:
+        clock = film_clock(self._film)
+        mender = ClockMender(clock)
+        if self._begin is not None and self._begin > 0 and not clock.jumps:
             # Where seeking fails, reading starts at the beginning; packets before the part are skipped anyway.
             with contextlib.suppress(av.FFmpegError):
                 self._film.seek(int(self._begin * av.time_base))
@@ -210,6 +229,7 @@ class CopiedStreams:
                 return
             if packet is None:
                 return
+            mender.mend(packet)
             time = _time(packet)
             if self._stop is not None and time is not None and time > self._stop + _INTERLEAVING:
                 return
@@ -220,7 +240,9 @@ class CopiedStreams:
         """Closes the film and adds warnings about packets that were left out."""
         for index, count in sorted(self._untimed.items()):
             self.warnings.append(f"{count} packets of stream {index} without a valid time were left out")
+        self.warnings.extend(lost_sound(self._sounds))
         self._untimed.clear()
+        self._sounds.clear()
         self._packets = iter(())
         self._film.close()
 
@@ -230,6 +252,8 @@ class CopiedStreams:
             packet = self._pending or next(self._packets, None)
             self._pending = packet
             if packet is None:
+                if until is None:
+                    self._finish_sound()
                 return
             time = _time(packet)
             if until is not None and time is not None and time > until:
@@ -240,26 +264,48 @@ class CopiedStreams:
             if not before and not after:
                 self._write(packet)
 
+    def write_samples(self) -> None:
+        """Writes one packet of each stream, where the film has one early on: a rehearsal."""
+        for index, packet in sorted(self._samples.items()):
+            if index in self._targets and index not in self._sounds:
+                packet.stream = self._film.streams[index]
+                self._write(packet)
+        for index, converter in self._sounds.items():
+            for sound in converter.silence():
+                self._mux(index, sound)
+
+    def _finish_sound(self) -> None:
+        for index, converter in self._sounds.items():
+            for packet in converter.convert(None):
+                self._mux(index, packet)
+
     def _write(self, packet: Packet[Stream]) -> None:
         index = packet.stream.index
-        target = self._targets[index]
+        if index in self._sounds:
+            for sound in self._sounds[index].convert(packet):
+                self._mux(index, sound)
+            return
         if index in self._texts:
             text = self._convert_text(packet, *self._texts[index])
             if text is None:
                 return
             packet = text
+        self._mux(index, packet)
+
+    def _mux(self, index: int, packet: Packet[Any]) -> None:
+        """Writes a packet of stream ``index``, whose times are those of the film."""
         base = packet.time_base or Fraction(1, 1000)
         offset = round(self._shift / base)
         if packet.pts is not None:
             packet.pts -= offset
         packet.dts = packet.dts - offset if packet.dts is not None else packet.pts
-        if packet.dts is None and int(packet.stream.disposition) & ATTACHED_PICTURE:
+        if packet.dts is None and int(self._film.streams[index].disposition) & ATTACHED_PICTURE:
             packet.pts = packet.dts = 0
         if packet.dts is None or packet.dts < self._last.get(index, packet.dts):
             self._untimed[index] += 1
             return
         self._last[index] = packet.dts
-        packet.stream = target
+        packet.stream = self._targets[index]
         self._output.mux_one(packet)
 
     def _convert_text(self, packet: Packet[Stream], source: Any, context: Any) -> Packet[Stream] | None:
@@ -276,17 +322,6 @@ class CopiedStreams:
         text.pts = text.dts = packet.pts
         text.duration = packet.duration or round(Fraction(2) / base)
         return text
-
-
-def container_accepts(container: str, stream: Stream) -> bool:
-    """Whether a container can hold a copy of a stream, tried by writing a header into memory."""
-    try:
-        with av.open(io.BytesIO(), "w", format=container) as trial:
-            trial.add_stream_from_template(stream, opaque=True)
-            trial.start_encoding()
-    except (av.FFmpegError, ValueError, RuntimeError, OSError):
-        return False
-    return True
 
 
 def _name(stream: Stream) -> str | None:

@@ -1,0 +1,216 @@
+"""The clock of MPEG streams, which starts over or jumps where films were joined, and how it is made continuous.
+
+Where it jumps, the part that follows is moved to the end of the part before, all its streams by the same time: sound
+and picture stay in step, and no stream overlaps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+_BACKWARD = Fraction(1, 10)  # seconds that a clock may step back within one recording
+_FORWARD = Fraction(10)  # seconds without a packet that may be a pause in one recording
+_RETURN = Fraction(1)  # seconds from its own end within which a stream joins a part that another stream began
+_RECENT_PARTS = 4
+
+
+@dataclass(slots=True)
+class _Part:
+    """A part of a film with one clock.
+
+    Attributes:
+        offset: seconds that are added to its times.
+        starts, ends: for each stream of picture or sound, where it starts and ends on the part's own clock.
+        erroneous: whether it was left for an earlier part: a few packets with wrong times.
+    """
+
+    offset: Fraction
+    starts: dict[int, Fraction] = field(default_factory=dict)
+    ends: dict[int, Fraction] = field(default_factory=dict)
+    erroneous: bool = False
+
+    def add(self, stream: int, start: Fraction, end: Fraction) -> None:
+        """Takes a packet."""
+        self.starts[stream] = min(start, self.starts.get(stream, start))
+        self.ends[stream] = max(end, self.ends.get(stream, end))
+
+
+@dataclass(frozen=True, slots=True)
+class FilmClock:
+    """How the clock of a film is made continuous.
+
+    Attributes:
+        offsets: for each stream, (number of its first packet, seconds to add) of each part in the order of the file.
+        jumps: times on the continuous clock, in seconds, at which the film's own clock jumps.
+        ends: where each stream of picture or sound ends on the continuous clock, in seconds.
+    """
+
+    offsets: dict[int, tuple[tuple[int, Fraction], ...]] = field(default_factory=dict)
+    jumps: tuple[Fraction, ...] = ()
+    ends: dict[int, Fraction] = field(default_factory=dict)
+
+    def remarks(self, path: Path, first_time: Fraction) -> tuple[str, ...]:
+        """What the user is told."""
+        if not self.jumps:
+            return ()
+        places = ", ".join(f"{float(jump - first_time):.3f} s" for jump in self.jumps[:5])
+        places += " and more" if len(self.jumps) > 5 else ""
+        times = "once" if len(self.jumps) == 1 else f"{len(self.jumps)} times"
+        return (
+            f"{path}: its clock starts over or jumps {times} (at {places}), as in films that were joined; times were "
+            "made continuous, and `start` and `end` count these",
+        )
+
+
+class ClockMender:
+    """Gives the packets of a film, read from its beginning, their times on the continuous clock."""
+
+    def __init__(self, clock: FilmClock) -> None:
+        self._clock = clock
+        self._counts: dict[int, int] = {}
+        self._places: dict[int, int] = {}
+
+    def mend(self, packet: Packet[Stream]) -> None:
+        """Moves a packet's times; packets of a stream must come in the order of the file, none left out."""
+        if not self._clock.jumps or not packet.size:
+            return
+        index = packet.stream.index
+        number = self._counts.get(index, 0)
+        self._counts[index] = number + 1
+        offsets = self._clock.offsets.get(index, ())
+        place = self._places.get(index, -1)
+        while place + 1 < len(offsets) and offsets[place + 1][0] <= number:
+            place += 1
+        self._places[index] = place
+        if place < 0 or not packet.time_base:
+            return
+        base = packet.time_base
+        shown = place
+        if _crosses_parts(packet) and place + 1 < len(offsets):
+            shown += 1
+        if packet.pts is not None:
+            packet.pts += round(offsets[shown][1] / base)
+        if packet.dts is not None:
+            packet.dts += round(offsets[place][1] / base)
+
+
+def _crosses_parts(packet: Packet[Stream]) -> bool:
+    """Whether a picture's time of display is on the clock of the next part.
+
+    Where a picture has no such time, FFmpeg takes it from the next picture's time of decoding.
+    """
+    if packet.pts is None or packet.dts is None or not packet.time_base:
+        return False
+    return abs(packet.pts - packet.dts) * packet.time_base > _FORWARD
+
+
+def film_clock(container: InputContainer) -> FilmClock:
+    """How an opened film's clock is made continuous; its file is read through once, and the answer is kept."""
+    path = Path(container.name)
+    if not container.format.name.startswith("mpeg"):
+        return FilmClock()
+    with contextlib.suppress(OSError):
+        status = path.stat()
+        return _read_clock(path, status.st_size, status.st_mtime_ns)
+    return FilmClock()
+
+
+@lru_cache(maxsize=64)
+def _read_clock(path: Path, _size: int, _modified: int) -> FilmClock:
+    scan = _Scan()
+    with contextlib.suppress(av.FFmpegError, OSError), av.open(str(path), "r", metadata_errors="replace") as container:
+        for packet in container.demux():
+            if packet.size:
+                scan.add(packet)
+    return scan.clock()
+
+
+class _Scan:
+    """Divides the packets of a film into parts with one clock each."""
+
+    def __init__(self) -> None:
+        self._parts = [_Part(Fraction(0))]
+        self._counts: dict[int, int] = {}
+        self._part_of: dict[int, int] = {}
+        self._ends: dict[int, Fraction] = {}  # of each stream's last packet, on its part's own clock
+        self._reordering: dict[int, Fraction] = {}  # seconds from decoding to display, at most
+        self._changes: dict[int, list[tuple[int, int]]] = {}
+        self._position = Fraction(0)  # of the last packet of picture or sound, on the continuous clock
+
+    def add(self, packet: Packet[Stream]) -> None:
+        """Takes the next packet of the film."""
+        index = packet.stream.index
+        number = self._counts.get(index, 0)
+        self._counts[index] = number + 1
+        stamp = packet.dts if packet.dts is not None else packet.pts
+        if stamp is None or not packet.time_base:
+            return
+        time, length = stamp * packet.time_base, (packet.duration or 0) * packet.time_base
+        timed = packet.stream.type in ("video", "audio")
+        part = self._find_part(index, time, timed)
+        if self._part_of.get(index) != part:
+            for left in range(part + 1, self._part_of.get(index, part) + 1):
+                self._parts[left].erroneous = True
+            self._part_of[index] = part
+            self._changes.setdefault(index, []).append((number, part))
+        self._ends[index] = time + length
+        if timed:
+            if packet.pts is None or _crosses_parts(packet):
+                shown = time + self._reordering.get(index, Fraction(0))
+            else:
+                shown = packet.pts * packet.time_base
+                self._reordering[index] = max(shown - time, self._reordering.get(index, Fraction(0)))
+            self._parts[part].add(index, shown, shown + length)
+            self._position = time + self._parts[part].offset
+
+    def _find_part(self, index: int, time: Fraction, timed: bool) -> int:
+        """The part to which a packet belongs; a new one where it fits none."""
+        newest = len(self._parts) - 1
+        if index not in self._ends:
+            return newest  # the first packet of a stream
+        part, end = self._part_of[index], self._ends[index]
+        step = time - end
+        if not timed:  # subtitles pause for any time: they belong where picture and sound are
+            parts = range(part, newest + 1)
+            return min(parts, key=lambda other: abs(time + self._parts[other].offset - self._position))
+        if -_BACKWARD <= step <= _FORWARD or (step > 0 and self._resumes(part, time)):
+            return part
+        place = end + self._parts[part].offset
+        candidates = [other for other in range(max(0, newest - _RECENT_PARTS), newest + 1) if other != part]
+        gaps = {other: abs(time + self._parts[other].offset - place) for other in candidates}
+        nearest = min(gaps, key=lambda other: gaps[other], default=None)
+        if nearest is not None and gaps[nearest] <= _RETURN:
+            return nearest
+        self._parts.append(_Part(place - time))
+        return newest + 1
+
+    def _resumes(self, part: int, time: Fraction) -> bool:
+        """Whether other streams of a part are at ``time``, so that the clock did not jump: this one paused."""
+        return any(abs(time - end) <= _FORWARD for other, end in self._ends.items() if self._part_of.get(other) == part)
+
+    def clock(self) -> FilmClock:
+        """The continuous clock of all packets that were taken."""
+        reached: dict[int, Fraction] = {}
+        jumps: list[Fraction] = []
+        for number, part in enumerate(self._parts):
+            if number:
+                gaps = [reached[stream] - start for stream, start in part.starts.items() if stream in reached]
+                if gaps and not part.erroneous:
+                    part.offset = max(gaps)
+                jumps.append(min(part.starts.values(), default=Fraction(0)) + part.offset)
+            if not part.erroneous:
+                reached.update({stream: end + part.offset for stream, end in part.ends.items()})
+        offsets = {
+            index: tuple((number, self._parts[part].offset) for number, part in changes)
+            for index, changes in self._changes.items()
+        }
+        return FilmClock(offsets, tuple(jumps), reached)

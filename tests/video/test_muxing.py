@@ -1,0 +1,170 @@
+"""What lies beside the picture, in the form in which restorers' own files hold it."""
+
+from __future__ import annotations
+
+import hashlib
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from kinemacolor.core.errors import OutputError
+from kinemacolor.video import film_sink
+from kinemacolor.video.film_sink import check_muxing
+from kinemacolor.video.reader import VideoReader
+from kinemacolor.video.timecode import advance_timecode
+from kinemacolor.video.writer import plan_output
+from tests.video.test_video import color, ffmpeg, nothing_left
+
+PICTURE = ("-f", "lavfi", "-i", "testsrc=s=64x48:r=24:d=1")
+SOUND = ("-f", "lavfi", "-i", "anoisesrc=d=1:r=48000:c=pink:seed=3,aformat=channel_layouts=stereo")
+
+
+def make(path: Path, *arguments: str, sources: tuple[str, ...] = (*PICTURE, *SOUND)) -> Path:
+    """A film that the ffmpeg program writes."""
+    done = ffmpeg("-y", *sources, *arguments, path)
+    assert done.returncode == 0, done.stderr.decode()
+    return path
+
+
+def rehearsed(source: Path, out: Path, **options: bool) -> list[str]:
+    """What is told before the work."""
+    info = VideoReader(source).info
+    return check_muxing(out, info, plan_output(out, info), strict=options.get("strict", False))
+
+
+def samples(path: Path) -> str:
+    """A checksum of all samples of the first stream of sound, as an independent ffmpeg decodes it."""
+    done = ffmpeg("-i", path, "-map", "0:a:0", "-f", "f64le", "-")
+    assert len(done.stdout) > 8 * 48000
+    return hashlib.sha256(done.stdout).hexdigest()
+
+
+def first_sound(path: Path) -> tuple[str, Fraction]:
+    """The codec of the sound, and seconds from the first picture to the first sample."""
+    with av.open(str(path)) as film:
+        stream = film.streams.audio[0]
+        frame = next(film.decode(stream))
+        assert frame.pts is not None
+        assert frame.time_base is not None
+        return stream.codec_context.name, frame.pts * frame.time_base - VideoReader(path).info.first_time
+
+
+def timecode(path: Path) -> tuple[str | None, int]:
+    """The picture's time code, and how many tracks of time code the film has."""
+    with av.open(str(path)) as film:
+        tags = {key.lower(): value for key, value in film.streams.video[0].metadata.items()}
+        return tags.get("timecode"), sum("timecode" in stream.metadata for stream in film.streams.data)
+
+
+# --- time code --------------------
+
+
+@pytest.mark.parametrize("name", ["out.mov", "out.mp4", "out.mkv"])
+@pytest.mark.parametrize("drop", [False, True])
+def test_a_track_of_time_code_is_kept(tmp_path: Path, name: str, drop: bool) -> None:
+    code, rate = ("00:59:59;20", "30000/1001") if drop else ("01:00:00:05", "24")
+    source = make(tmp_path / "film.mov", "-r", rate, "-c:v", "prores_ks", "-timecode", code)
+    assert timecode(source) == (code, 1)
+    out = tmp_path / name
+    told = rehearsed(source, out)
+    assert not any("stream" in line for line in told)
+    color(source, out)
+    assert timecode(out) == (code, 0 if name == "out.mkv" else 1)
+    assert nothing_left(tmp_path, "film.mov", name)
+
+
+def test_the_time_code_of_a_part_is_that_of_its_first_frame(tmp_path: Path) -> None:
+    source = make(tmp_path / "film.mov", "-c:v", "prores_ks", "-timecode", "09:59:59:20")
+    color(source, tmp_path / "out.mov", start=0.5)
+    assert timecode(tmp_path / "out.mov") == ("10:00:00:08", 1)
+
+
+def test_time_codes_count_as_the_standard_says() -> None:
+    ntsc = Fraction(30000, 1001)
+    assert advance_timecode("00:00:59;29", ntsc, 1) == "00:01:00;02"
+    assert advance_timecode("00:09:59;29", ntsc, 1) == "00:10:00;00"
+    assert advance_timecode("00:00:00;00", ntsc, 107892) == "01:00:00;00"
+    assert advance_timecode("23:59:59;29", ntsc, 1) == "00:00:00;00"
+    assert advance_timecode("00:00:59;59", 2 * ntsc, 1) == "00:01:00;04"
+    assert advance_timecode("23:59:59:24", Fraction(25), 1) == "00:00:00:00"
+    code = "00:00:00;00"
+    for _ in range(0, 2 * 107892, 997):
+        code = advance_timecode(code, ntsc, 997)
+    assert code == advance_timecode("00:00:00;00", ntsc, 997 * len(range(0, 2 * 107892, 997)))
+    for wrong, rate in (("1:2", Fraction(24)), ("00:00:00;00", Fraction(25)), ("00:00:00;00", Fraction(30))):
+        with pytest.raises(ValueError, match="timecode"):
+            advance_timecode(wrong, rate, 0)
+
+
+# --- the rehearsal --------------------
+
+
+def test_what_fails_at_the_end_of_the_file_fails_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make(tmp_path / "film.mov", "-c:v", "prores_ks", "-timecode", "01:00:00:00")
+    monkeypatch.setattr(film_sink.CopiedStreams, "_muxer_recreates", lambda *_: False)
+    monkeypatch.setattr("kinemacolor.video.streams.container_accepts", lambda *_: True)
+    with pytest.raises(OutputError, match="writing fails"):
+        rehearsed(source, tmp_path / "out.mov")
+    assert nothing_left(tmp_path, "film.mov")
+
+
+def test_a_stream_that_fails_only_at_the_end_of_the_file_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make(tmp_path / "film.mov", "-c:v", "prores_ks", "-timecode", "01:00:00:00")
+    monkeypatch.setattr(film_sink.CopiedStreams, "_muxer_recreates", lambda *_: False)
+    (told,) = [line for line in rehearsed(source, tmp_path / "out.mov") if "data stream" in line]
+    assert "left out" in told
+    color(source, tmp_path / "out.mov")
+
+
+# --- sound --------------------
+
+DISC = ("-c:v", "mpeg2video", "-c:a")
+SOUNDS = {
+    "dvd.vob": (*DISC, "pcm_dvd"),
+    "dvd24.vob": (*DISC, "pcm_dvd", "-sample_fmt", "s32"),
+    "bluray.m2ts": (*DISC, "pcm_bluray", "-sample_fmt", "s32"),
+    "wma.wmv": ("-c:v", "wmv2", "-c:a", "wmav2"),
+    "adpcm.avi": ("-c:v", "mpeg4", "-c:a", "adpcm_ms"),
+    "ima.avi": ("-c:v", "mpeg4", "-c:a", "adpcm_ima_wav"),
+    "qt.mov": ("-c:v", "mpeg4", "-c:a", "adpcm_ima_qt"),
+    "mulaw.avi": ("-c:v", "mpeg4", "-c:a", "pcm_mulaw"),
+    "alaw.mov": ("-c:v", "mpeg4", "-c:a", "pcm_alaw"),
+    "u8.avi": ("-c:v", "mpeg4", "-c:a", "pcm_u8"),
+}
+
+
+@pytest.mark.parametrize("container", ["mkv", "mov", "mp4"])
+@pytest.mark.parametrize("name", SOUNDS)
+def test_every_sample_is_kept_and_conversion_is_told_before(tmp_path: Path, name: str, container: str) -> None:
+    source = make(tmp_path / name, *SOUNDS[name])
+    out = tmp_path / f"out.{container}"
+    told = [line for line in rehearsed(source, out) if "audio" in line]
+    assert [line for line in color(source, out).warnings if "audio" in line] == told
+    assert samples(out) == samples(source)
+    codecs, starts = zip(first_sound(source), first_sound(out), strict=True)
+    assert abs(starts[0] - starts[1]) <= Fraction(1, 500)
+    if codecs[0] == codecs[1]:
+        assert told == []
+    else:
+        assert codecs[1].startswith(("pcm_", "flac"))
+        (line,) = told
+        assert codecs[0] in line
+        assert codecs[1] in line
+        assert "without loss" in line
+        with pytest.raises(OutputError, match="cannot hold audio"):
+            rehearsed(source, tmp_path / f"strict.{container}", strict=True)
+    assert nothing_left(tmp_path, name, out.name)
+
+
+def test_a_part_of_converted_sound_stays_in_step(tmp_path: Path) -> None:
+    source = make(tmp_path / "film.vob", *DISC, "pcm_dvd")
+    color(source, tmp_path / "out.mkv", start=0.5)
+    codec, start = first_sound(tmp_path / "out.mkv")
+    assert codec == "pcm_s24le"
+    assert 0 <= start < Fraction(1, 20)

@@ -185,7 +185,7 @@ def prepare_film(spec: JobSpec, engine: Engine | None = None) -> PreparedFilm:
     if image_target(spec.output) is None:  # what cannot be kept is refused now, not after the work is done
         check_muxing(spec.output, info, encoding, strict=settings.strict)
     references = tuple(
-        to_reference(still, shape, info.coding.matrix, aspect=aspect, rotation=info.rotation) for still in stills
+        to_reference(still, shape, info.coding.matrix, aspect=aspect, orientation=info.orientation) for still in stills
     )
     fingerprint = run_fingerprint(spec, files, engine)
     return PreparedFilm(spec, files, info, encoding, shape, opened, references, fingerprint, begin=begin)
@@ -330,6 +330,7 @@ def _write_extras(
     spec, info, analysis = prepared.spec, prepared.info, plan.analysis
     if not (spec.overlay or spec.report):
         return
+    regions = np.stack([info.orientation.upright(region) for region in regions])
     with prepared.timer.stage("report"):
         if spec.overlay:
             write_overlay(spec.overlay, spec.output, regions, info.rate)

@@ -178,13 +178,3 @@ def display_matrix(picture: av.VideoFrame) -> tuple[int, ...] | None:
         if entry.type.name == "DISPLAYMATRIX":
             return tuple(int(number) for number in np.frombuffer(entry, dtype=np.int32)[:9])
     return None
-
-
-def clockwise_rotation(matrix: tuple[int, ...] | None) -> int:
-    """Degrees clockwise (0, 90, 180, 270) by which a viewer turns the picture, from its display matrix."""
-    if matrix is None:
-        return 0
-    first = np.hypot(matrix[0], matrix[3]) or 1.0
-    second = np.hypot(matrix[1], matrix[4]) or 1.0
-    angle = np.degrees(np.arctan2(matrix[1] / second, matrix[0] / first))
-    return round(float(angle) / 90) * 90 % 360

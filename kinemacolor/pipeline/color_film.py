@@ -84,7 +84,7 @@ class PreparedFilm:
 
     def open(self) -> VideoReader:
         """A reader of the film."""
-        return VideoReader(self.spec.film, rate=self.spec.settings.fps)
+        return VideoReader(self.spec.film, rate=self.spec.settings.fps, stream=self.spec.settings.stream)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,6 +117,9 @@ def color_film(prepared: PreparedFilm, context: JobContext, begun: FilmPlan | No
     spec, timer = prepared.spec, prepared.timer
     with WorkDir(spec.output, prepared.fingerprint, restart=spec.restart) as workdir:
         _attach_events(workdir, context)
+        known = (*prepared.info.remarks, *prepared.encoding.warnings)
+        for warning in known:
+            context.warn(warning)
         plan = plan_film(prepared, context, workdir, begun)
         runner = SegmentRunner(
             workdir,
@@ -132,10 +135,11 @@ def color_film(prepared: PreparedFilm, context: JobContext, begun: FilmPlan | No
         _announce(prepared, plan, resumed, workdir, context)
         runner.run()
         confidence, regions = _read_confidence(workdir, plan.segments)
-        warnings = _join(prepared, plan, workdir, context)
+        warnings = [*prepared.info.remarks, *_join(prepared, plan, workdir, context)]
         warnings += plan.selection.warnings(prepared.files)
         for warning in warnings:
-            context.warn(warning)
+            if warning not in known:
+                context.warn(warning)
         _write_extras(prepared, plan, confidence, regions, warnings)
         summary = Summary(
             output=spec.output,
@@ -175,7 +179,7 @@ def prepare_film(spec: JobSpec, engine: Engine | None = None) -> PreparedFilm:
     _check_extras(spec)
     stills = [read_reference(file) for file in files]
     with reachable(spec.film, InputError):
-        info = VideoReader(spec.film, rate=settings.fps).info
+        info = VideoReader(spec.film, rate=settings.fps, stream=settings.stream).info
     aspect = picture_aspect(info)
     shape = network_size(aspect, 1, side=settings.working_size)
     opened = engine or engine_of(settings)

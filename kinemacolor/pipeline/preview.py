@@ -143,9 +143,11 @@ def color_preview(spec: JobSpec, every: int, context: JobContext, engine: Engine
     opened = engine or engine_of(settings)
     stills = [read_reference(file) for file in files]
     with reachable(spec.film, InputError):
-        reader = VideoReader(spec.film, rate=settings.fps)
+        reader = VideoReader(spec.film, rate=settings.fps, stream=settings.stream)
     with reader:
         info, aspect = reader.info, picture_aspect(reader.info)
+        for remark in info.remarks:
+            context.warn(remark)
         shape = network_size(aspect, 1, side=settings.working_size or PREVIEW_SIDE)
         references = [
             to_reference(still, shape, info.coding.matrix, aspect=aspect, orientation=info.orientation)

@@ -252,6 +252,10 @@ class ColorizeSettings(StrictRecord):
     """Stop before this time."""
     fps: Annotated[FramesPerSecond | None, Setting("frames", "Range", preview=True, default_text="24")] = None
     """Frames a second of a film kept as images, as 18 or 24000/1001."""
+    stream: Annotated[
+        int | None, Field(ge=0), Setting("frames", "Range", preview=True, default_text="that with the most frames")
+    ] = None
+    """Stream of the film's pictures, from 0, where a file holds several."""
 
     max_segment_frames: Annotated[int, Field(ge=1), Setting("frames", "Work", old_names=(OldName("longest"),))] = 240
     """Longest piece in frames that is colored at a time; that much work is lost where a run is killed."""

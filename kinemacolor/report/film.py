@@ -31,6 +31,7 @@ from kinemacolor.report.model import (
 )
 from kinemacolor.report.overlay import overlay
 from kinemacolor.video.film_sink import output_error
+from kinemacolor.video.image_sequence import is_image_source
 from kinemacolor.video.info import VideoInfo
 from kinemacolor.video.reader import VideoReader
 
@@ -102,10 +103,15 @@ def film_report(
     )
 
 
+def _open_colored(film: Path) -> VideoReader:
+    """A reader of a finished film, in which the colored pictures are the first stream."""
+    return VideoReader(film, stream=None if is_image_source(film) else 0)
+
+
 def _film_thumbnails(film: Path, frames: int) -> tuple[Thumbnail, ...]:
     """Thumbnails that are spread evenly over a film of so many frames."""
     step = max(1, -(-frames // REPORT_THUMBNAILS))
-    with VideoReader(film) as reader:
+    with _open_colored(film) as reader:
         return tuple(
             thumbnail(frame.index, _upright(small_picture(frame, THUMBNAIL_WIDTH), reader.info))
             for frame in reader.frames(chroma=True)
@@ -166,7 +172,7 @@ def write_overlay(path: Path, film: Path, regions: Array, rate: Fraction) -> Non
     """
     partial = path.with_name(f".{path.stem}.partial-{os.getpid()}{path.suffix}")
     try:
-        with VideoReader(film) as reader, av.open(str(partial), "w") as container:
+        with _open_colored(film) as reader, av.open(str(partial), "w") as container:
             stream: Any = None
             for frame, confidence in zip(reader.frames(chroma=True), regions, strict=True):
                 image = overlay(

@@ -96,7 +96,7 @@ class FilmSink:
         self.stream = self._add_picture(container, container_name)
         if info.container != "image2":
             film = open_film(info.path)
-            picture = video_stream(info.path, film)
+            picture = video_stream(info.path, film, info.stream)
             self.stream.disposition = picture.disposition
             self._copied = CopiedStreams(
                 film, picture.index, container, begin=part.begin, stop=part.stop, shift=part.shift, strict=strict

@@ -17,6 +17,7 @@ from kinemacolor.core.errors import InputError
 from kinemacolor.core.natural_sort import natural_key
 from kinemacolor.core.orientation import AS_STORED, Orientation, image_orientation
 from kinemacolor.core.types import Array, Frame
+from kinemacolor.video.frame_series import frames_of_folder
 from kinemacolor.video.info import VideoInfo, picture_coding, picture_tags
 from kinemacolor.video.planes import (
     PixelLayout,
@@ -77,6 +78,9 @@ class ImageSequence:
 
     def __init__(self, path: Path, rate: Fraction) -> None:
         self.files, self.gap = _image_files(path)
+        remark = None
+        if path.is_dir():
+            self.files, remark = frames_of_folder(self.files, _size)
         first, orientation = _decode(self.files[0])
         layout = pixel_layout(first.format.name)
         width, height = _upright_size(first, orientation)
@@ -98,6 +102,7 @@ class ImageSequence:
             codec="image",
             container="image2",
             numbers=_rising_numbers(self.files),
+            remarks=(f"{path}: {remark}",) if remark else (),
         )
 
     def frames(self, damage: Damage, chroma: bool) -> Generator[Frame, None, None]:
@@ -175,6 +180,13 @@ def _image_files(path: Path) -> tuple[list[Path], str | None]:
     missing = numbered[-1][0] - numbered[0][0] + 1 - len(numbered)
     remark = f"{missing} numbers between {numbered[0][0]} and {numbered[-1][0]} have no image" if missing else None
     return [file for _, file in numbered], remark
+
+
+def _size(file: Path) -> tuple[int, int] | None:
+    try:
+        return _upright_size(*_decode(file))
+    except InputError:
+        return None
 
 
 def _upright_size(picture: av.VideoFrame, orientation: Orientation) -> tuple[int, int]:

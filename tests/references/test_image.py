@@ -172,7 +172,9 @@ def test_a_rotated_film_gets_the_still_turned_back(rotation: int) -> None:
     upright = halves(96, 64)
     stored = np.rot90(upright, rotation // 90)  # a viewer turns it clockwise
     height, width = stored.shape[:2]
-    reference = to_reference(still(upright), (height, width), "bt601", aspect=width / height, orientation=Orientation(rotation))
+    reference = to_reference(
+        still(upright), (height, width), "bt601", aspect=width / height, orientation=Orientation(rotation)
+    )
     assert reference.size == (height, width)
     np.testing.assert_allclose(
         reference.lightness, still_lightness(np.asarray(stored / np.float32(255), np.float32), "bt601"), atol=0.01

@@ -156,7 +156,9 @@ def test_color_turns_with_the_picture(tmp_path: Path, code: int, sampling: tuple
 
 
 @pytest.mark.parametrize("code", EXIF)
-@pytest.mark.parametrize("name", ["still.png", "alpha.png", "still.jpg", "still.webp", "alpha.webp", "still.tif", "alpha.tif"])
+@pytest.mark.parametrize(
+    "name", ["still.png", "alpha.png", "still.jpg", "still.webp", "alpha.webp", "still.tif", "alpha.tif"]
+)
 def test_stills_are_read_upright(tmp_path: Path, name: str, code: int) -> None:
     from PIL import Image
 

@@ -184,7 +184,12 @@ def prepare_film(spec: JobSpec, engine: Engine | None = None) -> PreparedFilm:
     shape = network_size(aspect, 1, side=settings.working_size)
     opened = engine or engine_of(settings)
     encoding = plan_output(
-        spec.output, info, chroma_format=settings.chroma_format, codec=settings.codec, crf=settings.crf
+        spec.output,
+        info,
+        chroma_format=settings.chroma_format,
+        codec=settings.codec,
+        crf=settings.crf,
+        color_range=settings.range,
     )
     if image_target(spec.output) is None:  # what cannot be kept is refused now, not after the work is done
         check_muxing(spec.output, info, encoding, strict=settings.strict)

@@ -41,7 +41,7 @@ from kinemacolor.core.limits import (
 )
 from kinemacolor.core.validation import fault_lines
 from kinemacolor.engine.registry import DEFAULT_ENGINE, ENGINES
-from kinemacolor.video.codecs import CODECS, DEFAULT_CODEC, ChromaFormat
+from kinemacolor.video.codecs import CODECS, DEFAULT_CODEC, ChromaFormat, ColorRange
 
 TIMES = "seconds or a time such as 00:12:07.200, not before 0"
 SEE_HELP = "see kinemacolor colorize --help"
@@ -243,6 +243,10 @@ class ColorizeSettings(StrictRecord):
         Setting("frames", "Output", default_text="the film's; 420 for gray films", old_names=(OldName("chroma"),)),
     ] = None
     """Chroma subsampling of the output."""
+    range: Annotated[ColorRange | None, Setting("frames", "Output", default_text="the film's; limited for prores")] = (
+        None
+    )
+    """Range of the written codes: limited (16 to 235 at 8 bits) or full."""
     strict: Annotated[bool, Setting("container", "Output")] = False
     """Fail where a stream of the film cannot be kept, instead of warning."""
 

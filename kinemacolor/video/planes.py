@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Literal
 
 import av
@@ -159,6 +160,30 @@ def convert_depth(plane: Array, coding: Coding, depth: int, *, chroma: bool) -> 
         scale = Fraction(target.maximum, coding.maximum)
         shift = float((1 << (depth - 1)) - scale * (1 << (coding.bit_depth - 1))) if chroma else 0.0
     return _codes(plane.astype(np.float32) * np.float32(float(scale)) + np.float32(shift), target)
+
+
+def convert_codes(plane: Array, source: Coding, target: Coding, *, chroma: bool) -> Array:
+    """A plane at another bit depth and range: the nearest code, cut at the ends of what the depth holds."""
+    if source.full_range == target.full_range:
+        return convert_depth(plane, source, target.bit_depth, chroma=chroma)
+    table: Array = _code_table(source, target, chroma)[plane]
+    return table
+
+
+@lru_cache(maxsize=4)
+def _code_table(source: Coding, target: Coding, chroma: bool) -> Array:
+    """The code of ``target`` for each of ``source``."""
+    (zero, span), (target_zero, target_span) = (_zero_and_span(coding, chroma) for coding in (source, target))
+    codes = np.arange(source.maximum + 1)
+    return _codes((codes - zero) * target_span / span + target_zero, target)
+
+
+def _zero_and_span(coding: Coding, chroma: bool) -> tuple[int, int]:
+    """The code of black or of no color, and the codes from there to white, or from one end of chroma to the other."""
+    unit = 1 << (coding.bit_depth - 8)
+    if chroma:
+        return 128 * unit, coding.maximum if coding.full_range else 224 * unit
+    return (0, coding.maximum) if coding.full_range else (16 * unit, 219 * unit)
 
 
 def picture_from_planes(planes: tuple[Array, Array, Array], name: str) -> av.VideoFrame:

@@ -21,6 +21,7 @@ from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.core.types import Array, Frame
 from kinemacolor.video.decode import Damage, film_pictures, open_film, video_stream
 from kinemacolor.video.entry_points import EntryPoints
+from kinemacolor.video.fields import film_field_order
 from kinemacolor.video.film_stream import choose_stream
 from kinemacolor.video.image_sequence import ImageSequence, is_image_source
 from kinemacolor.video.info import VideoInfo, film_info
@@ -304,13 +305,15 @@ def _probe(path: Path, stream: int | None) -> VideoInfo:
     choice = choose_stream(path, stream)
     pictures = film_pictures(path, Damage(), choice.index)
     picture = next(pictures, None)
-    pictures.close()
     if picture is None:
         raise InputError(path, "none of its frames can be decoded", "check that it plays elsewhere, or fetch it again")
-    with open_film(path) as container:
+    with contextlib.closing(pictures), open_film(path) as container:
         first = _next_pts(picture, None, 1, Damage())
-        info = film_info(path, container, video_stream(path, container, choice.index), picture, first)
-    return replace(info, remarks=(choice.remark, *info.remarks)) if choice.remark else info
+        film = video_stream(path, container, choice.index)
+        info = film_info(path, container, film, picture, first)
+        order = film_field_order(picture, pictures, int(film.codec_context.field_order), info.codec)
+    remarks = (choice.remark, *info.remarks) if choice.remark else info.remarks
+    return replace(info, field_order=order, remarks=remarks)
 
 
 def _next_pts(picture: av.VideoFrame, last: int | None, step: int, damage: Damage) -> int:

@@ -55,6 +55,10 @@ def keyframes(
     fps: Annotated[
         str | None, typer.Option(help="Frames a second of a film kept as images, as 18 or 24000/1001.")
     ] = None,
+    stream: Annotated[
+        int | None,
+        typer.Option(help="Stream of the film's pictures, from 0.", show_default="that with the most frames"),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier proposal in the folder.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no summary.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the proposal as JSON.")] = False,
@@ -78,6 +82,7 @@ def keyframes(
         every=every,
         working_size=size if working_size is None else working_size,
         fps=fps,
+        stream=stream,
         overwrite=overwrite,
     )
     proposed = run_drawn(KeyframesJob(spec), quiet=quiet or as_json, raw=events is not None)

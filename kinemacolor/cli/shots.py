@@ -43,6 +43,10 @@ def shots(
     fps: Annotated[
         str | None, typer.Option(help="Frames a second of a film kept as images, as 18 or 24000/1001.")
     ] = None,
+    stream: Annotated[
+        int | None,
+        typer.Option(help="Stream of the film's pictures, from 0.", show_default="that with the most frames"),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no summary.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
@@ -59,7 +63,9 @@ def shots(
         check_file(Path(file), LIST_SUFFIXES, film, overwrite)
     if sheet is not None:
         check_file(Path(sheet), SHEET_SUFFIXES, film, overwrite)
-    reader = VideoReader(film, rate=ColorizeSettings(fps=fps).fps)
+    reader = VideoReader(film, rate=ColorizeSettings(fps=fps).fps, stream=stream)
+    for remark in reader.info.remarks:
+        print(remark, file=sys.stderr)
     hidden = quiet or as_json
     with progress_line("finding shots", hidden=hidden) as progress:
         film_shots = analyze_film(reader, progress=progress).shots

@@ -235,9 +235,9 @@ def _check_alike(result: VideoReader, truth: VideoReader) -> None:
     if (a.width, a.height) != (b.width, b.height):
         problem = f"is {a.width}x{a.height}, the truth is {b.width}x{b.height}"
         raise InputError(a.path, problem, "make the result at the truth's size: figures of resized films mean little")
-    if a.rotation != b.rotation:
-        problem = f"has a rotation of {a.rotation}°, the truth of {b.rotation}°"
-        raise InputError(a.path, problem, "rotate one of them")
+    if a.orientation != b.orientation:
+        problem = f"is to be shown {a.orientation}, the truth {b.orientation}"
+        raise InputError(a.path, problem, "turn one of them")
     of_images = "image" in (a.codec, b.codec)
     if not of_images and abs(a.rate - b.rate) > _RATE_TOLERANCE * b.rate:
         problem = f"has {float(a.rate):.3f} frames per second, the truth {float(b.rate):.3f}"

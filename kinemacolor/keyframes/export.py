@@ -116,7 +116,7 @@ def upright_luma(frame: Frame, info: VideoInfo) -> Array:
     if size != (width, height):
         luma = np.clip(cv2.resize(luma, size, interpolation=cv2.INTER_CUBIC), 0, 1)
     dtype = np.uint8 if frame.coding.bit_depth == 8 else np.uint16
-    return np.ascontiguousarray(np.rot90(np.rint(luma * np.iinfo(dtype).max).astype(dtype), -(info.rotation // 90)))
+    return np.ascontiguousarray(info.orientation.upright(np.rint(luma * np.iinfo(dtype).max).astype(dtype)))
 
 
 @contextmanager

@@ -86,7 +86,7 @@ class PreparedFilm:
 
     def open(self) -> VideoReader:
         """A reader of the film."""
-        return VideoReader(self.spec.film, rate=self.spec.settings.fps)
+        return VideoReader(self.spec.film, rate=self.spec.settings.fps, stream=self.spec.settings.stream)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -181,18 +181,23 @@ def prepare_film(spec: JobSpec, engine: Engine | None = None) -> PreparedFilm:
     _check_extras(spec)
     stills = [read_reference(file) for file in files]
     with reachable(spec.film, InputError):
-        info = VideoReader(spec.film, rate=settings.fps).info
+        info = VideoReader(spec.film, rate=settings.fps, stream=settings.stream).info
     aspect = picture_aspect(info)
     shape = network_size(aspect, 1, side=settings.working_size)
     opened = engine or engine_of(settings)
     encoding = plan_output(
-        spec.output, info, chroma_format=settings.chroma_format, codec=settings.codec, crf=settings.crf
+        spec.output,
+        info,
+        chroma_format=settings.chroma_format,
+        codec=settings.codec,
+        crf=settings.crf,
+        color_range=settings.range,
     )
     remarks = [*info.remarks, *encoding.warnings]
     if image_target(spec.output) is None:  # what cannot be kept is refused or told now, not after the work is done
         remarks += check_muxing(spec.output, info, encoding, strict=settings.strict)
     references = tuple(
-        to_reference(still, shape, info.coding.matrix, aspect=aspect, rotation=info.rotation) for still in stills
+        to_reference(still, shape, info.coding.matrix, aspect=aspect, orientation=info.orientation) for still in stills
     )
     fingerprint = run_fingerprint(spec, files, engine)
     return PreparedFilm(
@@ -339,6 +344,7 @@ def _write_extras(
     spec, info, analysis = prepared.spec, prepared.info, plan.analysis
     if not (spec.overlay or spec.report):
         return
+    regions = np.stack([info.orientation.upright(region) for region in regions])
     with prepared.timer.stage("report"):
         if spec.overlay:
             write_overlay(spec.overlay, spec.output, regions, info.rate)

@@ -53,6 +53,8 @@ class KeyframesSpec(StrictRecord):
     """Short side in pixels at which frames are compared."""
     fps: FramesPerSecond | None = None
     """Frames a second of a film kept as images."""
+    stream: Annotated[int | None, Field(ge=0)] = None
+    """Stream of the film's pictures, from 0, where a file holds several."""
     overwrite: bool = False
     """Replace an earlier proposal in the folder."""
 
@@ -116,9 +118,11 @@ class KeyframesJob(EventJob[Keyframes]):
         check_export_folder(spec.output, spec.film, spec.overwrite)
         engine = open_engine(spec.engine, weights=spec.weights)
         with reachable(spec.film, InputError):
-            reader = VideoReader(spec.film, rate=spec.fps)
+            reader = VideoReader(spec.film, rate=spec.fps, stream=spec.stream)
         with reader:
             info = reader.info
+            for remark in info.remarks:
+                context.warn(remark)
             shape = network_size(picture_aspect(info), 1, area=COMPARED_AREA, side=spec.working_size)
             analysis = analyze_film(reader, shots=spec.shots, progress=context.progress("analyze"))
             damage = reader.damage  # later passes may end before they meet it

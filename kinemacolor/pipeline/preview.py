@@ -143,12 +143,15 @@ def color_preview(spec: JobSpec, every: int, context: JobContext, engine: Engine
     opened = engine or engine_of(settings)
     stills = [read_reference(file) for file in files]
     with reachable(spec.film, InputError):
-        reader = VideoReader(spec.film, rate=settings.fps)
+        reader = VideoReader(spec.film, rate=settings.fps, stream=settings.stream)
     with reader:
         info, aspect = reader.info, picture_aspect(reader.info)
+        for remark in info.remarks:
+            context.warn(remark)
         shape = network_size(aspect, 1, side=settings.working_size or PREVIEW_SIDE)
         references = [
-            to_reference(still, shape, info.coding.matrix, aspect=aspect, rotation=info.rotation) for still in stills
+            to_reference(still, shape, info.coding.matrix, aspect=aspect, orientation=info.orientation)
+            for still in stills
         ]
         analysis = analyze_film(
             reader, start=settings.start, end=settings.end, shots=spec.shots, progress=context.progress("analyze")
@@ -197,7 +200,7 @@ class _Previewer:
         step = self.engine.step(lightness[None], self.bank)
         ab = scale_saturation(step.ab[0], saturation)
         rgb = np.clip(lab_to_rgb(np.dstack([lightness, ab])), 0, 1)
-        picture = np.rot90((255 * rgb + 0.5).astype(np.uint8), -self.info.rotation // 90)
+        picture = self.info.orientation.upright((255 * rgb + 0.5).astype(np.uint8))
         time = int(self.analysis.pts[index - self.analysis.first]) * self.analysis.time_base - self.info.first_time
         confidence = float(step.similarity.mean())
         return PreviewFrame(index, shot, time, np.ascontiguousarray(picture), confidence, numbers)

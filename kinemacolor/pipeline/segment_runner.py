@@ -213,7 +213,7 @@ class SegmentRunner:
                 with self.timer.stage("write"):
                     writer.write(colored)
                 if position == segment.frames // 2:
-                    thumbnail = frame_thumbnail(colored, info.rotation)
+                    thumbnail = frame_thumbnail(colored, info.orientation)
                 confidence.append(float(frame_colors.similarity.mean()))
                 regions.append(cv2.resize(frame_colors.similarity, REGIONS[::-1], interpolation=cv2.INTER_AREA))
                 if segment.forward:

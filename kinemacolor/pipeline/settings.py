@@ -41,7 +41,7 @@ from kinemacolor.core.limits import (
 )
 from kinemacolor.core.validation import fault_lines
 from kinemacolor.engine.registry import DEFAULT_ENGINE, ENGINES
-from kinemacolor.video.codecs import CODECS, DEFAULT_CODEC, ChromaFormat
+from kinemacolor.video.codecs import CODECS, DEFAULT_CODEC, ChromaFormat, ColorRange
 
 TIMES = "seconds or a time such as 00:12:07.200, not before 0"
 SEE_HELP = "see kinemacolor colorize --help"
@@ -243,6 +243,10 @@ class ColorizeSettings(StrictRecord):
         Setting("frames", "Output", default_text="the film's; 420 for gray films", old_names=(OldName("chroma"),)),
     ] = None
     """Chroma subsampling of the output."""
+    range: Annotated[ColorRange | None, Setting("frames", "Output", default_text="the film's; limited for prores")] = (
+        None
+    )
+    """Range of the written codes: limited (16 to 235 at 8 bits) or full."""
     strict: Annotated[bool, Setting("container", "Output")] = False
     """Fail where a stream of the film cannot be kept, instead of warning."""
 
@@ -252,6 +256,10 @@ class ColorizeSettings(StrictRecord):
     """Stop before this time."""
     fps: Annotated[FramesPerSecond | None, Setting("frames", "Range", preview=True, default_text="24")] = None
     """Frames a second of a film kept as images, as 18 or 24000/1001."""
+    stream: Annotated[
+        int | None, Field(ge=0), Setting("frames", "Range", preview=True, default_text="that with the most frames")
+    ] = None
+    """Stream of the film's pictures, from 0, where a file holds several."""
 
     max_segment_frames: Annotated[int, Field(ge=1), Setting("frames", "Work", old_names=(OldName("longest"),))] = 240
     """Longest piece in frames that is colored at a time; that much work is lost where a run is killed."""

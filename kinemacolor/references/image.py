@@ -17,6 +17,7 @@ import numpy as np
 from kinemacolor.core.color import rgb_to_lab, still_lightness
 from kinemacolor.core.errors import InputError
 from kinemacolor.core.limits import MINIMUM_SIDE
+from kinemacolor.core.orientation import AS_STORED, Orientation, image_orientation
 from kinemacolor.core.types import BoolArray, FloatArray, Matrix, Reference
 from kinemacolor.engine.protocol import KEY_CELL
 from kinemacolor.references.placement import ReferenceFile
@@ -86,9 +87,7 @@ def decode_image(path: Path, content: bytes) -> tuple[FloatArray, FloatArray]:
             if data.size:
                 image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
             if image is not None and (image.ndim == 2 or image.shape[2] != 4):
-                image = cv2.imdecode(
-                    data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
-                )  # this mode applies the rotation in EXIF
+                image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:
         image = None
     finally:
@@ -96,6 +95,8 @@ def decode_image(path: Path, content: bytes) -> tuple[FloatArray, FloatArray]:
     if image is None or _LOST_PIXELS.search("".join(complaints)):
         problem = "is not an image, or corrupt" if data.size else "is empty"
         raise InputError(path, problem, "give a PNG, JPEG, TIFF or WebP image as reference")
+    if content[:4] not in (b"II*\0", b"MM\0*"):  # OpenCV turns TIFF itself, whatever the flags say
+        image = np.ascontiguousarray(image_orientation(content).upright(image))
     scale = np.iinfo(image.dtype).max if image.dtype.kind == "u" else 1
     values = np.clip(np.nan_to_num(image.astype(np.float32)) / np.float32(scale), 0, 1)
     if values.shape[2] == 4:
@@ -169,7 +170,12 @@ def _read_mask(path: Path) -> BoolArray:
 
 
 def to_reference(
-    still: Still, frame_size: tuple[int, int], matrix: Matrix, *, aspect: Fraction | float, rotation: int = 0
+    still: Still,
+    frame_size: tuple[int, int],
+    matrix: Matrix,
+    *,
+    aspect: Fraction | float,
+    orientation: Orientation = AS_STORED,
 ) -> Reference:
     """The still as an engine takes it.
 
@@ -181,12 +187,12 @@ def to_reference(
         frame_size: (height, width) at which the network sees the film's frames as stored.
         matrix: of the film; it decides which gray black-and-white film would show of the still's colors.
         aspect: width / height of the film's stored picture in square pixels.
-        rotation: degrees clockwise by which a viewer turns the stored picture; the still is turned back.
+        orientation: how a viewer turns and flips the stored picture; the still is turned and flipped back.
 
     Raises:
         InputError: at this size hardly any opaque pixel is left.
     """
-    rgb, mask = np.rot90(still.rgb, rotation // 90), np.rot90(still.mask, rotation // 90)
+    rgb, mask = orientation.stored(still.rgb), orientation.stored(still.mask)
     height, width = mask.shape
     same_shape = abs(width / height / float(aspect) - 1) < ASPECT_TOLERANCE
     rows, columns = frame_size if same_shape else network_size(width, height, area=frame_size[0] * frame_size[1])

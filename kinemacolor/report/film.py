@@ -31,6 +31,8 @@ from kinemacolor.report.model import (
 )
 from kinemacolor.report.overlay import overlay
 from kinemacolor.video.film_sink import output_error
+from kinemacolor.video.image_sequence import is_image_source
+from kinemacolor.video.info import VideoInfo
 from kinemacolor.video.reader import VideoReader
 
 REPORT_THUMBNAILS = 60
@@ -101,12 +103,17 @@ def film_report(
     )
 
 
+def _open_colored(film: Path) -> VideoReader:
+    """A reader of a finished film, in which the colored pictures are the first stream."""
+    return VideoReader(film, stream=None if is_image_source(film) else 0)
+
+
 def _film_thumbnails(film: Path, frames: int) -> tuple[Thumbnail, ...]:
     """Thumbnails that are spread evenly over a film of so many frames."""
     step = max(1, -(-frames // REPORT_THUMBNAILS))
-    with VideoReader(film) as reader:
+    with _open_colored(film) as reader:
         return tuple(
-            thumbnail(frame.index, small_picture(frame, THUMBNAIL_WIDTH))
+            thumbnail(frame.index, _upright(small_picture(frame, THUMBNAIL_WIDTH), reader.info))
             for frame in reader.frames(chroma=True)
             if frame.index % step == 0
         )
@@ -118,7 +125,7 @@ def write_film_report(path: Path, report: FilmReport, regions: Array) -> None:
     Args:
         path: of the page.
         report: on the film.
-        regions: (F, rows, columns) mean similarity of the regions of each frame.
+        regions: (F, rows, columns) mean similarity of the regions of each frame, upright.
 
     Raises:
         OutputError: one of the two cannot be written.
@@ -131,6 +138,10 @@ def write_film_report(path: Path, report: FilmReport, regions: Array) -> None:
             partial.write_text(json.dumps(record), "utf-8")
     except OSError as error:
         raise OutputError(path.with_suffix(".json"), f"cannot be written ({error.strerror})", "make room") from error
+
+
+def _upright(picture: Array, info: VideoInfo) -> Array:
+    return np.ascontiguousarray(info.orientation.upright(picture))
 
 
 def small_picture(frame: Frame, width: int) -> Array:
@@ -153,7 +164,7 @@ def write_overlay(path: Path, film: Path, regions: Array, rate: Fraction) -> Non
     Args:
         path: ``.mp4``, ``.mkv`` or ``.mov``.
         film: the colored film.
-        regions: (F, rows, columns) mean similarity of the regions of each frame.
+        regions: (F, rows, columns) mean similarity of the regions of each frame, upright.
         rate: frames a second.
 
     Raises:
@@ -161,10 +172,12 @@ def write_overlay(path: Path, film: Path, regions: Array, rate: Fraction) -> Non
     """
     partial = path.with_name(f".{path.stem}.partial-{os.getpid()}{path.suffix}")
     try:
-        with VideoReader(film) as reader, av.open(str(partial), "w") as container:
+        with _open_colored(film) as reader, av.open(str(partial), "w") as container:
             stream: Any = None
             for frame, confidence in zip(reader.frames(chroma=True), regions, strict=True):
-                image = overlay(small_picture(frame, OVERLAY_WIDTH), confidence.astype(np.float32))
+                image = overlay(
+                    _upright(small_picture(frame, OVERLAY_WIDTH), reader.info), confidence.astype(np.float32)
+                )
                 if stream is None:
                     stream = container.add_stream("libx264", rate=rate, options={"crf": "23", "preset": "veryfast"})
                     stream.height, stream.width, stream.pix_fmt = *image.shape[:2], "yuv420p"

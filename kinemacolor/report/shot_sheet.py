@@ -52,7 +52,7 @@ def _picture(frame: Frame, info: VideoInfo, width: int) -> Array:
     size = (width, max(1, round(frame.luma.shape[0] * width / across)))
     small = cv2.resize(codes_to_luma(frame.luma, info.coding), size, interpolation=cv2.INTER_AREA)
     gray = np.rint(small * 255).astype(np.uint8)
-    return np.asarray(np.rot90(gray, -info.rotation // 90))
+    return np.ascontiguousarray(info.orientation.upright(gray))
 
 
 def shown_frames(shot: Shot) -> tuple[int, int, int]:

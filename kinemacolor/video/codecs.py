@@ -11,6 +11,8 @@ from kinemacolor.core.errors import UsageError
 
 ChromaFormat = Literal["420", "422", "444"]
 """Subsampling of U and V."""
+ColorRange = Literal["limited", "full"]
+"""Codes of luma: 16 to 235 at 8 bits, or all."""
 CHROMA_FORMATS: tuple[ChromaFormat, ...] = get_args(ChromaFormat)
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
@@ -56,6 +58,8 @@ class CodecRecord:
         chroma_formats: subsamplings it takes.
         chroma_options: further options of the encoder for each of them.
         odd_sizes: whether a side that subsampling divides may be odd.
+        interlaced_coding: whether its encoder codes fields, and then marks their order.
+        fields_in_frames: whether its frames bear a mark of their field order without that.
         full_range_tagged: whether its files tell players that luma is full range.
         aspect_in_frames: whether the encoder takes the pixel shape from the frames instead of from its settings.
         container_tags: the four letters that stand for it in a container, where FFmpeg's choice is not what players
@@ -76,6 +80,8 @@ class CodecRecord:
     chroma_formats: tuple[ChromaFormat, ...] = CHROMA_FORMATS
     chroma_options: Mapping[ChromaFormat, Options] = field(default_factory=lambda: MappingProxyType({}))
     odd_sizes: bool = False
+    interlaced_coding: bool = False
+    fields_in_frames: bool = False
     full_range_tagged: bool = True
     aspect_in_frames: bool = False
     container_tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -100,6 +106,7 @@ CODECS: dict[str, CodecRecord] = {
             containers=("mp4", "mov", "matroska"),
             crf=16,
             max_threads=8,
+            interlaced_coding=True,
             nal_units=NalUnits(shift=0, mask=31, messages=frozenset({6})),
         ),
         CodecRecord(
@@ -123,6 +130,7 @@ CODECS: dict[str, CodecRecord] = {
             containers=("mov", "matroska"),
             chroma_formats=("422", "444"),
             chroma_options=MappingProxyType({"422": (("profile", "hq"),), "444": (("profile", "4444"),)}),
+            interlaced_coding=True,
             full_range_tagged=False,
         ),
         CodecRecord(
@@ -133,6 +141,7 @@ CODECS: dict[str, CodecRecord] = {
             options=(("level", "3"), ("g", "1"), ("slicecrc", "1")),
             containers=("matroska",),
             odd_sizes=True,
+            fields_in_frames=True,
             aspect_in_frames=True,
         ),
     )

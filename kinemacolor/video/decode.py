@@ -132,24 +132,27 @@ def open_film(path: Path) -> InputContainer:
     return container
 
 
-def video_stream(path: Path, container: InputContainer) -> VideoStream:
-    """The stream of the film's pictures: the first video stream that is not a cover picture."""
+def video_stream(path: Path, container: InputContainer, index: int) -> VideoStream:
+    """The stream of the film's pictures, by its index in the container."""
     for stream in container.streams.video:
-        if stream.codec_context is not None and not int(stream.disposition) & ATTACHED_PICTURE:
+        if stream.index == index and stream.codec_context is not None:
             return stream
-    if container.streams.video and container.streams.video[0].codec_context is None:
-        raise InputError(path, "its video codec is unknown", "convert the film to H.264 or FFV1 first")
-    raise InputError(path, "has no video stream", "give a film with pictures")
+    raise InputError(path, "has other streams than when it was opened", "check the disk it is on")
 
 
-def film_pictures(path: Path, damage: Damage, start: int | None = None) -> Generator[av.VideoFrame, None, None]:
+def film_pictures(
+    path: Path, damage: Damage, index: int, start: int | None = None
+) -> Generator[av.VideoFrame, None, None]:
     """Decoded pictures of a film, everything that decodes; what does not is counted in ``damage``.
 
-    With ``start``, only pictures at or after that time, which must be that of a keyframe; the film's clock must not
-    jump.
+    Args:
+        path: of the film.
+        damage: takes the faults.
+        index: of the stream.
+        start: only pictures at or after this time, which must be that of a keyframe; the film's clock must not jump.
     """
     with open_film(path) as container:
-        stream = video_stream(path, container)
+        stream = video_stream(path, container, index)
         if start is not None:
             # MPEG containers are searched by decoding times, which lie before the pictures' own.
             early = container.format.name.startswith("mpeg")

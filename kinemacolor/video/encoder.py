@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import av
@@ -12,7 +13,7 @@ from kinemacolor.core.types import Frame
 from kinemacolor.video.codecs import CODECS, ChromaFormat
 from kinemacolor.video.info import VideoInfo
 from kinemacolor.video.output import Encoding
-from kinemacolor.video.planes import convert_depth, picture_from_planes
+from kinemacolor.video.planes import convert_codes, picture_from_planes
 
 _FRAME_DURATION = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION
 _ROWS_PER_THREAD = 128
@@ -28,7 +29,7 @@ def set_encoder(context: Any, info: VideoInfo, encoding: Encoding) -> None:
     context.width, context.height, context.pix_fmt = info.width, info.height, encoding.pixel_format
     context.time_base = film_ticks(info)
     context.sample_aspect_ratio = info.sample_aspect_ratio
-    tags = info.tags.for_output(info.coding)
+    tags = info.tags.for_output(encoding.coding(info.coding))
     context.color_primaries, context.color_trc = tags.primaries, tags.transfer
     context.colorspace, context.color_range = tags.matrix, tags.range
     context.flags |= _FRAME_DURATION
@@ -56,42 +57,50 @@ class PictureConverter:
     def __init__(self, info: VideoInfo, encoding: Encoding) -> None:
         self._info, self._encoding = info, encoding
         self._ticks = film_ticks(info)
-        self._aspect_filter = self._open_aspect_filter() if aspect_in_frames(info, encoding) else None
+        self._marks = self._open_marks_filter()
 
     def picture(self, frame: Frame, shift: Fraction = Fraction(0)) -> av.VideoFrame:
         """The picture of a frame with U and V, ``shift`` seconds earlier than the frame."""
         if frame.chroma is None:
             raise ValueError("frame.chroma: expected U and V, got None")
-        depth, coding = self._encoding.bit_depth, frame.coding
+        coding, target = frame.coding, self._encoding.coding(frame.coding)
         u, v = frame.chroma
         planes = (
-            convert_depth(frame.luma, coding, depth, chroma=False),
-            convert_depth(u, coding, depth, chroma=True),
-            convert_depth(v, coding, depth, chroma=True),
+            convert_codes(frame.luma, coding, target, chroma=False),
+            convert_codes(u, coding, target, chroma=True),
+            convert_codes(v, coding, target, chroma=True),
         )
         picture = picture_from_planes(planes, self._encoding.pixel_format)
         picture.pts = round(frame.time / self._ticks) - round(shift / self._ticks)
         picture.time_base = self._ticks
         picture.duration = round(frame.duration * frame.time_base / self._ticks)
-        tags = self._info.tags.for_output(coding)
+        tags = self._info.tags.for_output(target)
         picture.color_primaries, picture.color_trc = tags.primaries, tags.transfer
         picture.colorspace, picture.color_range = tags.matrix, tags.range
-        if self._aspect_filter is None:
+        if self._marks is None:
             return picture
-        self._aspect_filter.push(picture)
-        filtered: Any = self._aspect_filter.pull()
+        self._marks.push(picture)
+        filtered: Any = self._marks.pull()
         result: av.VideoFrame = filtered
         return result
 
-    def _open_aspect_filter(self) -> av.filter.Graph:
-        """Sets the pixel shape on frames, where the FFV1 encoder takes it from; PyAV sets it on no MKV track."""
+    def _open_marks_filter(self) -> av.filter.Graph | None:
+        """Sets marks on frames that PyAV cannot set: the field order, and the pixel shape, which the FFV1 encoder takes
+        from there; None where there are none."""
         info, aspect = self._info, self._info.sample_aspect_ratio
+        marks: list[tuple[str, str]] = []
+        if aspect_in_frames(info, self._encoding):
+            marks.append(("setsar", f"{aspect.numerator}/{aspect.denominator}"))
+        if self._encoding.field_order != "progressive":
+            marks.append(("setfield", "tff" if self._encoding.field_order == "top" else "bff"))
+        if not marks:
+            return None
         pixels = av.VideoFormat(self._encoding.pixel_format, info.width, info.height)
         graph = av.filter.Graph()
         source = graph.add_buffer(width=info.width, height=info.height, format=pixels, time_base=self._ticks)
-        steps = graph.add("setsar", f"{aspect.numerator}/{aspect.denominator}"), graph.add("buffersink")
-        source.link_to(steps[0])
-        steps[0].link_to(steps[1])
+        steps = [source, *(graph.add(name, value) for name, value in marks), graph.add("buffersink")]
+        for step, following in pairwise(steps):
+            step.link_to(following)
         graph.configure()
         return graph
 

@@ -35,6 +35,7 @@ class EntryPoints:
     Args:
         path: the film.
         first: time of the first frame that decodes, in units of the stream's time base, as all times here.
+        index: of the stream.
 
     Attributes:
         reliable: False where not even keyframes can be recognized; then every answer is None.
@@ -42,9 +43,9 @@ class EntryPoints:
             False as soon as that is in doubt, and frames have no numbers any more.
     """
 
-    def __init__(self, path: Path, first: int) -> None:
+    def __init__(self, path: Path, first: int, index: int) -> None:
         self.reliable = self.countable = True
-        self._path, self._first = path, first
+        self._path, self._first, self._index = path, first, index
         self._lock = threading.Lock()
         self._container: InputContainer | None = None
         self._packets: Iterator[Packet[VideoStream]] | None = None
@@ -108,7 +109,7 @@ class EntryPoints:
     def _open(self) -> None:
         container = open_film(self._path)
         self._container = container
-        stream = video_stream(self._path, container)
+        stream = video_stream(self._path, container, self._index)
         self._picture = stream.index
         self._decoding_order = container.format.name == "avi"
         self.reliable = container.format.name.startswith(_SEEKABLE) or self._decoding_order

@@ -17,6 +17,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from kinemacolor.core.errors import OutputError
+from kinemacolor.core.orientation import AS_STORED
 from kinemacolor.video.codecs import CODECS, CONTAINERS
 from kinemacolor.video.decode import open_film, video_stream
 from kinemacolor.video.encoder import aspect_in_frames, film_ticks, set_encoder
@@ -96,7 +97,7 @@ class FilmSink:
         self.stream = self._add_picture(container, container_name)
         if info.container != "image2":
             film = open_film(info.path)
-            picture = video_stream(info.path, film)
+            picture = video_stream(info.path, film, info.stream)
             self.stream.disposition = picture.disposition
             self._copied = CopiedStreams(
                 film, picture.index, container, begin=part.begin, stop=part.stop, shift=part.shift, strict=strict
@@ -124,7 +125,7 @@ class FilmSink:
         set_encoder(stream.codec_context, info, encoding)
         if container_name in record.container_tags:
             stream.codec_context.codec_tag = record.container_tags[container_name]
-        if info.display_matrix is not None and info.rotation:
+        if info.display_matrix is not None and info.orientation != AS_STORED:
             if hasattr(stream, "set_display_matrix"):
                 stream.set_display_matrix(info.display_matrix)
             else:

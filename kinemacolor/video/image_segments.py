@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kinemacolor.core.errors import InputError, OutputError
+from kinemacolor.core.orientation import Orientation
 from kinemacolor.core.types import Frame
 from kinemacolor.video.image_writer import encode_png
 from kinemacolor.video.packets import NOT_A_SEGMENT, RESTART_REMEDY, SEGMENT_VERSION, partial_name, sync_folder
@@ -49,15 +50,16 @@ class ImageSegment:
 class ImageFolder:
     """A segment of images being written, under its name with ``.partial`` until it is complete."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, orientation: Orientation) -> None:
         self._path, self._partial = path, partial_name(path)
+        self._orientation = orientation
         self._index: list[tuple[int, int]] = []
         shutil.rmtree(self._partial, ignore_errors=True)
         self._partial.mkdir()
 
     def write(self, frame: Frame) -> None:
         """Writes one frame, whose U and V are at full resolution."""
-        png = encode_png(frame)
+        png = encode_png(frame, self._orientation)
         if png is None:
             raise OutputError(self._path, "an image could not be encoded", "write a film instead")
         (self._partial / _image_name(len(self._index))).write_bytes(png)

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
+import numpy as np
 
 from kinemacolor.core.errors import InputError
 from kinemacolor.core.natural_sort import natural_key
+from kinemacolor.core.orientation import AS_STORED, Orientation, image_orientation
 from kinemacolor.core.types import Array, Frame
+from kinemacolor.video.frame_series import frames_of_folder
 from kinemacolor.video.info import VideoInfo, picture_coding, picture_tags
 from kinemacolor.video.planes import (
     PixelLayout,
@@ -75,15 +78,19 @@ class ImageSequence:
 
     def __init__(self, path: Path, rate: Fraction) -> None:
         self.files, self.gap = _image_files(path)
-        first = _decode(self.files[0])
+        remark = None
+        if path.is_dir():
+            self.files, remark = frames_of_folder(self.files, _size)
+        first, orientation = _decode(self.files[0])
         layout = pixel_layout(first.format.name)
+        width, height = _upright_size(first, orientation)
         self.info = VideoInfo(
             path=path,
-            width=first.width,
-            height=first.height,
+            width=width,
+            height=height,
             coding=picture_coding(first, layout, "image"),
             pixel_format=first.format.name,
-            chroma_format=layout.chroma,
+            chroma_format="444" if layout.chroma == "422" and orientation.rotation % 180 else layout.chroma,
             rate=rate,
             time_base=1 / rate,
             first_time=Fraction(0),
@@ -95,6 +102,7 @@ class ImageSequence:
             codec="image",
             container="image2",
             numbers=_rising_numbers(self.files),
+            remarks=(f"{path}: {remark}",) if remark else (),
         )
 
     def frames(self, damage: Damage, chroma: bool) -> Generator[Frame, None, None]:
@@ -105,22 +113,38 @@ class ImageSequence:
         index = 0
         for position, file in enumerate(self.files):
             try:
-                picture = _decode(file)
+                picture, orientation = _decode(file)
             except InputError:
                 damage.count_lost_packet()
                 continue
             layout = pixel_layout(picture.format.name)
             coding = picture_coding(picture, layout, "image")
-            if (picture.width, picture.height, coding) != (info.width, info.height, info.coding):
-                this = f"{picture.width}x{picture.height} at {coding.bit_depth} bits"
+            width, height = _upright_size(picture, orientation)
+            if (width, height, coding) != (info.width, info.height, info.coding):
+                this = f"{width}x{height} at {coding.bit_depth} bits"
                 first = f"{info.width}x{info.height} at {info.coding.bit_depth} bits"
                 raise InputError(file, f"is {this}, the first image is {first}", "convert the images to one format")
             damage.count_frame(index, position * info.time_base, False)
-            luma, planes = self._planes(picture, layout, chroma)
+            luma, planes = self._planes(picture, layout, orientation, chroma)
             yield Frame(index, position, info.time_base, luma, info.coding, 1, planes)
             index += 1
 
     def _planes(
+        self, picture: av.VideoFrame, layout: PixelLayout, orientation: Orientation, chroma: bool
+    ) -> tuple[Array, tuple[Array, Array] | None]:
+        luma, color = self._stored_planes(picture, layout, chroma)
+        if orientation == AS_STORED:
+            return luma, color
+        if color is not None and layout.chroma == "422":
+            u, v = (plane.repeat(2, axis=1)[:, : luma.shape[1]] for plane in color)
+            color = (u, v)
+        step = 2 if layout.chroma == self.info.chroma_format == "422" else 1
+        if color is not None:
+            u, v = (np.ascontiguousarray(orientation.upright(plane)[:, ::step]) for plane in color)
+            color = (u, v)
+        return np.ascontiguousarray(orientation.upright(luma)), color
+
+    def _stored_planes(
         self, picture: av.VideoFrame, layout: PixelLayout, chroma: bool
     ) -> tuple[Array, tuple[Array, Array] | None]:
         readable = readable_picture(picture, layout)
@@ -158,13 +182,26 @@ def _image_files(path: Path) -> tuple[list[Path], str | None]:
     return [file for _, file in numbered], remark
 
 
-def _decode(file: Path) -> av.VideoFrame:
-    """The picture of an image file."""
+def _size(file: Path) -> tuple[int, int] | None:
+    try:
+        return _upright_size(*_decode(file))
+    except InputError:
+        return None
+
+
+def _upright_size(picture: av.VideoFrame, orientation: Orientation) -> tuple[int, int]:
+    size = (picture.width, picture.height)
+    return size[::-1] if orientation.rotation % 180 else size
+
+
+def _decode(file: Path) -> tuple[av.VideoFrame, Orientation]:
+    """The picture of an image file as stored, and how a viewer turns it."""
     try:
         # Opened by content, so that no character of the name is taken for a pattern.
-        with av.open(io.BytesIO(file.read_bytes()), "r", buffer_size=1 << 20, metadata_errors="replace") as container:
+        content = file.read_bytes()
+        with av.open(io.BytesIO(content), "r", buffer_size=1 << 20, metadata_errors="replace") as container:
             for picture in container.decode(video=0):
-                return picture
+                return picture, image_orientation(content)
     except (av.FFmpegError, OSError, ValueError, IndexError) as error:
         raise InputError(file, "cannot be read as an image", "replace it") from error
     raise InputError(file, "holds no picture", "replace it")

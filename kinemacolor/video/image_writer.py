@@ -10,20 +10,21 @@ import cv2
 import numpy as np
 
 from kinemacolor.core.errors import OutputError
+from kinemacolor.core.orientation import AS_STORED, Orientation
 from kinemacolor.core.types import Frame
 from kinemacolor.video.output import ImageTarget, existing_images
 from kinemacolor.video.planes import ycbcr_as_rgb
 
 
-def encode_png(frame: Frame) -> bytes | None:
-    """A frame, whose U and V are at full resolution, as a PNG image; None where encoding fails.
+def encode_png(frame: Frame, orientation: Orientation) -> bytes | None:
+    """A frame, whose U and V are at full resolution, as an upright PNG image; None where encoding fails.
 
     R'G'B' is computed from Y'CbCr in float32 and rounded once; 8 bits a channel for 8 bit films, else 16.
     """
     if frame.chroma is None:
         raise ValueError("frame.chroma: expected U and V, got None")
     rgb = ycbcr_as_rgb(frame.luma, *frame.chroma, frame.coding)
-    encoded, png = cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))
+    encoded, png = cv2.imencode(".png", np.ascontiguousarray(orientation.upright(rgb[..., ::-1])))
     return png.tobytes() if encoded else None
 
 
@@ -33,8 +34,8 @@ class ImageWriter:
     Images are numbered by their position in the output, from 0.
     """
 
-    def __init__(self, target: ImageTarget) -> None:
-        self.target = target
+    def __init__(self, target: ImageTarget, orientation: Orientation = AS_STORED) -> None:
+        self.target, self._orientation = target, orientation
         folder = target.folder.absolute()
         self._partial = folder.parent / f".{folder.name}.partial-{os.getpid()}"
         self._count = 0
@@ -43,7 +44,7 @@ class ImageWriter:
 
     def write(self, frame: Frame) -> None:
         """Writes one frame, whose U and V are at full resolution."""
-        png = encode_png(frame)
+        png = encode_png(frame, self._orientation)
         if png is None:
             raise OutputError(self.target.folder, "an image could not be encoded", "write a film instead")
         self._next_name().write_bytes(png)

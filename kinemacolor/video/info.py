@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av
 from av.stream import Stream
 from av.video.stream import VideoStream
 
+from kinemacolor.core.orientation import Orientation, matrix_orientation
 from kinemacolor.core.types import Coding, Matrix
 from kinemacolor.video.clock import film_clock
-from kinemacolor.video.planes import FilmChroma, PixelLayout, clockwise_rotation, display_matrix, pixel_layout
+from kinemacolor.video.planes import FilmChroma, PixelLayout, display_matrix, pixel_layout
 
 RANGE_LIMITED, RANGE_FULL = 1, 2
+FieldOrder = Literal["progressive", "top", "bottom"]
+"""Which field of an interlaced frame comes first."""
 _MATRIX_OF_TAG: dict[int, Matrix] = {
     1: "bt709",
     4: "bt601",  # FCC: within a code of BT.601
@@ -29,6 +32,8 @@ _TAG_OF_MATRIX: dict[Matrix, int] = {"bt601": 6, "bt709": 1, "bt2020": 9}
 _LIMITED_WHEN_UNTAGGED = frozenset(
     {"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9", "av1", "libdav1d"}
 )
+_TILT = 0.5  # degrees
+_TILTED = "its mark turns the picture by {:+.0f}° more than a quarter turn; images, stills and sheets are not tilted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,7 @@ class VideoInfo:
         duration: of the film in seconds, or None.
         sample_aspect_ratio: width / height of a pixel; 1 if unset.
         rotation: degrees clockwise (0, 90, 180, 270) that a viewer must turn the picture.
+        flipped: whether a viewer must mirror the picture before turning it.
         tags: color tags as decoded.
         codec: FFmpeg's name of the film's codec.
         container: FFmpeg's name of the container format.
@@ -92,6 +98,8 @@ class VideoInfo:
         display_matrix: nine numbers in FFmpeg's layout, or None.
         numbers: of a film of images, the numbers at the ends of their names, if these rise from image to image; else
             None.
+        stream: index of the film's pictures among the streams of the container.
+        field_order: ``progressive``, or for interlaced films ``top`` or ``bottom``: which field comes first.
         remarks: what the user should know about how the film is read, a line each.
     """
 
@@ -117,7 +125,15 @@ class VideoInfo:
     chapters: tuple[Any, ...] = ()
     display_matrix: tuple[int, ...] | None = None
     numbers: tuple[int, ...] | None = None
+    flipped: bool = False
+    stream: int = 0
+    field_order: FieldOrder = "progressive"
     remarks: tuple[str, ...] = ()
+
+    @property
+    def orientation(self) -> Orientation:
+        """What a viewer does with the stored picture."""
+        return Orientation(self.rotation, self.flipped)
 
 
 def picture_tags(picture: av.VideoFrame) -> ColorTags:
@@ -161,6 +177,8 @@ def film_info(
         seconds = float(clock.ends[stream.index] - first_pts * time_base)
     count = stream.frames or (round(seconds * rate) if seconds else None)
     matrix = display_matrix(picture)
+    orientation, tilt = matrix_orientation(matrix)
+    remarks = () if abs(tilt) < _TILT else (f"{path}: {_TILTED.format(tilt)}",)
     return VideoInfo(
         path=path,
         width=picture.width,
@@ -174,7 +192,7 @@ def film_info(
         frames=count,
         duration=seconds,
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
-        rotation=clockwise_rotation(matrix),
+        rotation=orientation.rotation,
         tags=picture_tags(picture),
         codec=stream.codec_context.name,
         container=container.format.name,
@@ -183,7 +201,9 @@ def film_info(
         video_metadata=dict(stream.metadata),
         chapters=tuple(container.chapters()),
         display_matrix=matrix,
-        remarks=clock.remarks(path, first_pts * time_base),
+        flipped=orientation.flipped,
+        stream=stream.index,
+        remarks=(*remarks, *clock.remarks(path, first_pts * time_base)),
     )
 
 

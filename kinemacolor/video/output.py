@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kinemacolor.core.errors import OutputError, UsageError
+from kinemacolor.core.types import Coding
 from kinemacolor.video.codecs import (
     CHROMA_FORMATS,
     CODECS,
@@ -18,11 +19,13 @@ from kinemacolor.video.codecs import (
     IMAGE_CODEC,
     ChromaFormat,
     CodecRecord,
+    ColorRange,
     alternatives,
     find_codec,
 )
+from kinemacolor.video.fields import field_options, field_warning
 from kinemacolor.video.image_sequence import IMAGE_SUFFIXES, is_image_source, pattern_regex
-from kinemacolor.video.info import VideoInfo
+from kinemacolor.video.info import FieldOrder, VideoInfo
 from kinemacolor.video.planes import planar_name
 
 _IMAGE_NAMES = "frame_%06d.png"
@@ -47,6 +50,8 @@ class Encoding:
         pixel_format: FFmpeg's name.
         options: of the encoder.
         warnings: what the user should know about the choice.
+        full_range: whether the written codes span all values; None for the range of the film.
+        field_order: that frames are marked with.
     """
 
     codec: str
@@ -55,6 +60,13 @@ class Encoding:
     pixel_format: str
     options: dict[str, str]
     warnings: tuple[str, ...] = ()
+    full_range: bool | None = None
+    field_order: FieldOrder = "progressive"
+
+    def coding(self, film: Coding) -> Coding:
+        """What the written codes mean, for a film's."""
+        full = film.full_range if self.full_range is None else self.full_range
+        return Coding(self.bit_depth, full, film.matrix)
 
     @property
     def as_images(self) -> bool:
@@ -174,14 +186,27 @@ def _same_file(path: Path, other: Path) -> bool:
 # --- the encoding --------------------
 
 
-def plan_images(info: VideoInfo) -> Encoding:
-    """How frames become PNG images: 8 bits a channel for 8 bit films, else 16."""
+def plan_images(info: VideoInfo, color_range: ColorRange | None = None) -> Encoding:
+    """How frames become PNG images: 8 bits a channel for 8 bit films, else 16.
+
+    Raises:
+        UsageError: limited range was chosen.
+    """
+    if color_range == "limited":
+        raise UsageError("range", "images are written as R'G'B', which is full range", "leave it out")
     depth = info.coding.bit_depth
-    return Encoding(IMAGE_CODEC, "444", depth, "rgb24" if depth == 8 else "rgb48be", {})
+    warning = field_warning(None, "png", info.field_order, {})
+    pixels = "rgb24" if depth == 8 else "rgb48be"
+    return Encoding(IMAGE_CODEC, "444", depth, pixels, {}, (warning,) if warning else ())
 
 
 def plan_encoding(
-    path: Path, info: VideoInfo, codec: str, chroma_format: ChromaFormat | None, crf: int | None
+    path: Path,
+    info: VideoInfo,
+    codec: str,
+    chroma_format: ChromaFormat | None,
+    crf: int | None,
+    color_range: ColorRange | None = None,
 ) -> Encoding:
     """How a film is encoded.
 
@@ -191,6 +216,7 @@ def plan_encoding(
         codec: name of a codec.
         chroma_format: subsampling of the output; None for the film's own, or the nearest that the codec takes.
         crf: quality, lower is better; None for the codec's default.
+        color_range: of the written codes; None for the film's own, but limited where the codec's files cannot tell.
 
     Raises:
         OutputError: the codec cannot hold the film's size or the chosen chroma format.
@@ -210,13 +236,45 @@ def plan_encoding(
         remedy = f"; {alternatives(deeper)} keeps it" if deeper else ""
         warnings.append(f"{codec} holds {depth} of the film's {info.coding.bit_depth} bits: luma is rounded{remedy}")
     options.update(record.chroma_options.get(chroma_format, ()))
-    if info.coding.full_range and not record.full_range_tagged:
-        tagged = alternatives(name for name, other in CODECS.items() if other.full_range_tagged)
+    full_range = _fitting_range(info.coding, record, depth, color_range, warnings)
+    container = CONTAINERS.get(path.suffix.lower(), "matroska")
+    fields = field_options(record, container, info.field_order, info.height, chroma_format)
+    options.update(fields)
+    warning = field_warning(record, container, info.field_order, fields)
+    return Encoding(
+        codec,
+        chroma_format,
+        depth,
+        planar_name(chroma_format, depth),
+        options,
+        (*warnings, warning) if warning else tuple(warnings),
+        full_range=None if full_range == info.coding.full_range else full_range,
+        field_order=info.field_order,
+    )
+
+
+def _fitting_range(
+    coding: Coding, record: CodecRecord, depth: int, requested: ColorRange | None, warnings: list[str]
+) -> bool:
+    """Whether the written codes span all values."""
+    untold = not record.full_range_tagged
+    full = coding.full_range and not untold if requested is None else requested == "full"
+    tagged = alternatives(name for name, other in CODECS.items() if other.full_range_tagged)
+    if full and untold:
         warnings.append(
-            f"{codec} files cannot tell players that luma is full range, and contrast will look wrong; "
+            f"{record.name} files cannot tell players that luma is full range, and contrast will look wrong; "
             f"those of {tagged} can"
         )
-    return Encoding(codec, chroma_format, depth, planar_name(chroma_format, depth), options, tuple(warnings))
+    if full and not coding.full_range:
+        warnings.append(
+            "the film's limited range is stretched to full range: codes below black and above white are cut"
+        )
+    if coding.full_range and not full:
+        reason = f", as readers of {record.name} expect" if untold else ""
+        loss = "" if depth > coding.bit_depth else f", in which {depth} bits hold fewer levels"
+        keeps = f"; {tagged} keep its codes" if untold else ""
+        warnings.append(f"the film is full range and is written in limited range{reason}{loss}{keeps}")
+    return full
 
 
 def _crf_option(record: CodecRecord, crf: int | None) -> dict[str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Literal
 
 import av
@@ -161,6 +162,30 @@ def convert_depth(plane: Array, coding: Coding, depth: int, *, chroma: bool) -> 
     return _codes(plane.astype(np.float32) * np.float32(float(scale)) + np.float32(shift), target)
 
 
+def convert_codes(plane: Array, source: Coding, target: Coding, *, chroma: bool) -> Array:
+    """A plane at another bit depth and range: the nearest code, cut at the ends of what the depth holds."""
+    if source.full_range == target.full_range:
+        return convert_depth(plane, source, target.bit_depth, chroma=chroma)
+    table: Array = _code_table(source, target, chroma)[plane]
+    return table
+
+
+@lru_cache(maxsize=4)
+def _code_table(source: Coding, target: Coding, chroma: bool) -> Array:
+    """The code of ``target`` for each of ``source``."""
+    (zero, span), (target_zero, target_span) = (_zero_and_span(coding, chroma) for coding in (source, target))
+    codes = np.arange(source.maximum + 1)
+    return _codes((codes - zero) * target_span / span + target_zero, target)
+
+
+def _zero_and_span(coding: Coding, chroma: bool) -> tuple[int, int]:
+    """The code of black or of no color, and the codes from there to white, or from one end of chroma to the other."""
+    unit = 1 << (coding.bit_depth - 8)
+    if chroma:
+        return 128 * unit, coding.maximum if coding.full_range else 224 * unit
+    return (0, coding.maximum) if coding.full_range else (16 * unit, 219 * unit)
+
+
 def picture_from_planes(planes: tuple[Array, Array, Array], name: str) -> av.VideoFrame:
     """A picture in a planar YUV format ``name`` holding copies of the planes (Y, U, V)."""
     height, width = planes[0].shape
@@ -178,13 +203,3 @@ def display_matrix(picture: av.VideoFrame) -> tuple[int, ...] | None:
         if entry.type.name == "DISPLAYMATRIX":
             return tuple(int(number) for number in np.frombuffer(entry, dtype=np.int32)[:9])
     return None
-
-
-def clockwise_rotation(matrix: tuple[int, ...] | None) -> int:
-    """Degrees clockwise (0, 90, 180, 270) by which a viewer turns the picture, from its display matrix."""
-    if matrix is None:
-        return 0
-    first = np.hypot(matrix[0], matrix[3]) or 1.0
-    second = np.hypot(matrix[1], matrix[4]) or 1.0
-    angle = np.degrees(np.arctan2(matrix[1] / second, matrix[0] / first))
-    return round(float(angle) / 90) * 90 % 360

@@ -21,6 +21,8 @@ from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.core.types import Array, Frame
 from kinemacolor.video.decode import Damage, film_pictures, open_film, video_stream
 from kinemacolor.video.entry_points import EntryPoints
+from kinemacolor.video.fields import film_field_order
+from kinemacolor.video.film_stream import choose_stream
 from kinemacolor.video.image_sequence import ImageSequence, is_image_source
 from kinemacolor.video.info import VideoInfo, film_info
 from kinemacolor.video.planes import (
@@ -43,6 +45,8 @@ class VideoReader:
     Args:
         source: the film, the folder or the pattern.
         rate: frames a second, for images only (None for 24).
+        stream: index of the stream that is colored, for films only; None for the one that is the film (see
+            ``choose_stream``).
 
     Attributes:
         info: what the film says about itself.
@@ -50,10 +54,10 @@ class VideoReader:
 
     Raises:
         InputError: the film is missing, unreadable, no film, or none of its frames can be decoded.
-        UsageError: ``rate`` is set for a film, or is not positive.
+        UsageError: ``rate`` is set for a film, or is not positive; or there is no such stream of pictures.
     """
 
-    def __init__(self, source: str | Path, *, rate: Fraction | None = None) -> None:
+    def __init__(self, source: str | Path, *, rate: Fraction | None = None, stream: int | None = None) -> None:
         path = Path(source)
         self.damage: str | None = None
         if rate is not None and rate <= 0:
@@ -63,12 +67,14 @@ class VideoReader:
         self._entry_points: EntryPoints | None = None
         self._packets_mislead = False  # packets do not tell which frame is which
         if is_image_source(path):
+            if stream is not None:
+                raise UsageError("stream", "a film kept as images has no streams", "leave it out")
             self._images = ImageSequence(path, Fraction(24) if rate is None else Fraction(rate))
             self.info: VideoInfo = self._images.info
         elif rate is not None:
             raise UsageError(path, "a film keeps its own frame rate", "give a rate only for images")
         else:
-            self.info = _probe(path)
+            self.info = _probe(path, stream)
 
     def __enter__(self) -> Self:
         return self
@@ -199,7 +205,7 @@ class VideoReader:
         if entry is not None:
             trial = Damage()
             number, keyframe = entry
-            with contextlib.closing(film_pictures(path, trial, keyframe)) as pictures:
+            with contextlib.closing(film_pictures(path, trial, self.info.stream, keyframe)) as pictures:
                 for index, pts, picture in self._numbered(pictures, trial, number):
                     if index == number:
                         trial.undecodable = 0  # packets before the keyframe do not matter
@@ -213,7 +219,7 @@ class VideoReader:
                         return
             self._packets_mislead = self._frame_times is None
         times = array("q")
-        with contextlib.closing(film_pictures(path, damage)) as pictures:
+        with contextlib.closing(film_pictures(path, damage, self.info.stream)) as pictures:
             for index, pts, picture in self._numbered(pictures, damage, 0):
                 times.append(pts)
                 if index >= reached:
@@ -240,7 +246,7 @@ class VideoReader:
         origin = int(info.first_time / info.time_base)
         begin_pts = origin + math.ceil(begin / info.time_base)
         if self._entry_points is None:
-            self._entry_points = EntryPoints(info.path, origin)
+            self._entry_points = EntryPoints(info.path, origin, info.stream)
         points = self._entry_points
         if self._frame_times is None and (self._packets_mislead or points.time_of(0) is None):
             return None
@@ -295,15 +301,19 @@ def time_interval(start: float | None, end: float | None) -> tuple[Fraction, Fra
     return begin, stop
 
 
-def _probe(path: Path) -> VideoInfo:
-    pictures = film_pictures(path, Damage())
+def _probe(path: Path, stream: int | None) -> VideoInfo:
+    choice = choose_stream(path, stream)
+    pictures = film_pictures(path, Damage(), choice.index)
     picture = next(pictures, None)
-    pictures.close()
     if picture is None:
         raise InputError(path, "none of its frames can be decoded", "check that it plays elsewhere, or fetch it again")
-    with open_film(path) as container:
+    with contextlib.closing(pictures), open_film(path) as container:
         first = _next_pts(picture, None, 1, Damage())
-        return film_info(path, container, video_stream(path, container), picture, first)
+        film = video_stream(path, container, choice.index)
+        info = film_info(path, container, film, picture, first)
+        order = film_field_order(picture, pictures, int(film.codec_context.field_order), info.codec)
+    remarks = (choice.remark, *info.remarks) if choice.remark else info.remarks
+    return replace(info, field_order=order, remarks=remarks)
 
 
 def _next_pts(picture: av.VideoFrame, last: int | None, step: int, damage: Damage) -> int:

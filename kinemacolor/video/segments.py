@@ -55,7 +55,7 @@ class SegmentWriter:
     def __enter__(self) -> Self:
         try:
             if self._encoding.as_images:
-                self._file = ImageFolder(self.path)
+                self._file = ImageFolder(self.path, self._info.orientation)
             else:
                 self._encoder = SegmentEncoder(self._info, self._encoding)
                 self._file = PacketFile(self.path, segment_format(self._info, self._encoding, self._encoder.extradata))

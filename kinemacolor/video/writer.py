@@ -11,7 +11,7 @@ import av
 
 from kinemacolor.core.errors import OutputError
 from kinemacolor.core.types import Frame
-from kinemacolor.video.codecs import DEFAULT_CODEC, ChromaFormat
+from kinemacolor.video.codecs import DEFAULT_CODEC, ChromaFormat, ColorRange
 from kinemacolor.video.encoder import FrameCheck, PictureConverter
 from kinemacolor.video.film_sink import FilmPart, FilmSink, output_error
 from kinemacolor.video.image_writer import ImageWriter
@@ -27,17 +27,18 @@ def plan_output(
     chroma_format: ChromaFormat | None = None,
     codec: str = DEFAULT_CODEC,
     crf: int | None = None,
+    color_range: ColorRange | None = None,
 ) -> Encoding:
     """The encoding of a film of ``info`` for a destination, as ``VideoWriter`` and ``SegmentWriter`` use it.
 
     Raises:
         OutputError: the codec cannot hold the film's size or the chosen chroma format.
-        UsageError: there is no such codec, or it takes no such ``chroma_format`` or ``crf``.
+        UsageError: there is no such codec, or it takes no such ``chroma_format``, ``crf`` or ``color_range``.
     """
     path = Path(destination)
     if image_target(path) is not None:
-        return plan_images(info)
-    return plan_encoding(path, info, codec, chroma_format, crf)
+        return plan_images(info, color_range)
+    return plan_encoding(path, info, codec, chroma_format, crf, color_range)
 
 
 class VideoWriter:
@@ -55,6 +56,7 @@ class VideoWriter:
         chroma_format: subsampling of the output; None keeps that of the film (see ``output_chroma``).
         codec: name of a codec in ``CODECS``.
         crf: quality, lower is better; None for the codec's default.
+        color_range: of the written codes; None for the film's, or limited where the codec's files cannot tell.
         overwrite: replace an existing file.
         strict: raise where a stream cannot be copied, instead of warning.
         start, end: the interval of the source that will be written, in seconds from its first frame.
@@ -76,6 +78,7 @@ class VideoWriter:
         chroma_format: ChromaFormat | None = None,
         codec: str = DEFAULT_CODEC,
         crf: int | None = None,
+        color_range: ColorRange | None = None,
         overwrite: bool = False,
         strict: bool = False,
         start: float | None = None,
@@ -88,7 +91,9 @@ class VideoWriter:
         self._trimmed = start is not None or end is not None
         self._begin, self._stop = time_interval(start, end)
         self._images = image_target(self.destination)
-        self._encoding = plan_output(destination, self._info, chroma_format=chroma_format, codec=codec, crf=crf)
+        self._encoding = plan_output(
+            destination, self._info, chroma_format=chroma_format, codec=codec, crf=crf, color_range=color_range
+        )
         self.chroma_format: ChromaFormat = self._encoding.chroma_format
         self.warnings: list[str] = list(self._encoding.warnings)
         self._check = FrameCheck(self._info, self.chroma_format)
@@ -97,7 +102,7 @@ class VideoWriter:
     def __enter__(self) -> Self:
         try:
             if self._images is not None:
-                self._sink = ImageWriter(self._images)
+                self._sink = ImageWriter(self._images, self._info.orientation)
             elif not self._trimmed:
                 self._sink = self._open_film(None)
         except (av.FFmpegError, OSError) as error:

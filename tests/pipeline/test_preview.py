@@ -86,13 +86,13 @@ USED: dict[str, Any] = {
     "color_memory": True,
 }
 """Settings that change a preview. Of the others that it uses, engine, weights, block_size and device open the engine,
-and fps is for images."""
+fps is for images, and stream for files of several."""
 
 
 def test_settings_are_used_or_refused() -> None:
     fields = ColorizeSettings.model_fields
     used = {name for name, field in fields.items() if setting_of(field).preview}
-    assert used == {*USED, "engine", "weights", "block_size", "device", "fps"}
+    assert used == {*USED, "engine", "weights", "block_size", "device", "fps", "stream"}
     in_job = {n for n, f in JobSpec.model_fields.items() if n != "settings" and job_field(f).preview}
     assert in_job == {"film", "output", "references", "shots", "overwrite"}
 

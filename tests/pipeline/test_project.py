@@ -197,7 +197,7 @@ def test_numbers_as_times_are_exact(ticks: int, digits: int) -> None:
         ("[[references]]\nfile = 'a.png'\ntime = -1", "references.1.time: expected seconds or a time"),
         ("[[references]]\nfile = 'a.png'\ntime = nan", "references.1.time: expected seconds or a time"),
         ("[[references]]\nfile = 'a.png'\ntime = 2024-01-01", "references.1.time: expected seconds or a time"),
-        ("[settings]\nframe = 2", "settings.frame: unknown name; known names are engine, weights, block_size,"),
+        ("[settings]\nxyz = 2", "settings.xyz: unknown name; known names are engine, weights, block_size,"),
         ("[settings]\ncrf = 52", "settings.crf: expected a number less than or equal to 51, got 52"),
         ("[settings]\nsize = '216'", "settings.working_size: expected integer, got '216'"),
         ("[settings]\nsize = 31", "settings.working_size: expected a number greater than or equal to 32, got 31"),

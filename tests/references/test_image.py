@@ -14,6 +14,7 @@ from PIL import Image
 from kinemacolor.core.color import rgb_to_lab, still_lightness
 from kinemacolor.core.errors import InputError
 from kinemacolor.core.limits import MINIMUM_SIDE
+from kinemacolor.core.orientation import Orientation
 from kinemacolor.core.types import Array
 from kinemacolor.engine.key_grid import cell_colors
 from kinemacolor.references.image import Still, read_reference, read_still, to_reference
@@ -171,7 +172,9 @@ def test_a_rotated_film_gets_the_still_turned_back(rotation: int) -> None:
     upright = halves(96, 64)
     stored = np.rot90(upright, rotation // 90)  # a viewer turns it clockwise
     height, width = stored.shape[:2]
-    reference = to_reference(still(upright), (height, width), "bt601", aspect=width / height, rotation=rotation)
+    reference = to_reference(
+        still(upright), (height, width), "bt601", aspect=width / height, orientation=Orientation(rotation)
+    )
     assert reference.size == (height, width)
     np.testing.assert_allclose(
         reference.lightness, still_lightness(np.asarray(stored / np.float32(255), np.float32), "bt601"), atol=0.01
@@ -224,7 +227,7 @@ def test_any_still_fits_or_is_refused(
     image = still(halves(width, height), mask)
     aspect = frame[1] / frame[0]
     try:
-        reference = to_reference(image, frame, "bt709", aspect=aspect, rotation=rotation)
+        reference = to_reference(image, frame, "bt709", aspect=aspect, orientation=Orientation(rotation))
     except InputError:
         assert mask.mean() < 0.05
         return

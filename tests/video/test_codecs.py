@@ -128,8 +128,8 @@ def test_chroma_a_codec_lacks_becomes_richer_or_is_refused() -> None:
 
 def test_full_range_that_files_cannot_tell_is_a_warning() -> None:
     full = info(coding=Coding(8, True, "bt709"))
-    (warning,) = plan_encoding(Path("out.mov"), full, "prores", None, None).warnings
-    assert "full range" in warning
+    (warning,) = plan_encoding(Path("out.mov"), full, "prores", None, None, "full").warnings
+    assert "contrast will look wrong" in warning
     assert "h264, h265 or ffv1" in warning
     assert plan_encoding(Path("out.mov"), full, "h264", None, None).warnings == ()
 
@@ -159,7 +159,7 @@ def test_a_new_record_is_obeyed(tmp_path: Path, toy: CodecRecord) -> None:
     assert (encoding.chroma_format, encoding.bit_depth) == ("420", 8)
     rounded, full_range = encoding.warnings
     assert "toy holds 8 of the film's 16 bits: luma is rounded; ffv1 keeps it" in rounded
-    assert "toy files cannot tell" in full_range
+    assert "as readers of toy expect" in full_range
     odd = info(width=61)
     with pytest.raises(OutputError, match="toy cannot hold a film of 61x48 as 420; set `codec` to ffv1"):
         plan_encoding(tmp_path / "out.mkv", odd, "toy", None, None)

@@ -85,9 +85,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
     """Where films were entered: None for the beginning."""
     places: list[int | None] = []
 
-    def recorded(path: Path, damage: Any, start: int | None = None) -> Any:
+    def recorded(path: Path, damage: Any, index: int, start: int | None = None) -> Any:
         places.append(start)
-        return film_pictures(path, damage, start)
+        return film_pictures(path, damage, index, start)
 
     monkeypatch.setattr("kinemacolor.video.reader.film_pictures", recorded)
     return places
@@ -165,7 +165,9 @@ def test_packets_that_show_nothing_do_not_count(tmp_path: Path, opened: list[int
         assert seen(VideoReader(tmp_path / "hidden.mkv").frames(first=first)) == whole[first:]
         assert set(opened) == {None}
     make_film(tmp_path / "plain.mkv", Film(codec="libvpx"))
-    assert EntryPoints(tmp_path / "plain.mkv", 0).time_of(0) is None  # whether or not it happens to hold such packets
+    assert (
+        EntryPoints(tmp_path / "plain.mkv", 0, 0).time_of(0) is None
+    )  # whether or not it happens to hold such packets
     opened.clear()
     check_parts(tmp_path / "hidden.mkv", every=False, whole_first=True)
     assert len(set(opened)) > 1
@@ -191,7 +193,7 @@ def test_the_packets_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_packets_are_read_no_further_than_needed(tmp_path: Path) -> None:
     film = Film(32, 32, codec="ffv1", options={"g": "6"}, pts=[40 * k for k in range(1200)])
     make_film(tmp_path / "film.mkv", film)
-    points = EntryPoints(tmp_path / "film.mkv", 0)
+    points = EntryPoints(tmp_path / "film.mkv", 0, 0)
     assert points.time_of(100) == 4000, points.countable
     assert 500 <= len(points._times) <= 600
     assert points.number_of(40 * 700) == 700

@@ -101,7 +101,6 @@ class FilmShots:
             if info.chroma_format == "gray":
                 raise InputError(self.path, "has no color", "give films in color")
             pixel = float(info.sample_aspect_ratio)
-            turns = -(info.rotation // 90)
             for start, end in stretches(info.duration, float(info.rate), self.limit):
                 try:
                     for frame in reader.frames(start=start, end=end, chroma=True):
@@ -109,7 +108,7 @@ class FilmShots:
                         height, width = frame.luma.shape
                         rgb = to_codes(yuv_to_rgb(frame.luma, *frame.chroma, frame.coding))
                         small = shrink(rgb, self.side, width * pixel / height)
-                        yield frame.index, np.ascontiguousarray(np.rot90(small, turns))
+                        yield frame.index, np.ascontiguousarray(info.orientation.upright(small))
                 except UsageError:
                     continue  # the film is shorter than its header says
 

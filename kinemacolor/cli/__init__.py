@@ -22,7 +22,7 @@ from kinemacolor.cli.keyframes import KEYFRAMES_EXAMPLES, keyframes
 from kinemacolor.cli.options import dashed_message
 from kinemacolor.cli.shots import SHOTS_EXAMPLES, shots
 from kinemacolor.cli.train import PACK_EXAMPLES, TRAIN_EXAMPLES, pack, train
-from kinemacolor.core.errors import KinemacolorError, UsageError
+from kinemacolor.core.errors import KinemacolorError, UsageError, printable
 from kinemacolor.core.version import VERSION
 
 INTERRUPTED = 130
@@ -106,7 +106,7 @@ def main() -> NoReturn:
     except Exception as error:
         if not hasattr(error, "format_message"):  # what typer raises for a command line that makes no sense
             raise
-        message = error.format_message().rstrip(".")
+        message = printable(error.format_message().rstrip("."))
         if message:  # none where the help was shown instead
             print(f"kinemacolor: {message}; see kinemacolor --help", file=sys.stderr)
         code = UsageError.exit_code

@@ -11,7 +11,7 @@ import typer
 
 from kinemacolor.cli.drawing import EventDrawing, run_drawn
 from kinemacolor.cli.options import job_command
-from kinemacolor.core.errors import UsageError
+from kinemacolor.core.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +90,7 @@ def _colorize(
     elif not quiet and not raw:
         print(summary)
     if summary.damage:
-        print(f"{spec.film}: {summary.damage}; what decodes was colored", file=sys.stderr)
+        print(printable(f"{spec.film}: {summary.damage}; what decodes was colored"), file=sys.stderr)
         raise typer.Exit(DAMAGED)
 
 

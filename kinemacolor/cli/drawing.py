@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from kinemacolor.core.errors import printable
+
 if TYPE_CHECKING:
     from kinemacolor.core.events import AnyEvent, ProgressEvent
     from kinemacolor.pipeline.event_job import EventJob, JobResult
@@ -68,7 +70,8 @@ class EventDrawing(AbstractContextManager["EventDrawing"]):
         elif event.kind == "progress":
             self._draw_progress(event)
 
-    def _print(self, line: str) -> None:
+    def _print(self, text: str) -> None:
+        line = printable(text)
         if self._bar is not None:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:

@@ -10,6 +10,7 @@ import typer
 
 from kinemacolor.cli.colorize import DAMAGED, EventFormat
 from kinemacolor.cli.drawing import run_drawn
+from kinemacolor.core.errors import printable
 
 KEYFRAMES_EXAMPLES = """
 **Examples**
@@ -92,5 +93,5 @@ def keyframes(
         elif not quiet:
             print(proposed)
     if proposed.damage:
-        print(f"{film}: {proposed.damage}; what decodes was compared", file=sys.stderr)
+        print(printable(f"{film}: {proposed.damage}; what decodes was compared"), file=sys.stderr)
         raise typer.Exit(DAMAGED)

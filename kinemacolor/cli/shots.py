@@ -13,7 +13,7 @@ import typer
 
 from kinemacolor.cli.colorize import DAMAGED
 from kinemacolor.cli.progress import progress_line
-from kinemacolor.core.errors import OutputError
+from kinemacolor.core.errors import OutputError, printable
 
 if TYPE_CHECKING:
     from kinemacolor.core.shot import Shot
@@ -82,7 +82,7 @@ def shots(
     elif not quiet:
         print(f"{film}: {len(film_shots)} shot{'' if len(film_shots) == 1 else 's'}, listed in {', '.join(output)}")
     if damage:
-        print(f"{film}: {damage}; the shots are those of what decodes", file=sys.stderr)
+        print(printable(f"{film}: {damage}; the shots are those of what decodes"), file=sys.stderr)
         raise typer.Exit(DAMAGED)
 
 

@@ -6,6 +6,15 @@ A front end prints ``str(error)`` and exits with ``error.exit_code``; nothing el
 from __future__ import annotations
 
 from pathlib import Path
+from unicodedata import category
+
+
+def printable(text: str) -> str:
+    """Text of others, such as a file's name, in one line: line breaks and control characters as ``\\n``, ``\\x1b``."""
+    return "".join(
+        part if part.isprintable() or category(part) == "Zs" else part.encode("unicode_escape").decode()
+        for part in text
+    )
 
 
 class KinemacolorError(Exception):
@@ -21,7 +30,7 @@ class KinemacolorError(Exception):
     exit_code = 1
 
     def __init__(self, subject: str | Path, problem: str, remedy: str) -> None:
-        self.subject, self.problem, self.remedy = str(subject), problem, remedy
+        self.subject, self.problem, self.remedy = (printable(part) for part in (str(subject), problem, remedy))
         super().__init__(f"{self.subject}: {problem}; {remedy}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from kinemacolor.core.types import FloatArray
 from kinemacolor.engine.network import Tensors
 from kinemacolor.engine.onnx_session import session_options
 from kinemacolor.engine.weights import ASSETS, RELEASED
-from kinemacolor.model.config import ConfigError, NetworkConfig, parse_config
+from kinemacolor.model.config import ConfigError, NetworkConfig, parse_config_record
 
 STAGES = ("encode", "represent", "colorize")
 """Names of an exported network's files, without the suffix ``.onnx``."""
@@ -34,7 +33,7 @@ class OnnxRunner:
     """
 
     def __init__(self, folder: str | Path, threads: int | None = None, name: str = "onnx") -> None:
-        self.name = name
+        self.name, self._folder = name, folder
         self._sessions, metadata = {}, set()
         for stage in STAGES:
             path = Path(folder) / f"{stage}.onnx"
@@ -53,19 +52,21 @@ class OnnxRunner:
         if len(metadata) != 1 or metadata == {""}:
             raise InputError(folder, "holds graphs that are not of one network", EXPORT_REMEDY)
         try:
-            record = json.loads(metadata.pop())
-            self.config: NetworkConfig = parse_config(record["config"], str(folder))
-        except (ConfigError, KeyError, ValueError) as error:
-            raise InputError(
-                folder, f"was exported by another version ({error})", "export the network again"
-            ) from error
+            self.config: NetworkConfig = parse_config_record(metadata.pop(), str(folder))
+        except ConfigError as error:
+            problem = f"was exported by another version ({str(error).splitlines()[0]})"
+            raise InputError(folder, problem, "export the network again") from error
 
     def run(self, stage: str, feeds: Mapping[str, FloatArray]) -> Tensors:
         """See ``Runner.run``."""
         session = self._sessions[stage]
-        inputs = {node.name: np.ascontiguousarray(feeds[node.name]) for node in session.get_inputs()}
-        names = [node.name for node in session.get_outputs()]
-        return dict(zip(names, session.run(names, inputs), strict=True))
+        try:
+            inputs = {node.name: np.ascontiguousarray(feeds[node.name]) for node in session.get_inputs()}
+            names = [node.name for node in session.get_outputs()]
+            return dict(zip(names, session.run(names, inputs), strict=True))
+        except Exception as error:  # the runtime's own classes have no public common base
+            problem = f"{stage}.onnx cannot be run ({str(error).splitlines()[0][:100]})"
+            raise InputError(self._folder, problem, EXPORT_REMEDY) from error
 
 
 def shipped(engine: str, threads: int | None = None) -> OnnxRunner:

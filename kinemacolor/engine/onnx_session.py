@@ -15,6 +15,6 @@ def session_options(threads: int | None) -> onnxruntime.SessionOptions:
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or os.cpu_count() or 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors come as exceptions
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options

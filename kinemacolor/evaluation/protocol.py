@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.core.limits import MINIMUM_SIDE
+from kinemacolor.core.structured_text import parse_toml
 from kinemacolor.core.validation import fault_lines
 from kinemacolor.references.size import network_size
 
@@ -66,10 +66,10 @@ def load_protocol(name: str | Path, *, frames: int | None = None, reference: str
     if frames is not None and frames < 2:
         raise UsageError("frames", f"{frames} is too few for a clip", "give at least 2")
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = parse_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})", "check the name") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise InputError(path, f"is not TOML ({error})", "correct the file") from error
     overrides = {"frames": frames, "reference": reference}
     values = {"name": path.stem, **values, **{key: value for key, value in overrides.items() if value is not None}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from safetensors.torch import save_file
 
 from kinemacolor.core.atomic_write import atomic_write
 from kinemacolor.core.errors import InputError
-from kinemacolor.model.config import ConfigError, NetworkConfig, parse_config
+from kinemacolor.model.config import ConfigError, NetworkConfig, parse_config_record
 from kinemacolor.model.network import Network
 
 _REMEDY = "give a .safetensors file that kinemacolor wrote"
@@ -47,30 +48,40 @@ def load_network(path: str | Path, config: NetworkConfig | None = None) -> Netwo
     """
     try:
         with safe_open(path, "pt") as file:
-            metadata = json.loads((file.metadata() or {}).get("kinemacolor", "{}"))
+            record = (file.metadata() or {}).get("kinemacolor")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (OSError, SafetensorError, ValueError) as error:
         raise InputError(path, f"weights cannot be read ({error})", _REMEDY) from error
-    if "config" not in metadata:
+    if record is None:
         raise InputError(path, "weights have no configuration", _REMEDY)
     try:
-        stored = parse_config(metadata["config"], str(path))
+        stored = parse_config_record(record, str(path))
     except ConfigError as error:
         raise InputError(path, f"weights are of another version ({str(error).splitlines()[0]})", _REMEDY) from error
     if config is not None and (mismatch := differences(config, stored)):
         raise InputError(
             path, f"weights are of another configuration: {mismatch}", "give weights of this configuration"
         )
+    _check_tensors(path, tensors, stored)
     network = Network(stored, pretrained=False)
-    expected = network.state_dict()
+    network.load_state_dict(tensors)
+    return network.eval()
+
+
+def _check_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], config: NetworkConfig) -> None:
+    """Compares names and shapes with the network's, which takes no memory yet: a corrupt record may claim anything."""
+    try:
+        with torch.device("meta"):
+            expected = Network(config, pretrained=False).state_dict()
+    except (RuntimeError, ValueError, TypeError) as error:
+        problem = f"weights claim a network that cannot be built ({str(error).splitlines()[0][:100]})"
+        raise InputError(path, problem, _REMEDY) from error
     for name, tensor in expected.items():
         got = tuple(tensors[name].shape) if name in tensors else "none"
         if got != tuple(tensor.shape):
             raise InputError(path, f"{name}: expected shape {tuple(tensor.shape)}, got {got}", _REMEDY)
     if extra := sorted(set(tensors) - set(expected)):
         raise InputError(path, f"{extra[0]}: no such tensor in the network", _REMEDY)
-    network.load_state_dict(tensors)
-    return network.eval()
 
 
 def differences(expected: NetworkConfig, got: NetworkConfig) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from kinemacolor.core.limits import MAXIMUM_BLOCK, MINIMUM_BLOCK
+from kinemacolor.core.structured_text import parse_json, parse_toml
 from kinemacolor.core.validation import fault_lines
 
 FEATURE_STRIDE = 8
@@ -153,6 +153,8 @@ def parse_config(fields: Mapping[str, Any], source: str) -> NetworkConfig:
     Raises:
         ConfigError: naming each field at fault, what was expected and what was given.
     """
+    if not isinstance(fields, Mapping):
+        raise ConfigError(f"{source}: expected a table, got {fields!r}")
     named = {}
     for name, value in fields.items():
         today = OLD_NAMES.get(name, name)
@@ -161,6 +163,19 @@ def parse_config(fields: Mapping[str, Any], source: str) -> NetworkConfig:
         return NetworkConfig.model_validate(named)
     except ValidationError as error:
         raise ConfigError("\n".join(f"{source}: {line}" for line in fault_lines(error, NetworkConfig))) from None
+
+
+def parse_config_record(text: str, source: str) -> NetworkConfig:
+    """The configuration in the JSON record that weights and exported graphs carry.
+
+    Raises:
+        ConfigError: it is no such record, or a field is at fault.
+    """
+    try:
+        fields = parse_json(text)["config"]
+    except (ValueError, KeyError, TypeError):
+        raise ConfigError(f"{source}: the record of the configuration is corrupt") from None
+    return parse_config(fields, source)
 
 
 def shipped_configs() -> tuple[str, ...]:
@@ -187,7 +202,7 @@ def load_config(name: str | Path) -> NetworkConfig:
             f"config: expected {', '.join(shipped)} or the path of a TOML file, got {str(name)!r}: {reason}"
         ) from None
     try:
-        fields = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        fields = parse_toml(text)
+    except ValueError as error:
         raise ConfigError(f"{name}: expected TOML, got {error}") from None
     return parse_config(fields, str(name))

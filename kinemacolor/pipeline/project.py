@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import ValidationError, create_model
 
 from kinemacolor.core.errors import InputError, UsageError
+from kinemacolor.core.structured_text import parse_toml
 from kinemacolor.core.validation import fault_lines
 from kinemacolor.pipeline.job_spec import JobSpec, ReferenceEntry, job_field
 from kinemacolor.pipeline.settings import SEE_HELP, ColorizeSettings, StrictRecord
@@ -80,11 +80,11 @@ def read_project(path: str | Path, settings_type: type[ColorizeSettings] = Color
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return parse_toml(path.read_text("utf-8"))
     except OSError as error:
         problem = "is a folder" if path.is_dir() else f"cannot be read ({error.strerror})"
         raise InputError(path, problem, "give a project file in TOML") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise InputError(path, f"is no TOML ({error})", CORRECT_PROJECT) from error
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from kinemacolor.core.atomic_write import atomic_write
 from kinemacolor.core.errors import InputError
+from kinemacolor.core.structured_text import parse_json
 from kinemacolor.core.types import Array
 from kinemacolor.engine.registry import ENGINES
 from kinemacolor.filters.denoise import DenoiseState
@@ -54,7 +55,7 @@ def load_state(path: Path) -> Any:
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-        state = _decode(json.loads(arrays.pop(_TREE).tobytes()), arrays)
+        state = _decode(parse_json(arrays.pop(_TREE).tobytes()), arrays)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(path, "is corrupt; the run cannot be resumed from it", START_OVER) from error
     if type(state) not in state_types().values():

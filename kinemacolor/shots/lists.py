@@ -23,6 +23,7 @@ from typing import Any
 from kinemacolor.core.atomic_write import atomic_write
 from kinemacolor.core.errors import InputError, OutputError
 from kinemacolor.core.shot import Shot
+from kinemacolor.core.structured_text import parse_json
 
 LIST_SUFFIXES = (".json", ".csv", ".edl")
 CSV_COLUMNS = ("shot", "first", "last", "start", "end")
@@ -199,7 +200,7 @@ def _spans(shots: Sequence[Shot]) -> list[tuple[int, int]]:
 
 def _read_json(path: Path, text: str, frames: int, rate: Fraction) -> list[_Entry]:
     try:
-        record = json.loads(text)
+        record = parse_json(text)
     except ValueError as error:
         raise InputError(path, f"is not JSON ({error})", "correct it, or write it again") from error
     shots = record.get("shots") if isinstance(record, dict) else None

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kinemacolor.core.errors import InputError, OutputError
+<<<<<<< HEAD
 from kinemacolor.core.orientation import Orientation
+=======
+from kinemacolor.core.structured_text import parse_json
+>>>>>>> E/issue23-E
 from kinemacolor.core.types import Frame
 from kinemacolor.video.image_writer import encode_png
 from kinemacolor.video.packets import NOT_A_SEGMENT, RESTART_REMEDY, SEGMENT_VERSION, partial_name, sync_folder
@@ -91,7 +95,7 @@ def read_image_folder(path: Path) -> ImageSegment:
     """
     not_a_segment = InputError(path, *NOT_A_SEGMENT)
     try:
-        record = json.loads((path / _DESCRIPTION).read_bytes())
+        record = parse_json((path / _DESCRIPTION).read_bytes())
     except FileNotFoundError:
         raise not_a_segment from None
     except ValueError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -11,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.core.limits import MINIMUM_SIDE
+from kinemacolor.core.structured_text import parse_toml
 from kinemacolor.core.validation import fault_lines
 from kinemacolor.model.config import OLD_NAMES, ConfigError, NetworkConfig
 from kinemacolor.training.config.augmentation import PAPER_AUGMENTATION, Augmentation, FilmWear
@@ -183,11 +183,11 @@ def load_recipe(path: str | Path, changes: Sequence[str] = ()) -> Recipe:
         UsageError: a change is not of that form.
     """
     try:
-        fields: dict[str, Any] = with_current_names(tomllib.loads(Path(path).read_text("utf-8")))
+        fields: dict[str, Any] = with_current_names(parse_toml(Path(path).read_text("utf-8")))
     except OSError as error:
         remedy = "give a recipe, such as recipes/lite.toml"
         raise InputError(path, f"cannot be read ({error.strerror})", remedy) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise InputError(path, f"is not TOML ({error})", "correct the recipe") from error
     for change in changes:
         _apply_change(fields, change)
@@ -200,8 +200,8 @@ def _apply_change(fields: dict[str, Any], change: str) -> None:
     if not equals or not key.strip():
         raise UsageError("changes", f"{change!r} is not a change", "write section.field=value")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = parse_toml(f"value = {text}")["value"]
+    except ValueError:
         value = text
     *sections, name = _current_name(key.strip()).split(".")
     for section in sections:

@@ -19,6 +19,7 @@ import numpy as np
 
 from kinemacolor.core.errors import InputError, KinemacolorError, OutputError, UsageError
 from kinemacolor.core.progress import ProgressCallback
+from kinemacolor.core.structured_text import parse_json
 from kinemacolor.core.types import Array
 from kinemacolor.training.config.sections import DEMO_CLIPS
 from kinemacolor.training.data.decode import FilmShots, decode_photo
@@ -144,7 +145,7 @@ def open_cache(folder: Path) -> Cache:
     """
     remedy = "build the cache again, in an empty folder"
     try:
-        index = json.loads((folder / _INDEX).read_text())
+        index = parse_json((folder / _INDEX).read_text())
         if index["version"] != CACHE_VERSION:
             raise InputError(folder, f"is a cache of version {index['version']}, not {CACHE_VERSION}", remedy)
         clips = tuple(CachedClip(**clip) for clip in index["clips"])

@@ -24,6 +24,7 @@ from kinemacolor.core.atomic_write import atomic_write
 from kinemacolor.core.color import rgb_to_codes, yuv_to_rgb
 from kinemacolor.core.errors import InputError, OutputError
 from kinemacolor.core.progress import ProgressCallback
+from kinemacolor.core.structured_text import parse_json
 from kinemacolor.core.types import Array, Coding
 from kinemacolor.training.data.cache import Cache, CachedClip, SkippedSource, reopen, write_cache
 from kinemacolor.training.data.decode import to_codes
@@ -168,7 +169,7 @@ def open_pack(path: Path, folder: Path) -> Cache:
         if folder.exists():
             return reopen(folder, key)
         with zipfile.ZipFile(path) as archive:
-            index = json.loads(archive.read("index.json"))
+            index = parse_json(archive.read("index.json"))
             if index["version"] != PACK_VERSION:
                 raise InputError(path, f"is a pack of version {index['version']}, not {PACK_VERSION}", remedy)
             clips = [CachedClip(**clip) for clip in index["clips"]]

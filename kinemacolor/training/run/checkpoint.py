@@ -18,6 +18,7 @@ from torch import Tensor
 
 from kinemacolor.core.atomic_write import atomic_write
 from kinemacolor.core.errors import InputError, KinemacolorError, OutputError
+from kinemacolor.core.structured_text import parse_json
 from kinemacolor.model.checkpoint import load_network, save_network
 from kinemacolor.training.run.train_state import TrainState
 
@@ -96,7 +97,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         InputError: the file is corrupt, or the checkpoint is of another version.
     """
     try:
-        values: dict[str, Any] = json.loads((folder / _STATE).read_text())
+        values: dict[str, Any] = parse_json((folder / _STATE).read_text())
         version = values["version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(folder, f"{_STATE} is corrupt", _REMEDY) from error

@@ -35,7 +35,7 @@ from kinemacolor.pipeline.segment_runner import RenderSettings, SegmentRunner
 from kinemacolor.pipeline.settings import ColorizeSettings
 from kinemacolor.pipeline.summary import Summary
 from kinemacolor.pipeline.workdir import WorkDir
-from kinemacolor.references.image import read_reference, to_reference
+from kinemacolor.references.loading import load_references
 from kinemacolor.references.placement import ReferenceFile
 from kinemacolor.references.selection import (
     ReferenceSelection,
@@ -60,13 +60,14 @@ class PreparedFilm:
 
     Attributes:
         spec: of the job.
-        files: the stills.
+        files: the stills that color it.
         info: of the film.
         encoding: of the output.
         shape: (h, w) at which the network sees frames.
         engine: colors them.
         references: the stills at network size.
         fingerprint: of the run.
+        remarks: what the user should know before the work, a line each.
         timer: of its stages.
         begin: when it was begun, in seconds of ``time.perf_counter``.
     """
@@ -77,8 +78,9 @@ class PreparedFilm:
     encoding: Encoding
     shape: tuple[int, int]
     engine: Engine
-    references: tuple[Reference, ...]
+    references: Sequence[Reference]
     fingerprint: dict[str, object]
+    remarks: tuple[str, ...] = ()
     timer: StageTimer = field(default_factory=StageTimer)
     begin: float = field(default_factory=time.perf_counter)
 
@@ -117,6 +119,8 @@ def color_film(prepared: PreparedFilm, context: JobContext, begun: FilmPlan | No
     spec, timer = prepared.spec, prepared.timer
     with WorkDir(spec.output, prepared.fingerprint, restart=spec.restart) as workdir:
         _attach_events(workdir, context)
+        for remark in prepared.remarks:
+            context.warn(remark)
         plan = plan_film(prepared, context, workdir, begun)
         runner = SegmentRunner(
             workdir,
@@ -136,6 +140,7 @@ def color_film(prepared: PreparedFilm, context: JobContext, begun: FilmPlan | No
         warnings += plan.selection.warnings(prepared.files)
         for warning in warnings:
             context.warn(warning)
+        warnings = [*prepared.remarks, *warnings]
         _write_extras(prepared, plan, confidence, regions, warnings)
         summary = Summary(
             output=spec.output,
@@ -173,7 +178,6 @@ def prepare_film(spec: JobSpec, engine: Engine | None = None) -> PreparedFilm:
     with reachable(spec.output, OutputError):
         check_destination(spec.output, source=spec.film, codec=settings.codec, overwrite=spec.overwrite)
     _check_extras(spec)
-    stills = [read_reference(file) for file in files]
     with reachable(spec.film, InputError):
         info = VideoReader(spec.film, rate=settings.fps).info
     aspect = picture_aspect(info)
@@ -184,11 +188,12 @@ def prepare_film(spec: JobSpec, engine: Engine | None = None) -> PreparedFilm:
     )
     if image_target(spec.output) is None:  # what cannot be kept is refused now, not after the work is done
         check_muxing(spec.output, info, encoding, strict=settings.strict)
-    references = tuple(
-        to_reference(still, shape, info.coding.matrix, aspect=aspect, rotation=info.rotation) for still in stills
-    )
+    loaded = load_references(files, info, shape)
+    files = loaded.files
     fingerprint = run_fingerprint(spec, files, engine)
-    return PreparedFilm(spec, files, info, encoding, shape, opened, references, fingerprint, begin=begin)
+    return PreparedFilm(
+        spec, files, info, encoding, shape, opened, loaded.references, fingerprint, loaded.remarks, begin=begin
+    )
 
 
 def engine_of(settings: ColorizeSettings) -> Engine:

@@ -23,7 +23,7 @@ from kinemacolor.pipeline.color_film import engine_of, reachable
 from kinemacolor.pipeline.job_spec import JobSpec, job_field
 from kinemacolor.pipeline.project import Project
 from kinemacolor.pipeline.settings import ColorizeSettings, setting_of
-from kinemacolor.references.image import read_reference, to_reference
+from kinemacolor.references.loading import load_references
 from kinemacolor.references.placement import Binding
 from kinemacolor.references.selection import (
     ReferenceSelection,
@@ -141,15 +141,15 @@ def color_preview(spec: JobSpec, every: int, context: JobContext, engine: Engine
     settings = spec.settings
     files = spec.reference_files()
     opened = engine or engine_of(settings)
-    stills = [read_reference(file) for file in files]
     with reachable(spec.film, InputError):
         reader = VideoReader(spec.film, rate=settings.fps)
     with reader:
         info, aspect = reader.info, picture_aspect(reader.info)
         shape = network_size(aspect, 1, side=settings.working_size or PREVIEW_SIDE)
-        references = [
-            to_reference(still, shape, info.coding.matrix, aspect=aspect, rotation=info.rotation) for still in stills
-        ]
+        loaded = load_references(files, info, shape)
+        files, references = loaded.files, loaded.references
+        for remark in loaded.remarks:
+            context.warn(remark)
         analysis = analyze_film(
             reader, start=settings.start, end=settings.end, shots=spec.shots, progress=context.progress("analyze")
         )

@@ -13,6 +13,7 @@ from kinemacolor.engine.features import FrameFeatures, choose_references, extrac
 from kinemacolor.engine.protocol import Engine
 from kinemacolor.references.flip import mirrored_stills
 from kinemacolor.references.placement import Binding, ReferenceFile, bind
+from kinemacolor.references.store import TurnedReferences
 from kinemacolor.video.info import VideoInfo
 
 SHORT_SHOT = 24
@@ -59,12 +60,9 @@ class ReferenceSelection:
     shots: tuple[tuple[int, ...], ...]
     mirrored: tuple[int, ...] = ()
 
-    def unmirrored(self, references: Sequence[Reference]) -> list[Reference]:
+    def unmirrored(self, references: Sequence[Reference]) -> Sequence[Reference]:
         """All of the film's references, the mirrored ones turned round."""
-        return [
-            reference.mirrored() if number in self.mirrored else reference
-            for number, reference in enumerate(references)
-        ]
+        return TurnedReferences(references, self.mirrored)
 
     def warnings(self, files: Sequence[ReferenceFile]) -> list[str]:
         """A line for the user about each still that was turned round."""

@@ -28,6 +28,7 @@ from kinemacolor.engine.registry import open_engine
 from kinemacolor.filters.temporal import ChromaTemporalFilter
 from kinemacolor.pipeline.analysis import FilmAnalysis, analyze_film
 from kinemacolor.pipeline.disk_space import estimate_disk_space
+from kinemacolor.pipeline.film_images import missing_remarks, tell_damaged_images
 from kinemacolor.pipeline.fingerprint import run_fingerprint
 from kinemacolor.pipeline.job_spec import JobSpec
 from kinemacolor.pipeline.segment_plan import SegmentPlan, plan_segments
@@ -180,6 +181,7 @@ def prepare_film(spec: JobSpec, engine: Engine | None = None) -> PreparedFilm:
     _check_extras(spec)
     with reachable(spec.film, InputError):
         info = VideoReader(spec.film, rate=settings.fps).info
+    remarks = missing_remarks(info, strict=settings.strict)
     aspect = picture_aspect(info)
     shape = network_size(aspect, 1, side=settings.working_size)
     opened = engine or engine_of(settings)
@@ -192,7 +194,16 @@ def prepare_film(spec: JobSpec, engine: Engine | None = None) -> PreparedFilm:
     files = loaded.files
     fingerprint = run_fingerprint(spec, files, engine)
     return PreparedFilm(
-        spec, files, info, encoding, shape, opened, loaded.references, fingerprint, loaded.remarks, begin=begin
+        spec,
+        files,
+        info,
+        encoding,
+        shape,
+        opened,
+        loaded.references,
+        fingerprint,
+        remarks + loaded.remarks,
+        begin=begin,
     )
 
 
@@ -262,6 +273,7 @@ def plan_film(
                 timer=prepared.timer,
                 progress=context.progress("analyze"),
             )
+    tell_damaged_images(prepared.info, analysis.damage, context, strict=settings.strict)
     selection = (workdir.load_selection() if workdir else None) or (begun.selection if begun else None)
     bindings = bindings_within(prepared.files, analysis, prepared.info)
     if selection is None:

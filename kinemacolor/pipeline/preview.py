@@ -20,6 +20,7 @@ from kinemacolor.filters.chroma_upsample import scale_saturation
 from kinemacolor.filters.denoise import denoise
 from kinemacolor.pipeline.analysis import FilmAnalysis, analyze_film
 from kinemacolor.pipeline.color_film import engine_of, reachable
+from kinemacolor.pipeline.film_images import missing_remarks
 from kinemacolor.pipeline.job_spec import JobSpec, job_field
 from kinemacolor.pipeline.project import Project
 from kinemacolor.pipeline.settings import ColorizeSettings, setting_of
@@ -148,7 +149,7 @@ def color_preview(spec: JobSpec, every: int, context: JobContext, engine: Engine
         shape = network_size(aspect, 1, side=settings.working_size or PREVIEW_SIDE)
         loaded = load_references(files, info, shape)
         files, references = loaded.files, loaded.references
-        for remark in loaded.remarks:
+        for remark in (*missing_remarks(info, strict=False), *loaded.remarks):
             context.warn(remark)
         analysis = analyze_film(
             reader, start=settings.start, end=settings.end, shots=spec.shots, progress=context.progress("analyze")

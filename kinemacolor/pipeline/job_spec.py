@@ -120,13 +120,23 @@ class ReferenceEntry(StrictRecord):
 
 def _read_shots(value: object) -> object:
     """``auto`` and ``none``, a list's path, or shots as records or pairs."""
-    if isinstance(value, str) and value not in ("auto", "none"):
-        return Path(value)
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(shot if isinstance(shot, Shot) else Shot(*shot) for shot in value)
-    if value not in ("auto", "none") and not isinstance(value, Path):
+    if isinstance(value, str) and value:
+        return value if value in ("auto", "none") else Path(value)
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)) and value:
+        return tuple(map(_read_shot, value))
+    if not isinstance(value, Path):
         raise ValueError(f"expected a shot list, auto or none, got {value!r}")
     return value
+
+
+def _read_shot(value: Any) -> Shot:
+    if isinstance(value, Shot):
+        return value
+    pair = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
+    numbers = [type(frame) is int for frame in pair]
+    if numbers == [True, True] or (numbers == [True, False] and pair[1] is None):
+        return Shot(*pair)
+    raise ValueError(f"expected a shot's first frame and the one after its last, got {value!r}")
 
 
 def _write_shots(value: object) -> object:

@@ -44,6 +44,8 @@ FORMAT = 3
 """Of the folder; a run is not resumed from another one."""
 EVENTS = "events.jsonl"
 LOCK = "lock"
+SHOWN_CHANGES = 6
+"""Differences from an earlier run that a message names."""
 
 
 def work_folder(output: Path) -> Path:
@@ -140,7 +142,8 @@ class WorkDir:
             raise UsageError(self.folder, problem, f"{START_OVER}, or finish it with that version")
         changes = differences(before, self._fingerprint)
         if changes:
-            problem = f"holds a run with other inputs or settings: {'; '.join(changes[:4])}"
+            more = [f"and {len(changes) - SHOWN_CHANGES} more"] if len(changes) > SHOWN_CHANGES else []
+            problem = f"holds a run with other inputs or settings: {'; '.join([*changes[:SHOWN_CHANGES], *more])}"
             raise UsageError(self.folder, problem, f"give the same again to resume it, or {START_OVER}")
 
     @contextmanager

@@ -21,12 +21,12 @@ from kinemacolor.core.types import Array, Frame
 from kinemacolor.keyframes.proposal import Proposal
 from kinemacolor.keyframes.sampling import read_frames
 from kinemacolor.references.image import read_still
+from kinemacolor.references.loading import PROPOSAL_FILE, PROPOSAL_SHEET
 from kinemacolor.report.contact_sheet import contact_sheet, write_contact_sheet
 from kinemacolor.video.info import VideoInfo
 from kinemacolor.video.reader import VideoReader
 
 EXPORTED_NAME = re.compile(r"\d{7,}\.png")
-PROPOSAL_FILE, PROPOSAL_SHEET = "proposal.json", "sheet.png"
 SHEET_COLUMNS, SHEET_CELL = 5, 320
 """Of the sheet: pictures in a row (more, where there are more than a thousand), and the width of one in pixels."""
 

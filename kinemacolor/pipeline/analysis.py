@@ -18,7 +18,7 @@ from kinemacolor.core.progress import ProgressCallback
 from kinemacolor.core.shot import Shot
 from kinemacolor.core.types import FloatArray
 from kinemacolor.shots.detection import find_shots, thumbnail
-from kinemacolor.shots.lists import read_shots
+from kinemacolor.shots.lists import read_list, read_shots
 from kinemacolor.video.info import VideoInfo
 from kinemacolor.video.reader import VideoReader
 
@@ -97,6 +97,10 @@ def analyze_film(
     begin, stop = (None if time is None else float(time) for time in (start, end))
     expected = expected_frames(reader.info, begin, stop)
     report = (lambda count: progress(count, expected)) if progress else None
+    if isinstance(shots, str) and shots not in ("auto", "none"):
+        shots = Path(shots)
+    if isinstance(shots, Path):
+        read_list(shots)  # what is wrong with the file is told before the film is read
     placed = None if shots == "auto" else [Shot(0)] if isinstance(shots, str | Path) else shots
     with (timer or StageTimer()).stage("analyze"):
         analysis = scan_frames(reader, start=begin, end=stop, shots=placed, report=report)

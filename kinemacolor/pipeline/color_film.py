@@ -28,6 +28,7 @@ from kinemacolor.engine.registry import open_engine
 from kinemacolor.filters.temporal import ChromaTemporalFilter
 from kinemacolor.pipeline.analysis import FilmAnalysis, analyze_film
 from kinemacolor.pipeline.disk_space import estimate_disk_space
+from kinemacolor.pipeline.film_images import missing_remarks, tell_damaged_images
 from kinemacolor.pipeline.fingerprint import run_fingerprint
 from kinemacolor.pipeline.job_spec import JobSpec
 from kinemacolor.pipeline.segment_plan import SegmentPlan, plan_segments
@@ -35,7 +36,7 @@ from kinemacolor.pipeline.segment_runner import RenderSettings, SegmentRunner
 from kinemacolor.pipeline.settings import ColorizeSettings
 from kinemacolor.pipeline.summary import Summary
 from kinemacolor.pipeline.workdir import WorkDir
-from kinemacolor.references.image import read_reference, to_reference
+from kinemacolor.references.loading import load_references
 from kinemacolor.references.placement import ReferenceFile
 from kinemacolor.references.selection import (
     ReferenceSelection,
@@ -60,7 +61,7 @@ class PreparedFilm:
 
     Attributes:
         spec: of the job.
-        files: the stills.
+        files: the stills that color it.
         info: of the film.
         encoding: of the output.
         shape: (h, w) at which the network sees frames.
@@ -78,7 +79,7 @@ class PreparedFilm:
     encoding: Encoding
     shape: tuple[int, int]
     engine: Engine
-    references: tuple[Reference, ...]
+    references: Sequence[Reference]
     fingerprint: dict[str, object]
     remarks: tuple[str, ...] = ()
     timer: StageTimer = field(default_factory=StageTimer)
@@ -179,9 +180,9 @@ def prepare_film(spec: JobSpec, engine: Engine | None = None) -> PreparedFilm:
     with reachable(spec.output, OutputError):
         check_destination(spec.output, source=spec.film, codec=settings.codec, overwrite=spec.overwrite)
     _check_extras(spec)
-    stills = [read_reference(file) for file in files]
     with reachable(spec.film, InputError):
         info = VideoReader(spec.film, rate=settings.fps, stream=settings.stream).info
+    remarks = [*info.remarks, *missing_remarks(info, strict=settings.strict)]
     aspect = picture_aspect(info)
     shape = network_size(aspect, 1, side=settings.working_size)
     opened = engine or engine_of(settings)
@@ -193,15 +194,22 @@ def prepare_film(spec: JobSpec, engine: Engine | None = None) -> PreparedFilm:
         crf=settings.crf,
         color_range=settings.range,
     )
-    remarks = [*info.remarks, *encoding.warnings]
+    remarks += encoding.warnings
     if image_target(spec.output) is None:  # what cannot be kept is refused or told now, not after the work is done
         remarks += check_muxing(spec.output, info, encoding, strict=settings.strict)
-    references = tuple(
-        to_reference(still, shape, info.coding.matrix, aspect=aspect, orientation=info.orientation) for still in stills
-    )
-    fingerprint = run_fingerprint(spec, files, engine)
+    loaded = load_references(files, info, shape)
+    fingerprint = run_fingerprint(spec, loaded.files, engine)
     return PreparedFilm(
-        spec, files, info, encoding, shape, opened, references, fingerprint, tuple(remarks), begin=begin
+        spec,
+        loaded.files,
+        info,
+        encoding,
+        shape,
+        opened,
+        loaded.references,
+        fingerprint,
+        (*remarks, *loaded.remarks),
+        begin=begin,
     )
 
 
@@ -271,6 +279,7 @@ def plan_film(
                 timer=prepared.timer,
                 progress=context.progress("analyze"),
             )
+    tell_damaged_images(prepared.info, analysis.damage, context, strict=settings.strict)
     selection = (workdir.load_selection() if workdir else None) or (begun.selection if begun else None)
     bindings = bindings_within(prepared.files, analysis, prepared.info)
     if selection is None:

@@ -20,6 +20,7 @@ from kinemacolor.pipeline.settings import ColorizeSettings
 from kinemacolor.references.placement import ReferenceFile
 
 _EDGE = 1 << 20
+_SHOWN = 60  # characters of a value in a message
 
 
 def file_fingerprint(path: Path) -> dict[str, Any]:
@@ -88,17 +89,38 @@ def run_fingerprint(spec: JobSpec, files: Sequence[ReferenceFile], engine: Engin
 
 
 def differences(before: Any, now: Any, inside: str = "") -> list[str]:
-    """What differs between two nested records: ``film.name: "a.mp4" → "b.mp4"``."""
+    """What differs between two nested records, the settings first: ``film.name: "a.mp4" → "b.mp4"``."""
     if isinstance(before, dict) and isinstance(now, dict):
         changes = []
-        for key in sorted({*before, *now}):
+        for key in sorted({*before, *now}, key=lambda key: (key != "settings", key)):
             changes += differences(before.get(key), now.get(key), f"{inside}.{key}" if inside else key)
         return changes
     if before == now:
         return []
-    return [f"{inside}: {_shortened(before)} → {_shortened(now)}"]
+    if isinstance(before, list) and isinstance(now, list) and all(isinstance(entry, dict) for entry in before + now):
+        return _list_differences(before, now, inside)
+    return [f"{inside}: {' → '.join(_shortened_pair(json.dumps(before), json.dumps(now)))}"]
 
 
-def _shortened(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+def _list_differences(before: list[Any], now: list[Any], inside: str) -> list[str]:
+    """Those of the entries that both have, and of their numbers."""
+    changes = [] if len(before) == len(now) else [f"{inside}: {len(before)} → {len(now)} entries"]
+    for number, (old, new) in enumerate(zip(before, now, strict=False), start=1):
+        changes += differences(old, new, f"{inside}.{number}")
+    return changes
+
+
+def _shortened_pair(before: str, now: str) -> tuple[str, str]:
+    """Two texts that differ, each so short that a line holds them, and with the place where they begin to differ."""
+    longest = max(len(before), len(now))
+    if longest <= _SHOWN:
+        return before, now
+    common = next((place for place, (a, b) in enumerate(zip(before, now, strict=False)) if a != b), None)
+    common = min(len(before), len(now)) if common is None else common
+    start = max(0, min(common - _SHOWN // 3, longest - _SHOWN))
+    return _cut(before, start), _cut(now, start)
+
+
+def _cut(text: str, start: int) -> str:
+    part = text[start : start + _SHOWN]
+    return f"{'…' if start else ''}{part}{'…' if start + _SHOWN < len(text) else ''}"

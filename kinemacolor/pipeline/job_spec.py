@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -114,20 +114,29 @@ class ReferenceEntry(StrictRecord):
         if self.mask is not None and self.file.is_dir():
             raise UsageError(self.file, "is a folder, and takes no mask", "leave the mask out")
         return tuple(
-            ReferenceFile(file.path, file.frame, file.time, self.shot or file.shot, self.mask)
-            for file in reference_files([self.file])
+            replace(file, shot=self.shot or file.shot, mask=self.mask) for file in reference_files([self.file])
         )
 
 
 def _read_shots(value: object) -> object:
     """``auto`` and ``none``, a list's path, or shots as records or pairs."""
-    if isinstance(value, str) and value not in ("auto", "none"):
-        return Path(value)
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(shot if isinstance(shot, Shot) else Shot(*shot) for shot in value)
-    if value not in ("auto", "none") and not isinstance(value, Path):
+    if isinstance(value, str) and value:
+        return value if value in ("auto", "none") else Path(value)
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)) and value:
+        return tuple(map(_read_shot, value))
+    if not isinstance(value, Path):
         raise ValueError(f"expected a shot list, auto or none, got {value!r}")
     return value
+
+
+def _read_shot(value: Any) -> Shot:
+    if isinstance(value, Shot):
+        return value
+    pair = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
+    numbers = [type(frame) is int for frame in pair]
+    if numbers == [True, True] or (numbers == [True, False] and pair[1] is None):
+        return Shot(*pair)
+    raise ValueError(f"expected a shot's first frame and the one after its last, got {value!r}")
 
 
 def _write_shots(value: object) -> object:

@@ -20,10 +20,11 @@ from kinemacolor.filters.chroma_upsample import scale_saturation
 from kinemacolor.filters.denoise import denoise
 from kinemacolor.pipeline.analysis import FilmAnalysis, analyze_film
 from kinemacolor.pipeline.color_film import engine_of, reachable
+from kinemacolor.pipeline.film_images import missing_remarks
 from kinemacolor.pipeline.job_spec import JobSpec, job_field
 from kinemacolor.pipeline.project import Project
 from kinemacolor.pipeline.settings import ColorizeSettings, setting_of
-from kinemacolor.references.image import read_reference, to_reference
+from kinemacolor.references.loading import load_references
 from kinemacolor.references.placement import Binding
 from kinemacolor.references.selection import (
     ReferenceSelection,
@@ -141,7 +142,6 @@ def color_preview(spec: JobSpec, every: int, context: JobContext, engine: Engine
     settings = spec.settings
     files = spec.reference_files()
     opened = engine or engine_of(settings)
-    stills = [read_reference(file) for file in files]
     with reachable(spec.film, InputError):
         reader = VideoReader(spec.film, rate=settings.fps, stream=settings.stream)
     with reader:
@@ -149,10 +149,10 @@ def color_preview(spec: JobSpec, every: int, context: JobContext, engine: Engine
         for remark in info.remarks:
             context.warn(remark)
         shape = network_size(aspect, 1, side=settings.working_size or PREVIEW_SIDE)
-        references = [
-            to_reference(still, shape, info.coding.matrix, aspect=aspect, orientation=info.orientation)
-            for still in stills
-        ]
+        loaded = load_references(files, info, shape)
+        files, references = loaded.files, loaded.references
+        for remark in (*missing_remarks(info, strict=False), *loaded.remarks):
+            context.warn(remark)
         analysis = analyze_film(
             reader, start=settings.start, end=settings.end, shots=spec.shots, progress=context.progress("analyze")
         )

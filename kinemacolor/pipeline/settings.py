@@ -248,7 +248,7 @@ class ColorizeSettings(StrictRecord):
     )
     """Range of the written codes: limited (16 to 235 at 8 bits) or full."""
     strict: Annotated[bool, Setting("container", "Output")] = False
-    """Fail where a stream of the film cannot be kept, instead of warning."""
+    """Fail where a stream of the film cannot be kept or one of its images is missing, instead of warning."""
 
     start: Annotated[Seconds | None, Setting("frames", "Range", preview=True, default_text="the film's")] = None
     """Begin at this time: seconds, or hh:mm:ss.sss."""

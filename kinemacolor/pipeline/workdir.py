@@ -44,6 +44,8 @@ FORMAT = 3
 """Of the folder; a run is not resumed from another one."""
 EVENTS = "events.jsonl"
 LOCK = "lock"
+SHOWN_CHANGES = 6
+"""Differences from an earlier run that a message names."""
 
 
 def work_folder(output: Path) -> Path:
@@ -70,10 +72,12 @@ class WorkDir:
         self._fingerprint = json.loads(json.dumps({"format": FORMAT, **fingerprint}))
         self._restart = restart
         self._lock: Any = None
+        self._made: Path | None = None
 
     def __enter__(self) -> Self:
         try:
             with self._writing():
+                self._make_target()
                 self.folder.mkdir(exist_ok=True)
                 self._lock = lock_file(self.folder / LOCK)
                 if self._restart:
@@ -85,10 +89,19 @@ class WorkDir:
             raise
         return self
 
+    def _make_target(self) -> None:
+        """Makes the folder of a pattern of images (``new/%06d.png``), in which the work folder lies."""
+        target = image_target(self.output)
+        if target is not None and target.pattern is not None and not target.folder.exists():
+            target.folder.mkdir()
+            self._made = target.folder
+
     def _remove_partial_outputs(self) -> None:
         """Removes what a run that was killed while joining left beside the output: nobody else is at work on it."""
-        stem = self.output.name if image_target(self.output) else self.output.stem
-        for partial in self.output.absolute().parent.glob(f".{glob.escape(stem)}.partial-*"):
+        target = image_target(self.output)
+        place = (target.folder if target else self.output).absolute()
+        stem = place.name if target else place.stem
+        for partial in place.parent.glob(f".{glob.escape(stem)}.partial-*"):
             if partial.is_dir():
                 shutil.rmtree(partial)
             elif partial.suffix == self.output.suffix:
@@ -129,7 +142,8 @@ class WorkDir:
             raise UsageError(self.folder, problem, f"{START_OVER}, or finish it with that version")
         changes = differences(before, self._fingerprint)
         if changes:
-            problem = f"holds a run with other inputs or settings: {'; '.join(changes[:4])}"
+            more = [f"and {len(changes) - SHOWN_CHANGES} more"] if len(changes) > SHOWN_CHANGES else []
+            problem = f"holds a run with other inputs or settings: {'; '.join([*changes[:SHOWN_CHANGES], *more])}"
             raise UsageError(self.folder, problem, f"give the same again to resume it, or {START_OVER}")
 
     @contextmanager
@@ -227,6 +241,9 @@ class WorkDir:
         """Removes the folder, after the film was made."""
         self._unlock()
         shutil.rmtree(self.folder, ignore_errors=True)
+        if self._made is not None:
+            with contextlib.suppress(OSError):  # it holds the images
+                self._made.rmdir()
 
     def _save(self, path: Path, arrays: Mapping[str, Array]) -> None:
         with self._writing(), atomic_write(path) as part, part.open("wb") as file:

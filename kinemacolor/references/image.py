@@ -20,6 +20,7 @@ from kinemacolor.core.limits import MINIMUM_SIDE
 from kinemacolor.core.orientation import AS_STORED, Orientation, image_orientation
 from kinemacolor.core.types import BoolArray, FloatArray, Matrix, Reference
 from kinemacolor.engine.protocol import KEY_CELL
+from kinemacolor.references.color_profile import ColorProfileError, color_facts, inks_to_srgb, to_srgb
 from kinemacolor.references.placement import ReferenceFile
 from kinemacolor.references.size import network_size, resize_mask, resize_masked
 
@@ -30,6 +31,7 @@ ASPECT_TOLERANCE = 0.03
 
 # What libjpeg prints where it invents pixels; its other complaints (a few stray bytes, odd metadata) do no harm.
 _LOST_PIXELS = re.compile(r"premature end|bad Huffman code|\d{2,} extraneous bytes")
+_CORRUPT, _USABLE_IMAGES = "is not an image, or corrupt", "give a PNG, JPEG, TIFF or WebP image as reference"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,18 +42,27 @@ class Still:
         rgb: (H, W, 3) float32, R'G'B' in [0, 1] (sRGB).
         mask: (H, W) bool; False where it is transparent and so gives no color.
         name: file name, for messages.
+        remarks: what the user should know about how it was read, a line each.
     """
 
     rgb: FloatArray
     mask: BoolArray
     name: str
+    remarks: tuple[str, ...] = ()
+
+
+class GrayStillError(InputError):
+    """A still has no colors."""
 
 
 def read_still(path: str | Path) -> Still:
     """Reads an image file (PNG, JPEG, TIFF, WebP …; 8 or 16 bit; with or without transparency).
 
+    A color profile in the file is converted to sRGB; without one the numbers are sRGB.
+
     Raises:
-        InputError: missing, empty or corrupt; below 32 pixels; without color; transparent everywhere.
+        GrayStillError: it has no colors.
+        InputError: missing, empty or corrupt; below 32 pixels; transparent everywhere.
     """
     path = Path(path)
     try:
@@ -59,17 +70,40 @@ def read_still(path: str | Path) -> Still:
     except OSError as error:
         problem = "is a folder" if path.is_dir() else f"cannot be read ({error.strerror})"
         raise InputError(path, problem, "give an image file as reference") from error
-    bgr, alpha = decode_image(path, content)
-    height, width = bgr.shape[:2]
+    rgb, alpha, remarks = _decode_colors(path, content)
+    height, width = alpha.shape
     if min(height, width) < MINIMUM_SIDE:
         raise InputError(path, f"is {width}x{height}, too small", f"give a reference of at least {MINIMUM_SIDE} pixels")
     mask = alpha >= 0.5
     if not mask.any():
         raise InputError(path, "is transparent everywhere", "give a reference that shows some color")
-    rgb = np.ascontiguousarray(bgr[..., ::-1])
     if _strongest_chroma(rgb, mask) < GRAY_CHROMA:
-        raise InputError(path, "is gray: it has no colors", "give a colored still")
-    return Still(rgb, mask, path.name)
+        raise GrayStillError(path, "is gray: it has no colors", "give a colored still")
+    return Still(rgb, mask, path.name, remarks)
+
+
+def _decode_colors(path: Path, content: bytes) -> tuple[FloatArray, FloatArray, tuple[str, ...]]:
+    """R'G'B' (H, W, 3) as sRGB and opacity (H, W) of an image file's content, float32 in [0, 1]; and remarks."""
+    facts = color_facts(content)
+    remarks: tuple[str, ...] = ()
+    if facts.inks and (facts.profile or not facts.jpeg):
+        try:
+            rgb, usable = inks_to_srgb(content, facts.profile)
+        except (OSError, ValueError, SyntaxError) as error:
+            raise InputError(path, _CORRUPT, _USABLE_IMAGES) from error
+        return rgb, np.ones(rgb.shape[:2], np.float32), () if usable else (_unusable_profile(path),)
+    bgr, alpha = decode_image(path, content)
+    rgb = np.ascontiguousarray(bgr[..., ::-1])
+    if facts.profile:
+        try:
+            rgb = to_srgb(rgb, facts.profile)
+        except ColorProfileError:
+            remarks = (_unusable_profile(path),)
+    return rgb, alpha, remarks
+
+
+def _unusable_profile(path: Path) -> str:
+    return f"{path}: its color profile cannot be used, and its colors are read as sRGB"
 
 
 def decode_image(path: Path, content: bytes) -> tuple[FloatArray, FloatArray]:
@@ -93,8 +127,7 @@ def decode_image(path: Path, content: bytes) -> tuple[FloatArray, FloatArray]:
     finally:
         cv2.utils.logging.setLogLevel(previous)
     if image is None or _LOST_PIXELS.search("".join(complaints)):
-        problem = "is not an image, or corrupt" if data.size else "is empty"
-        raise InputError(path, problem, "give a PNG, JPEG, TIFF or WebP image as reference")
+        raise InputError(path, _CORRUPT if data.size else "is empty", _USABLE_IMAGES)
     if content[:4] not in (b"II*\0", b"MM\0*"):  # OpenCV turns TIFF itself, whatever the flags say
         image = np.ascontiguousarray(image_orientation(content).upright(image))
     scale = np.iinfo(image.dtype).max if image.dtype.kind == "u" else 1
@@ -152,7 +185,7 @@ def read_reference(file: ReferenceFile) -> Still:
     opaque = still.mask & mask
     if not opaque.any():
         raise InputError(file.mask, f"leaves nothing of {file.path}", "paint white where the still gives color")
-    return Still(still.rgb, opaque, still.name)
+    return Still(still.rgb, opaque, still.name, still.remarks)
 
 
 def _read_mask(path: Path) -> BoolArray:

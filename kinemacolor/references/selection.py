@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -11,8 +12,10 @@ from kinemacolor.core.shot import Shot
 from kinemacolor.core.types import FloatArray, Reference
 from kinemacolor.engine.features import FrameFeatures, choose_references, extract_features
 from kinemacolor.engine.protocol import Engine
+from kinemacolor.references.film_names import placed_by_film_names
 from kinemacolor.references.flip import mirrored_stills
 from kinemacolor.references.placement import Binding, ReferenceFile, bind
+from kinemacolor.references.store import TurnedReferences
 from kinemacolor.video.info import VideoInfo
 
 SHORT_SHOT = 24
@@ -59,12 +62,9 @@ class ReferenceSelection:
     shots: tuple[tuple[int, ...], ...]
     mirrored: tuple[int, ...] = ()
 
-    def unmirrored(self, references: Sequence[Reference]) -> list[Reference]:
+    def unmirrored(self, references: Sequence[Reference]) -> Sequence[Reference]:
         """All of the film's references, the mirrored ones turned round."""
-        return [
-            reference.mirrored() if number in self.mirrored else reference
-            for number, reference in enumerate(references)
-        ]
+        return TurnedReferences(references, self.mirrored)
 
     def warnings(self, files: Sequence[ReferenceFile]) -> list[str]:
         """A line for the user about each still that was turned round."""
@@ -162,6 +162,7 @@ def bindings_within(files: Sequence[ReferenceFile], analysis: AnalyzedFilm, info
         InputError: see ``bind``.
     """
     first, numbers = analysis.first, analysis.numbers(info)
+    files = _placed_by_names(files, analysis, info)
     shots = [Shot(shot.start - first, None if shot.stop is None else shot.stop - first) for shot in analysis.shots]
     last = len(shots) + analysis.skipped
     outside = [
@@ -178,3 +179,20 @@ def bindings_within(files: Sequence[ReferenceFile], analysis: AnalyzedFilm, info
         Binding(file, OUTSIDE_FRAME if away else frame, binding.shot)
         for file, binding, frame, away in zip(files, bindings, frames, outside, strict=True)
     ]
+
+
+def _placed_by_names(
+    files: Sequence[ReferenceFile], analysis: AnalyzedFilm, info: VideoInfo
+) -> Sequence[ReferenceFile]:
+    """The stills, those named as the images of a film of images with their frames."""
+    if info.names is None:
+        return files
+    positions = [int(time / info.time_base) for time in analysis.times(info.first_time)]
+
+    def number_of(position: int) -> int:
+        if info.numbers is not None:
+            return info.numbers[position]
+        # Frames are known by their indices, which count no damaged images.
+        return analysis.first + (bisect_left(positions, position) if position >= positions[0] else -1)
+
+    return placed_by_film_names(files, info.names, number_of)

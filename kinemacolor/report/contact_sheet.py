@@ -10,6 +10,7 @@ import numpy as np
 
 from kinemacolor.core.atomic_write import atomic_write
 from kinemacolor.core.errors import OutputError
+from kinemacolor.core.own_images import mark_sheet
 from kinemacolor.core.types import Array
 
 SHEET_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -97,6 +98,6 @@ def write_contact_sheet(path: str | Path, image: Array) -> None:
         raise OutputError(path, "the sheet could not be encoded", "give fewer pictures")
     try:
         with atomic_write(path) as partial:
-            partial.write_bytes(content.tobytes())
+            partial.write_bytes(mark_sheet(content.tobytes()))
     except OSError as error:
         raise OutputError(path, f"cannot be written ({error.strerror})", "check the folder and its space") from error

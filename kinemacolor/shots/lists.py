@@ -68,18 +68,8 @@ def read_shots(path: str | Path, frames: int, rate: Fraction) -> tuple[Shot, ...
             film; times contradict the frames or belong to another rate. The message names the line or the entry.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in LIST_SUFFIXES:
-        problem = "its extension is not that of a list of shots"
-        raise InputError(path, problem, f"give a file that ends in {', '.join(LIST_SUFFIXES)}")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(path, "is not text in UTF-8", "save it as UTF-8") from error
-    except OSError as error:
-        problem = "is a folder" if path.is_dir() else f"cannot be read ({error.strerror})"
-        raise InputError(path, problem, f"give a file that ends in {', '.join(LIST_SUFFIXES)}") from error
-    read_entries = {".json": _read_json, ".csv": _read_csv, ".edl": _read_edl}[suffix]
+    text = read_list(path)
+    read_entries = {".json": _read_json, ".csv": _read_csv, ".edl": _read_edl}[path.suffix.lower()]
     entries = read_entries(path, text, frames, rate)
     if not entries:
         raise InputError(path, "lists no shot", "write one with: kinemacolor shots FILM --output FILE")
@@ -91,6 +81,24 @@ def read_shots(path: str | Path, frames: int, rate: Fraction) -> tuple[Shot, ...
         problem = f"{last.place}: the last shot ends at frame {last.stop - 1}, the film at {frames - 1}"
         raise InputError(path, problem, "list the film to its end")
     return tuple(Shot(entry.first, entry.stop) for entry in entries)
+
+
+def read_list(path: Path) -> str:
+    """The text of a list of shots, which may be checked before the film is read.
+
+    Raises:
+        InputError: the file is missing, unreadable or of another kind.
+    """
+    if path.suffix.lower() not in LIST_SUFFIXES:
+        problem = "its extension is not that of a list of shots"
+        raise InputError(path, problem, f"give a file that ends in {', '.join(LIST_SUFFIXES)}")
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(path, "is not text in UTF-8", "save it as UTF-8") from error
+    except OSError as error:
+        problem = "is a folder" if path.is_dir() else f"cannot be read ({error.strerror})"
+        raise InputError(path, problem, f"give a file that ends in {', '.join(LIST_SUFFIXES)}") from error
 
 
 def write_shots(path: str | Path, shots: Sequence[Shot], rate: Fraction, film: str) -> None:

@@ -21,6 +21,8 @@ _CONTAINERS_WITH_DURATION = ("matroska", "mov,mp4", "avi")
 _REORDERING = 2  # seconds by which a picture may be decoded before it is shown
 ATTACHED_PICTURE = 0x400
 """The disposition bit of a cover picture."""
+NAMED_IMAGES = 5
+"""Number of damaged images that are named."""
 FILM_SUFFIXES = (
     *(".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"),
     *(".mpg", ".mpeg", ".ts", ".ogv", ".wmv", ".mxf", ".y4m"),
@@ -35,6 +37,7 @@ class Damage:
     Attributes:
         index, time: the last frame that decoded, and its time in seconds from the first.
         undecodable: packets that could not be decoded.
+        lost_images: names of the files among them, of a film of images.
         concealed: frames that the decoder had to repair.
         retimed: frames that had no valid time of their own.
         first: where the first fault is, or None.
@@ -47,6 +50,7 @@ class Damage:
     index: int = -1
     time: Fraction = Fraction(0)
     undecodable: int = 0
+    lost_images: list[str] = field(default_factory=list)
     concealed: int = 0
     retimed: int = 0
     first: str | None = None
@@ -66,6 +70,11 @@ class Damage:
         """Counts a packet that could not be decoded, somewhere after the last frame."""
         self.undecodable += 1
         self._mark_first()
+
+    def count_lost_image(self, name: str) -> None:
+        """Counts an image that could not be decoded."""
+        self.lost_images.append(name)
+        self.count_lost_packet()
 
     def count_repaired_time(self) -> None:
         """Counts a frame that had no time, or one before the last frame's."""
@@ -91,7 +100,12 @@ class Damage:
         parts = list(self.remarks)
         if self.broke_off:
             parts.append(f"the film breaks off after frame {self.index} ({float(self.time):.3f} s): {self.broke_off}")
-        if self.undecodable:
+        if self.lost_images:
+            names = ", ".join(self.lost_images[:NAMED_IMAGES])
+            more = f" and {len(self.lost_images) - NAMED_IMAGES} more" if len(self.lost_images) > NAMED_IMAGES else ""
+            images = "1 image" if len(self.lost_images) == 1 else f"{len(self.lost_images)} images"
+            parts.append(f"{images} could not be decoded: {names}{more}")
+        elif self.undecodable:
             parts.append(f"{self.undecodable} packets could not be decoded and were skipped")
         if self.concealed:
             parts.append(f"{self.concealed} frames are damaged")

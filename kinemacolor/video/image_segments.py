@@ -10,17 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kinemacolor.core.errors import InputError, OutputError
-<<<<<<< HEAD
 from kinemacolor.core.orientation import Orientation
-=======
 from kinemacolor.core.structured_text import parse_json
->>>>>>> E/issue23-E
 from kinemacolor.core.types import Frame
 from kinemacolor.video.image_writer import encode_png
-from kinemacolor.video.packets import NOT_A_SEGMENT, RESTART_REMEDY, SEGMENT_VERSION, partial_name, sync_folder
+from kinemacolor.video.packets import NOT_A_SEGMENT, RESTART_REMEDY, partial_name, sync_folder
 
 _DESCRIPTION = "segment.json"
 _FORMAT = "kinemacolor images"
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +28,12 @@ class ImageSegment:
     Attributes:
         path: the folder.
         index: size in bytes and CRC-32 of each image.
+        times: presentation times of their frames.
     """
 
     path: Path
     index: tuple[tuple[int, int], ...]
+    times: tuple[int, ...]
 
     @property
     def frames(self) -> int:
@@ -58,6 +58,7 @@ class ImageFolder:
         self._path, self._partial = path, partial_name(path)
         self._orientation = orientation
         self._index: list[tuple[int, int]] = []
+        self._times: list[int] = []
         shutil.rmtree(self._partial, ignore_errors=True)
         self._partial.mkdir()
 
@@ -68,10 +69,11 @@ class ImageFolder:
             raise OutputError(self._path, "an image could not be encoded", "write a film instead")
         (self._partial / _image_name(len(self._index))).write_bytes(png)
         self._index.append((len(png), zlib.crc32(png)))
+        self._times.append(frame.pts)
 
     def finish(self) -> None:
         """Writes the description, flushes everything to the disk and gives the folder its name."""
-        record = {"format": _FORMAT, "version": SEGMENT_VERSION, "images": self._index}
+        record = {"format": _FORMAT, "version": _VERSION, "images": self._index, "times": self._times}
         (self._partial / _DESCRIPTION).write_text(json.dumps(record))
         for file in self._partial.iterdir():
             with file.open("rb") as stream:
@@ -104,10 +106,10 @@ def read_image_folder(path: Path) -> ImageSegment:
         raise InputError(path, f"this finished segment cannot be read ({error.strerror})", RESTART_REMEDY) from error
     if not isinstance(record, dict) or record.get("format") != _FORMAT:
         raise not_a_segment
-    if record.get("version") != SEGMENT_VERSION:
-        problem = f"is a segment of version {record.get('version')}, this program makes version {SEGMENT_VERSION}"
+    if record.get("version") != _VERSION:
+        problem = f"is a segment of version {record.get('version')}, this program makes version {_VERSION}"
         raise InputError(path, problem, RESTART_REMEDY)
-    segment = ImageSegment(path, tuple((size, crc) for size, crc in record["images"]))
+    segment = ImageSegment(path, tuple((size, crc) for size, crc in record["images"]), tuple(record["times"]))
     for file, (size, _) in zip(segment.files(), segment.index, strict=True):
         if not file.is_file() or file.stat().st_size != size:
             raise InputError(file, "this finished image is missing or incomplete", RESTART_REMEDY)

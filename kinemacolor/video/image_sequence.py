@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from collections.abc import Generator, Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -36,6 +37,7 @@ COMMON_IMAGE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".b
 IMAGE_SUFFIXES = COMMON_IMAGE_SUFFIXES | {".dpx", ".exr", ".pgm", ".ppm"}
 """Extensions of images that a film may be kept as."""
 _PATTERN = re.compile(r"%(?:0(\d+))?d")
+_NAMED_RANGES = 5  # gaps in the numbers of images that are named
 _NUMBER = re.compile(r"[0-9]+$")
 
 
@@ -53,11 +55,41 @@ def pattern_regex(name: str) -> re.Pattern[str] | None:
     return re.compile(f"{re.escape(name[: match.start()])}({digits}){re.escape(name[match.end() :])}")
 
 
-def _rising_numbers(files: Sequence[Path]) -> tuple[int, ...] | None:
-    """The numbers in which the files' names end, if all have one and each is larger than the one before it."""
-    numbers = tuple(int(match[0]) for file in files if (match := _NUMBER.search(file.stem)))
-    rising = len(numbers) == len(files) and all(a < b for a, b in pairwise(numbers))
+def rising_numbers(stems: Sequence[str]) -> tuple[int, ...] | None:
+    """The numbers in which names without extension end, if all have one and each is larger than the one before it."""
+    numbers = tuple(int(match[0]) for stem in stems if (match := _NUMBER.search(stem)))
+    rising = len(numbers) == len(stems) and all(a < b for a, b in pairwise(numbers))
     return numbers if rising else None
+
+
+def missing_images(stems: Sequence[str]) -> str | None:
+    """Which images are missing by the numbers in which the names of the others end, as a line; None where none is.
+
+    Names that begin alike are counted together. Numbers are taken to rise by the most common of their distances, where
+    at least half of the distances are that one.
+    """
+    series: dict[str, dict[int, str]] = {}
+    for stem in stems:
+        match = _NUMBER.search(stem)
+        if match:
+            series.setdefault(stem[: match.start()], {})[int(match[0])] = match[0]
+    count, ranges = 0, []
+    for start, numbers in series.items():
+        ordered, digits = sorted(numbers), min(map(len, numbers.values()))
+        distances = Counter(b - a for a, b in pairwise(ordered))
+        step = max(distances, key=lambda distance: (distances[distance], -distance), default=0)
+        if 2 * distances[step] < distances.total():
+            continue
+        for before, after in pairwise(ordered):
+            if after - before > step:
+                count += (after - before - 1) // step
+                first, last = (f"{start}{number:0{digits}}" for number in (before + step, after - step))
+                ranges.append(first if before + step >= after - step else f"{first} to {last}")
+    if not count:
+        return None
+    more = f" and {len(ranges) - _NAMED_RANGES} more gaps" if len(ranges) > _NAMED_RANGES else ""
+    images = "1 image is" if count == 1 else f"{count} images are"
+    return f"{images} missing by their numbers: {', '.join(ranges[:_NAMED_RANGES])}{more}"
 
 
 class ImageSequence:
@@ -69,7 +101,6 @@ class ImageSequence:
 
     Attributes:
         files: the images in order.
-        gap: a remark for the user where numbers are missing, or None.
         info: what the images say about the film.
 
     Raises:
@@ -77,10 +108,10 @@ class ImageSequence:
     """
 
     def __init__(self, path: Path, rate: Fraction) -> None:
-        self.files, self.gap = _image_files(path)
-        remark = None
+        self.files, remark = image_files(path), None
         if path.is_dir():
             self.files, remark = frames_of_folder(self.files, _size)
+        stems = tuple(file.stem for file in self.files)
         first, orientation = _decode(self.files[0])
         layout = pixel_layout(first.format.name)
         width, height = _upright_size(first, orientation)
@@ -101,21 +132,23 @@ class ImageSequence:
             tags=picture_tags(first),
             codec="image",
             container="image2",
-            numbers=_rising_numbers(self.files),
+            numbers=rising_numbers(stems),
+            names=stems,
+            missing=missing_images(stems),
             remarks=(f"{path}: {remark}",) if remark else (),
         )
 
     def frames(self, damage: Damage, chroma: bool) -> Generator[Frame, None, None]:
         """The images in order; one that cannot be decoded is skipped and counted, and its time stays empty."""
         info = self.info
-        if self.gap:
-            damage.remarks.append(self.gap)
+        if info.missing:
+            damage.remarks.append(info.missing)
         index = 0
         for position, file in enumerate(self.files):
             try:
                 picture, orientation = _decode(file)
             except InputError:
-                damage.count_lost_packet()
+                damage.count_lost_image(file.name)
                 continue
             layout = pixel_layout(picture.format.name)
             coding = picture_coding(picture, layout, "image")
@@ -155,20 +188,24 @@ class ImageSequence:
         return luma_plane(readable, layout), color
 
 
-def _image_files(path: Path) -> tuple[list[Path], str | None]:
-    """The images in order, and a remark where numbers are missing."""
+def image_files(path: Path) -> list[Path]:
+    """The images of a film in order.
+
+    Raises:
+        InputError: there are none.
+    """
     if path.is_dir():
         images = (file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
         files = sorted(images, key=lambda file: natural_key(file, letters_first=True))
         files = [file for file in files if not file.name.startswith(".")]
         if not files:
             raise InputError(path, "is a folder without images", "give a folder of PNG, TIFF or JPEG images, or a film")
-        return files, None
+        return files
     regex = pattern_regex(path.name)
     if path.is_file() or regex is None:
         if not path.is_file():
             raise InputError(path, "there is no such file", "check the name")
-        return [path], None
+        return [path]
     if not path.parent.is_dir():
         raise InputError(path.parent, "there is no such folder", "check the name")
     matches = ((regex.fullmatch(file.name), file) for file in path.parent.iterdir())
@@ -177,9 +214,7 @@ def _image_files(path: Path) -> tuple[list[Path], str | None]:
         raise InputError(
             path, "no image has a name that fits this pattern", "check the folder and the number of digits"
         )
-    missing = numbered[-1][0] - numbered[0][0] + 1 - len(numbered)
-    remark = f"{missing} numbers between {numbered[0][0]} and {numbered[-1][0]} have no image" if missing else None
-    return [file for _, file in numbered], remark
+    return [file for _, file in numbered]
 
 
 def _size(file: Path) -> tuple[int, int] | None:
@@ -197,11 +232,18 @@ def _upright_size(picture: av.VideoFrame, orientation: Orientation) -> tuple[int
 def _decode(file: Path) -> tuple[av.VideoFrame, Orientation]:
     """The picture of an image file as stored, and how a viewer turns it."""
     try:
-        # Opened by content, so that no character of the name is taken for a pattern.
         content = file.read_bytes()
+        # Opened by content, so that no character of the name is taken for a pattern.
         with av.open(io.BytesIO(content), "r", buffer_size=1 << 20, metadata_errors="replace") as container:
+            if _may_be_cut(content):
+                container.streams.video[0].codec_context.options = {"err_detect": "explode"}
             for picture in container.decode(video=0):
                 return picture, image_orientation(content)
     except (av.FFmpegError, OSError, ValueError, IndexError) as error:
         raise InputError(file, "cannot be read as an image", "replace it") from error
     raise InputError(file, "holds no picture", "replace it")
+
+
+def _may_be_cut(content: bytes) -> bool:
+    """Whether a JPEG may end before its picture does. FFmpeg fills the rest with gray, unless told to be strict."""
+    return content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")

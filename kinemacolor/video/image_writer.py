@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 
 from kinemacolor.core.errors import OutputError
-from kinemacolor.core.orientation import AS_STORED, Orientation
+from kinemacolor.core.orientation import Orientation
 from kinemacolor.core.types import Frame
-from kinemacolor.video.output import ImageTarget, existing_images
+from kinemacolor.video.image_names import ImageNames, ImageTarget
+from kinemacolor.video.info import VideoInfo
 from kinemacolor.video.planes import ycbcr_as_rgb
 
 
@@ -31,11 +32,12 @@ def encode_png(frame: Frame, orientation: Orientation) -> bytes | None:
 class ImageWriter:
     """Writes frames as PNG images into a partial folder, which ``finish`` puts in its place.
 
-    Images are numbered by their position in the output, from 0.
+    Images get the numbers or names of the film's own images; those of a film that is a file are numbered from 0.
     """
 
-    def __init__(self, target: ImageTarget, orientation: Orientation = AS_STORED) -> None:
-        self.target, self._orientation = target, orientation
+    def __init__(self, target: ImageTarget, info: VideoInfo) -> None:
+        self.target, self._orientation = target, info.orientation
+        self._names = ImageNames.of(target, info.names)
         folder = target.folder.absolute()
         self._partial = folder.parent / f".{folder.name}.partial-{os.getpid()}"
         self._count = 0
@@ -47,19 +49,20 @@ class ImageWriter:
         png = encode_png(frame, self._orientation)
         if png is None:
             raise OutputError(self.target.folder, "an image could not be encoded", "write a film instead")
-        self._next_name().write_bytes(png)
+        self._next_name(frame.pts).write_bytes(png)
 
-    def adopt(self, file: Path) -> None:
-        """Takes an existing image as the next one, as a hard link where the disk allows that, else as a copy."""
-        name = self._next_name()
+    def adopt(self, file: Path, pts: int) -> None:
+        """Takes an existing image, of the frame shown at ``pts``, as the next one: as a hard link where the disk allows
+        that, else as a copy."""
+        name = self._next_name(pts)
         try:
             os.link(file, name)
         except OSError:
             shutil.copyfile(file, name)
 
-    def _next_name(self) -> Path:
+    def _next_name(self, pts: int) -> Path:
         self._count += 1
-        return self._partial / (self.target.pattern % (self._count - 1))
+        return self._partial / self._names.name(self._count - 1, pts)
 
     def finish(self, overwrite: bool) -> None:
         """Puts the images in their place; old ones of the same pattern are removed, other files stay."""
@@ -67,7 +70,7 @@ class ImageWriter:
         if not folder.exists():
             os.rename(self._partial, folder)
             return
-        replaced = existing_images(self.target)
+        replaced = self._names.existing(folder)
         if replaced and not overwrite:
             raise OutputError(folder, "holds such images by now", "choose another folder, or `overwrite`")
         for file in replaced:

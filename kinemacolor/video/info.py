@@ -96,6 +96,8 @@ class VideoInfo:
         video_metadata: the video stream's tags.
         chapters: as PyAV gives them: id, start, end, time_base, metadata.
         display_matrix: nine numbers in FFmpeg's layout, or None.
+        names: of a film of images, their names without extension; else None.
+        missing: of a film of images, a line that says which are missing by their numbers; None where none is.
         numbers: of a film of images, the numbers at the ends of their names, if these rise from image to image; else
             None.
         stream: index of the film's pictures among the streams of the container.
@@ -125,6 +127,8 @@ class VideoInfo:
     chapters: tuple[Any, ...] = ()
     display_matrix: tuple[int, ...] | None = None
     numbers: tuple[int, ...] | None = None
+    names: tuple[str, ...] | None = None
+    missing: str | None = None
     flipped: bool = False
     stream: int = 0
     field_order: FieldOrder = "progressive"

@@ -24,19 +24,10 @@ from kinemacolor.video.codecs import (
     find_codec,
 )
 from kinemacolor.video.fields import field_options, field_warning
+from kinemacolor.video.image_names import ImageTarget, existing_images
 from kinemacolor.video.image_sequence import IMAGE_SUFFIXES, is_image_source, pattern_regex
 from kinemacolor.video.info import FieldOrder, VideoInfo
 from kinemacolor.video.planes import planar_name
-
-_IMAGE_NAMES = "frame_%06d.png"
-
-
-@dataclass(frozen=True, slots=True)
-class ImageTarget:
-    """Images as a destination: ``folder`` / ``pattern`` (with a number such as ``%06d``)."""
-
-    folder: Path
-    pattern: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +80,7 @@ def image_target(destination: Path) -> ImageTarget | None:
     if pattern_regex(destination.name) and destination.suffix.lower() == ".png":
         return ImageTarget(destination.parent, destination.name)
     if not destination.suffix or (destination.is_dir() and destination.suffix.lower() not in CONTAINERS):
-        return ImageTarget(destination, _IMAGE_NAMES)
+        return ImageTarget(destination, None)
     return None
 
 
@@ -155,16 +146,8 @@ def _check_images(path: Path, target: ImageTarget, source: Path | None, overwrit
     images = source is not None and is_image_source(source)
     if source is not None and images and _same_file(folder, source if source.is_dir() else source.parent):
         raise OutputError(folder, "is the folder of the film that is read", "choose another folder")
-    if not overwrite and existing_images(target):
+    if not overwrite and existing_images(target, source):
         raise OutputError(folder, "holds such images already", "choose another folder, or `overwrite`")
-
-
-def existing_images(target: ImageTarget) -> list[Path]:
-    """Images in the target's folder whose names fit its pattern."""
-    regex = pattern_regex(target.pattern)
-    if regex is None or not target.folder.is_dir():
-        return []
-    return [file for file in target.folder.iterdir() if regex.fullmatch(file.name)]
 
 
 def _check_folder(folder: Path) -> None:

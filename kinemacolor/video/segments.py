@@ -22,10 +22,11 @@ from kinemacolor.core.types import Frame
 from kinemacolor.video.codecs import CODECS, DEFAULT_CODEC
 from kinemacolor.video.encoder import FrameCheck, SegmentEncoder, film_ticks
 from kinemacolor.video.film_sink import FilmPart, FilmSink, output_error
+from kinemacolor.video.image_names import ImageTarget
 from kinemacolor.video.image_segments import ImageFolder, ImageSegment, read_image_folder
 from kinemacolor.video.image_writer import ImageWriter
 from kinemacolor.video.info import VideoInfo
-from kinemacolor.video.output import Encoding, ImageTarget, check_destination, image_target
+from kinemacolor.video.output import Encoding, check_destination, image_target
 from kinemacolor.video.packets import RESTART_REMEDY, EncodedSegment, PacketFile, SegmentFormat, read_packets
 from kinemacolor.video.reader import VideoReader, time_interval
 
@@ -193,7 +194,7 @@ def join_segments(
     target = image_target(destination)
     try:
         if target is not None:
-            _join_images(target, _reporting(segments, progress), overwrite)
+            _join_images(target, source.info, _reporting(segments, progress), overwrite)
             return list(encoding.warnings)
         timing = _read_timing(segments, segment_format(source.info, encoding, b""))
         begin = timing.first_times[0] * film_ticks(source.info) if start is not None or end is not None else None
@@ -324,8 +325,8 @@ def decoding_times(
         yield time, time - lead if place < delay else recent[0]
 
 
-def _join_images(target: ImageTarget, segments: Iterable[Path], overwrite: bool) -> None:
-    writer = ImageWriter(target)
+def _join_images(target: ImageTarget, info: VideoInfo, segments: Iterable[Path], overwrite: bool) -> None:
+    writer = ImageWriter(target, info)
     try:
         for path in segments:
             segment = read_segment(path)
@@ -333,7 +334,7 @@ def _join_images(target: ImageTarget, segments: Iterable[Path], overwrite: bool)
                 raise InputError(path, "is a segment of a film, but the output is images", RESTART_REMEDY)
             for number, file in enumerate(segment.files()):
                 segment.check(number)
-                writer.adopt(file)
+                writer.adopt(file, segment.times[number])
         writer.finish(overwrite)
     except BaseException:
         writer.abandon()

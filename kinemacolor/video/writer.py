@@ -102,7 +102,7 @@ class VideoWriter:
     def __enter__(self) -> Self:
         try:
             if self._images is not None:
-                self._sink = ImageWriter(self._images, self._info.orientation)
+                self._sink = ImageWriter(self._images, self._info)
             elif not self._trimmed:
                 self._sink = self._open_film(None)
         except (av.FFmpegError, OSError) as error:

@@ -16,11 +16,14 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kinemacolor.core.errors import InputError, OutputError, UsageError
 from kinemacolor.core.shot import Shot
 from kinemacolor.pipeline import color_film as film_path
 from kinemacolor.pipeline import workdir
+from kinemacolor.pipeline.fingerprint import differences
 from kinemacolor.pipeline.job import colorize
 from kinemacolor.pipeline.segment_runner import SegmentRunner
 from kinemacolor.pipeline.summary import Summary
@@ -215,6 +218,7 @@ def test_what_is_finished_stays_usable(begun: Path, stills: list[Path], whole: P
         ({"chroma_upsampling": "best"}, 'settings.chroma_upsampling: "fast" → "best"'),
         ({"engine": "matching", "propagation": "off"}, 'settings.propagation: "full" → "off"'),
         ({"shots": [Shot(0, 20), Shot(20, 40)]}, "shots: [[0, 22]"),
+        ({"crf": 20, "saturation": 1.5}, "settings.crf: null → 20; settings.saturation: 1.0 → 1.5; give"),
         ({"max_segment_frames": 5}, "settings.max_segment_frames: 4 → 5"),
         ({"end": 1.0}, 'settings.end: null → "1"'),
     ],
@@ -234,7 +238,7 @@ def test_another_setting_is_refused_with_its_name(
 
 def test_another_reference_or_film_is_refused(begun: Path, stills: list[Path]) -> None:
     write_still(begun.parent / stills[2].name, halves()[::-1])
-    with pytest.raises(UsageError, match="references: "):
+    with pytest.raises(UsageError, match=r"references\.3\.sha256: "):
         again(begun, stills)
     summary = again(begun, stills, restart=True)
     assert (summary.resumed, summary.frames) == (0, FRAMES)
@@ -280,3 +284,35 @@ def test_a_setting_that_decides_the_container_alone_does_not_stop_a_resumption(
 ) -> None:
     assert again(begun, stills, strict=True).resumed == FRAMES
     same(begun, whole)
+
+
+def test_what_differs_late_in_long_values_is_shown() -> None:
+    before, now = ([[start, start + 10] for start in range(0, 400, 10)] for _ in range(2))
+    now[30] = [300, 311]
+    (line,) = differences({"shots": before}, {"shots": now})
+    name, _, values = line.partition(": ")
+    old, arrow, new = values.partition(" → ")
+    assert (name, arrow) == ("shots", " → ")
+    assert "[300, 310]" in old
+    assert "[300, 311]" in new
+    assert max(len(old), len(new)) <= 62
+
+
+@given(st.text(max_size=200), st.text(max_size=200))
+def test_both_sides_of_a_difference_differ(before: str, now: str) -> None:
+    lines = differences({"a": before}, {"a": now})
+    assert (lines == []) == (before == now)
+    for line in lines:
+        old, _, new = line.removeprefix("a: ").partition(" → ")
+        assert old != new
+
+
+def test_the_settings_come_first_and_entries_are_counted() -> None:
+    before = {"film": {"bytes": 1}, "references": [{"name": "a"}], "settings": {"crf": None}}
+    now = {"film": {"bytes": 2}, "references": [{"name": "b"}, {"name": "c"}], "settings": {"crf": 20}}
+    assert differences(before, now) == [
+        "settings.crf: null → 20",
+        "film.bytes: 1 → 2",
+        "references: 1 → 2 entries",
+        'references.1.name: "a" → "b"',
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,13 +15,17 @@ from pydantic import BaseModel, Field
 from typer.testing import CliRunner
 
 from kinemacolor.cli.options import job_command
-from kinemacolor.core.errors import UsageError
+from kinemacolor.core.errors import InputError, UsageError
+from kinemacolor.core.events import AnyEvent
 from kinemacolor.core.shot import Shot
 from kinemacolor.pipeline.fingerprint import settings_fingerprint
+from kinemacolor.pipeline.job import colorize
 from kinemacolor.pipeline.job_spec import JobSpec, ReferenceEntry, job_field
+from kinemacolor.pipeline.keyframes_job import KeyframesSpec
 from kinemacolor.pipeline.project import job_spec, read_project
 from kinemacolor.pipeline.settings import ColorizeSettings, OldName, Setting, setting_of
 from kinemacolor.references.placement import ReferenceFile
+from tests.stills import gray, halves, write_still
 
 
 class WarmSettings(ColorizeSettings):
@@ -232,6 +237,35 @@ def test_a_job_travels_as_json(shots: Any) -> None:
     assert JobSpec.model_validate_json(spec.model_dump_json()) == spec
     assert json.loads(spec.model_dump_json())["settings"]["start"] == "1/3"
     assert spec.shots == shots
+
+
+@pytest.mark.parametrize("path", ["shots.csv", "gone/shots.edl", Path("shots.json")])
+def test_a_path_of_shots_may_be_text(path: str | Path) -> None:
+    assert JobSpec(film="film.mp4", output="out.mp4", shots=path).shots == Path(path)
+    assert KeyframesSpec(film="film.mp4", output="out", shots=path).shots == Path(path)
+
+
+@pytest.mark.parametrize(
+    "shots", ["", b"x", 5, None, True, (), [], [3], ["ab"], [(0, 1, 2)], [(0, "5")], [(None, 5)], {"a": 1}]
+)
+def test_what_is_no_choice_of_shots_is_refused(shots: Any) -> None:
+    with pytest.raises(UsageError, match=r"shots.*: expected a shot"):
+        JobSpec(film="film.mp4", output="out.mp4", shots=shots)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_list_of_shots_given_in_python_is_read(tmp_path: Path, kind: Callable[[str], str | Path]) -> None:
+    film, still = tmp_path / "film", write_still(tmp_path / "still.png", halves())
+    film.mkdir()
+    for number in range(6):
+        write_still(film / f"{number:04}.png", gray(halves()))
+    (tmp_path / "shots.csv").write_text("shot,first,last\n1,0,1\n2,2,5\n")
+    summary = colorize(film, still, tmp_path / "out.mp4", shots=kind(str(tmp_path / "shots.csv")))
+    assert summary.shots == 2
+    events: list[AnyEvent] = []
+    with pytest.raises(InputError, match=r"gone\.csv: cannot be read"):
+        colorize(film, still, tmp_path / "b.mp4", shots=kind(str(tmp_path / "gone.csv")), on_event=events.append)
+    assert not [event for event in events if event.kind == "progress"]  # told before the film is read
 
 
 def test_schemas_for_forms() -> None:

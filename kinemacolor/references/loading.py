@@ -1,0 +1,115 @@
+"""The stills of a job, one after the other read from their files and kept at network size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kinemacolor.core.errors import InputError
+from kinemacolor.core.own_images import is_sheet
+from kinemacolor.references.image import GrayStillError, read_reference, to_reference
+from kinemacolor.references.placement import ReferenceFile
+from kinemacolor.references.size import picture_aspect
+from kinemacolor.references.store import ReferenceStore
+from kinemacolor.video.info import VideoInfo
+
+PROPOSAL_FILE, PROPOSAL_SHEET = "proposal.json", "sheet.png"
+"""What lies beside frames that were exported for painting."""
+_NAMED = 3  # files that a line for the user names
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedReferences:
+    """The stills that color a film.
+
+    Attributes:
+        files: of each.
+        references: the stills at network size.
+        remarks: what the user should know about them, a line each.
+    """
+
+    files: tuple[ReferenceFile, ...]
+    references: ReferenceStore
+    remarks: tuple[str, ...]
+
+
+def load_references(files: Sequence[ReferenceFile], info: VideoInfo, frame_size: tuple[int, int]) -> LoadedReferences:
+    """Reads stills, one at a time in memory.
+
+    Of a folder's images, those without colors and sheets that this program made are passed over.
+
+    Args:
+        files: the stills.
+        info: of the film.
+        frame_size: (height, width) at which the network sees the film's frames as stored.
+
+    Raises:
+        InputError: a still or mask cannot be used, a still given by itself is gray, or a folder has no colored one.
+        OutputError: there is no room for temporary files.
+    """
+    store = ReferenceStore()
+    painted: list[ReferenceFile] = []
+    remarks: list[str] = []
+    passed_over: dict[Path, _PassedOver] = {}
+    for file in files:
+        passed = passed_over.setdefault(file.folder, _PassedOver()) if file.folder else None
+        if passed and _is_own_sheet(file.path):
+            passed.sheets.append(file.path)
+            continue
+        try:
+            remarks += _add(store, file, info, frame_size)
+        except GrayStillError:
+            if not passed:
+                raise
+            passed.gray.append(file.path)
+            continue
+        painted.append(file)
+    folders = {file.folder for file in painted}
+    for folder, passed in passed_over.items():
+        if folder not in folders:
+            problem = f"none of its images is painted: {passed}"
+            raise InputError(folder, problem, "paint at least one of them in color")
+        if passed.gray or passed.sheets:
+            remarks.append(f"{folder}: passed over {passed}")
+    return LoadedReferences(tuple(painted), store, tuple(remarks))
+
+
+def _add(store: ReferenceStore, file: ReferenceFile, info: VideoInfo, frame_size: tuple[int, int]) -> tuple[str, ...]:
+    """Reads a still and keeps it at network size alone; returns remarks."""
+    still = read_reference(file)
+    aspect, matrix = picture_aspect(info), info.coding.matrix
+    store.add(to_reference(still, frame_size, matrix, aspect=aspect, orientation=info.orientation))
+    return still.remarks
+
+
+@dataclass(slots=True)
+class _PassedOver:
+    """Images of a folder that are no colored stills."""
+
+    gray: list[Path] = field(default_factory=list)
+    sheets: list[Path] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        parts = []
+        if self.gray:
+            parts.append(f"{len(self.gray)} without colors ({_names(self.gray)})")
+        if self.sheets:
+            parts.append(f"{_names(self.sheets)}, which kinemacolor made")
+        return " and ".join(parts)
+
+
+def _names(paths: Sequence[Path]) -> str:
+    names = [path.name for path in paths[:_NAMED]]
+    more = [f"{len(paths) - _NAMED} more"] if len(paths) > _NAMED else []
+    return ", ".join([*names, *more])
+
+
+def _is_own_sheet(path: Path) -> bool:
+    if path.name == PROPOSAL_SHEET and (path.parent / PROPOSAL_FILE).is_file():
+        return True
+    try:
+        with path.open("rb") as file:
+            return is_sheet(file.read(256))
+    except OSError:
+        return False

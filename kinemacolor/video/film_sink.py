@@ -158,8 +158,7 @@ class FilmSink:
             plane.update(bytes(plane.buffer_size))
         picture.pts, picture.time_base = 0, self.ticks
         for packet in [*self.stream.encode(picture), *self.stream.encode(None)]:
-            if packet.dts is None:
-                packet.dts = packet.pts
+            packet.dts = packet.pts  # x265 leaves the decoding time of a single frame unset
             self.mux(packet)
         if self._copied is not None:
             self._copied.write_samples()

@@ -69,6 +69,7 @@ class Frame:
         coding: what the code values mean.
         duration: in units of ``time_base``; 0 where the container does not say.
         chroma: U and V planes, each (⌈H/sy⌉, ⌈W/sx⌉) with sx, sy in {1, 2}, or None for a frame without color.
+        captions: closed captions that came with the picture (units of CEA-708, three bytes each), or None.
     """
 
     index: int
@@ -78,6 +79,7 @@ class Frame:
     coding: Coding
     duration: int = 0
     chroma: tuple[Array, Array] | None = None
+    captions: bytes | None = None
 
     def __post_init__(self) -> None:
         _require(self.index >= 0, "index", "≥ 0", self.index)

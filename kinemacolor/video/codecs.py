@@ -29,11 +29,15 @@ class NalUnits:
     Attributes:
         shift, mask: the type of a unit is ``first byte >> shift & mask``.
         messages: types of units in which an encoder writes about itself (SEI).
+        slices: types of units that hold a picture or a part of one.
+        message_header: the header of a unit with a message that stands before a picture.
     """
 
     shift: int
     mask: int
     messages: frozenset[int]
+    slices: range
+    message_header: bytes
 
     def type_of(self, unit: bytes) -> int:
         """The type of a unit, given without its start code."""
@@ -107,7 +111,7 @@ CODECS: dict[str, CodecRecord] = {
             crf=16,
             max_threads=8,
             interlaced_coding=True,
-            nal_units=NalUnits(shift=0, mask=31, messages=frozenset({6})),
+            nal_units=NalUnits(0, 31, frozenset({6}), range(1, 6), b"\x06"),
         ),
         CodecRecord(
             name="h265",
@@ -119,7 +123,7 @@ CODECS: dict[str, CodecRecord] = {
             crf=18,
             max_threads=3,
             container_tags=MappingProxyType({"mp4": "hvc1", "mov": "hvc1"}),  # what Apple's players want
-            nal_units=NalUnits(shift=1, mask=63, messages=frozenset({39, 40})),
+            nal_units=NalUnits(1, 63, frozenset({39, 40}), range(32), b"\x4e\x01"),
         ),
         CodecRecord(
             name="prores",

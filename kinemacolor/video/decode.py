@@ -15,7 +15,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from kinemacolor.core.errors import InputError
-from kinemacolor.video.clock import ClockMender, film_clock
+from kinemacolor.video.film_clock import ClockMender, film_clock
 
 _CONTAINERS_WITH_DURATION = ("matroska", "mov,mp4", "avi")
 _REORDERING = 2  # seconds by which a picture may be decoded before it is shown

@@ -10,6 +10,7 @@ import av
 import av.filter
 
 from kinemacolor.core.types import Frame
+from kinemacolor.video.captions import CaptionInserter
 from kinemacolor.video.codecs import CODECS, ChromaFormat
 from kinemacolor.video.info import VideoInfo
 from kinemacolor.video.output import Encoding
@@ -121,13 +122,15 @@ class SegmentEncoder:
         context.flags |= av.codec.context.Flags.global_header
         context.open()
         self._context, self._converter = context, PictureConverter(info, encoding)
+        self._captions = CaptionInserter(encoding.codec)
         self.extradata = bytes(context.extradata or b"")
 
     def encode(self, frame: Frame | None) -> list[Any]:
         """The packets that are ready after a frame, or after the last one (None)."""
         picture = None if frame is None else self._converter.picture(frame)
-        packets: list[Any] = self._context.encode(picture)
-        return packets
+        if frame is not None and picture is not None and picture.pts is not None:
+            self._captions.add(picture.pts, frame.captions)
+        return [self._captions.insert(packet) for packet in self._context.encode(picture)]
 
 
 class FrameCheck:

@@ -16,8 +16,8 @@ from av.stream import Discard
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from kinemacolor.video.clock import film_clock
 from kinemacolor.video.decode import open_film, video_stream
+from kinemacolor.video.film_clock import film_clock
 
 _SEEKABLE = ("matroska", "mov,mp4", "mpeg")  # beginnings of names: also mpegts
 _ONE_FRAME_PER_PACKET = frozenset(

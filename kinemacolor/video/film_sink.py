@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from kinemacolor.core.errors import OutputError
 from kinemacolor.core.orientation import AS_STORED
+from kinemacolor.video.captions import caption_warning
 from kinemacolor.video.codecs import CODECS, CONTAINERS
 from kinemacolor.video.decode import open_film, video_stream
 from kinemacolor.video.encoder import aspect_in_frames, film_ticks, set_encoder
@@ -158,8 +159,7 @@ class FilmSink:
             plane.update(bytes(plane.buffer_size))
         picture.pts, picture.time_base = 0, self.ticks
         for packet in [*self.stream.encode(picture), *self.stream.encode(None)]:
-            if packet.dts is None:
-                packet.dts = packet.pts
+            packet.dts = packet.pts  # x265 leaves the decoding time of a single frame unset
             self.mux(packet)
         if self._copied is not None:
             self._copied.write_samples()
@@ -175,6 +175,7 @@ class FilmSink:
         """Writes an encoded picture, whose times are in ``ticks`` and shifted."""
         if self._container is None:
             raise ValueError("the film is closed")
+        packet.stream = self.stream
         self._container.mux_one(packet)
 
     def finish(self, overwrite: bool) -> None:
@@ -217,7 +218,10 @@ def check_muxing(destination: Path, info: VideoInfo, encoding: Encoding, *, stri
             sink.abandon()
     except (av.FFmpegError, OSError) as error:
         raise output_error(destination, error) from error
-    return warnings
+    captions = None if info.container == "image2" else caption_warning(info.path, info.stream, encoding.codec)
+    if captions is not None and strict:
+        raise OutputError(destination, captions, "leave out `strict`")
+    return [*warnings, captions] if captions else warnings
 
 
 def _film_start(info: VideoInfo) -> Fraction:

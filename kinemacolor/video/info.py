@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 
 from kinemacolor.core.orientation import Orientation, matrix_orientation
 from kinemacolor.core.types import Coding, Matrix
-from kinemacolor.video.clock import film_clock
+from kinemacolor.video.film_clock import film_clock
 from kinemacolor.video.planes import FilmChroma, PixelLayout, display_matrix, pixel_layout
 
 RANGE_LIMITED, RANGE_FULL = 1, 2

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.core.types import Array, Frame
+from kinemacolor.video.captions import picture_captions
 from kinemacolor.video.decode import Damage, film_pictures, open_film, video_stream
 from kinemacolor.video.entry_points import EntryPoints
 from kinemacolor.video.fields import film_field_order
@@ -197,7 +198,8 @@ class VideoReader:
                     luma = luma_plane(readable, layout)
                     if chroma and layout.chroma != "gray":
                         planes = chroma_planes(readable, layout)
-                yield Frame(index, pts, info.time_base, luma, info.coding, max(0, int(picture.duration or 0)), planes)
+                duration, captions = max(0, int(picture.duration or 0)), picture_captions(picture)
+                yield Frame(index, pts, info.time_base, luma, info.coding, duration, planes, captions)
 
     def _pictures(self, damage: Damage, entry: tuple[int, int] | None) -> Generator[_NumberedPicture, None, None]:
         """All pictures from an entry point on, or from the beginning, with their numbers and times."""

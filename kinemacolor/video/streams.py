@@ -15,8 +15,8 @@ from av.packet import Packet
 from av.stream import Stream
 
 from kinemacolor.core.errors import OutputError
-from kinemacolor.video.clock import ClockMender, film_clock
 from kinemacolor.video.decode import ATTACHED_PICTURE
+from kinemacolor.video.film_clock import ClockMender, film_clock
 from kinemacolor.video.info import VideoInfo
 from kinemacolor.video.muxing_trial import container_accepts, sample_packets
 from kinemacolor.video.sound import SoundConverter, conversion_warning, lost_sound

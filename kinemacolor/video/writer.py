@@ -11,6 +11,7 @@ import av
 
 from kinemacolor.core.errors import OutputError
 from kinemacolor.core.types import Frame
+from kinemacolor.video.captions import CaptionInserter
 from kinemacolor.video.codecs import DEFAULT_CODEC, ChromaFormat, ColorRange
 from kinemacolor.video.encoder import FrameCheck, PictureConverter
 from kinemacolor.video.film_sink import FilmPart, FilmSink, output_error
@@ -157,11 +158,15 @@ class _FrameSink:
         self, destination: Path, info: VideoInfo, encoding: Encoding, part: FilmPart, strict: bool, warnings: list[str]
     ) -> None:
         self._converter, self._shift = PictureConverter(info, encoding), part.shift
+        self._captions = CaptionInserter(encoding.codec)
         self._film = FilmSink(destination, info, encoding, part, strict, warnings)
 
     def write(self, frame: Frame) -> None:
         self._film.advance(frame.time)
-        self._mux(self._film.stream.encode(self._converter.picture(frame, self._shift)))
+        picture = self._converter.picture(frame, self._shift)
+        if picture.pts is not None:
+            self._captions.add(picture.pts, frame.captions)
+        self._mux(self._film.stream.encode(picture))
 
     def _mux(self, packets: list[Any]) -> None:
         reordering = round(10 / self._film.ticks)
@@ -169,7 +174,7 @@ class _FrameSink:
             # x265 leaves decoding times unset in films of one or two frames, where nothing is reordered.
             if packet.pts is not None and not packet.pts - reordering <= (packet.dts or 0) <= packet.pts:
                 packet.dts = packet.pts
-            self._film.mux(packet)
+            self._film.mux(self._captions.insert(packet))
 
     def finish(self, overwrite: bool) -> None:
         self._mux(self._film.stream.encode(None))

@@ -11,14 +11,18 @@ import pytest
 
 from kinemacolor.core.errors import OutputError
 from kinemacolor.video import film_sink
+from kinemacolor.video.codecs import CODECS
 from kinemacolor.video.film_sink import check_muxing
 from kinemacolor.video.reader import VideoReader
 from kinemacolor.video.timecode import advance_timecode
 from kinemacolor.video.writer import plan_output
+from tests.media import Film, make_film
 from tests.video.test_video import color, ffmpeg, nothing_left
 
 PICTURE = ("-f", "lavfi", "-i", "testsrc=s=64x48:r=24:d=1")
 SOUND = ("-f", "lavfi", "-i", "anoisesrc=d=1:r=48000:c=pink:seed=3,aformat=channel_layouts=stereo")
+
+CODEC_FILES = [(codec, f"out{extension}") for codec, record in CODECS.items() for extension in record.extensions]
 
 
 def make(path: Path, *arguments: str, sources: tuple[str, ...] = (*PICTURE, *SOUND)) -> Path:
@@ -110,6 +114,16 @@ def test_what_fails_at_the_end_of_the_file_fails_before_the_work(
     with pytest.raises(OutputError, match="writing fails"):
         rehearsed(source, tmp_path / "out.mov")
     assert nothing_left(tmp_path, "film.mov")
+
+
+@pytest.mark.parametrize("size", [(48, 32), (64, 48), (160, 120)])
+@pytest.mark.parametrize(("codec", "name"), CODEC_FILES)
+def test_every_codec_passes_the_rehearsal(tmp_path: Path, codec: str, name: str, size: tuple[int, int]) -> None:
+    source, out = tmp_path / "film.mkv", tmp_path / name
+    make_film(source, Film(count=2, width=size[0], height=size[1], audio="aac"))
+    info = VideoReader(source).info
+    assert check_muxing(out, info, plan_output(out, info, codec=codec), strict=True) == []
+    assert nothing_left(tmp_path, "film.mkv")
 
 
 def test_a_stream_that_fails_only_at_the_end_of_the_file_is_left_out(

@@ -29,6 +29,7 @@ class Kind(NamedTuple):
 
 KINDS = {
     "dvd": Kind(".vob", ("-c:v", "mpeg2video", "-g", "12", "-bf", "2"), ("-c:a", "ac3", "-f", "vob")),
+    "mpeg1": Kind(".mpg", ("-c:v", "mpeg1video", "-g", "12", "-bf", "2"), ("-c:a", "mp2", "-f", "mpeg")),
     "mpeg2": Kind(".ts", ("-c:v", "mpeg2video", "-g", "12", "-bf", "2"), ("-c:a", "mp2")),
     "h264": Kind(".ts", ("-c:v", "libx264", "-g", "12", "-bf", "3"), ("-c:a", "aac")),
 }

@@ -139,6 +139,13 @@ class VideoReader:
         """
         return None if self._frame_times is None else tuple(int(pts) * self.info.time_base for pts in self._frame_times)
 
+    def entry_before(self, index: int) -> int:
+        """The frame at which decoding starts for frame ``index``; 0 where the film cannot be entered in its middle."""
+        if self._images is not None:
+            return index if self._frame_times is not None else 0
+        entry = self._entry(Fraction(0), index)
+        return entry[0] if entry is not None else 0
+
     def recall(self, times: Sequence[Fraction] | None) -> None:
         """Restores what ``times`` returned after an earlier pass, so that frames are found as after that pass.
 

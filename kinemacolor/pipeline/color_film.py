@@ -27,6 +27,7 @@ from kinemacolor.engine.protocol import Engine
 from kinemacolor.engine.registry import open_engine
 from kinemacolor.filters.temporal import ChromaTemporalFilter
 from kinemacolor.pipeline.analysis import FilmAnalysis, analyze_film
+from kinemacolor.pipeline.decode_cost import repeated_decoding
 from kinemacolor.pipeline.disk_space import estimate_disk_space
 from kinemacolor.pipeline.film_images import missing_remarks, tell_damaged_images
 from kinemacolor.pipeline.fingerprint import run_fingerprint
@@ -48,6 +49,7 @@ from kinemacolor.references.size import network_lightness, network_size, picture
 from kinemacolor.report.film import film_report, write_film_report, write_overlay
 from kinemacolor.video.codecs import CONTAINERS
 from kinemacolor.video.film_sink import check_muxing
+from kinemacolor.video.frame_lookup import FrameLookup
 from kinemacolor.video.info import VideoInfo
 from kinemacolor.video.output import Encoding, check_destination, image_target
 from kinemacolor.video.reader import VideoReader
@@ -283,12 +285,11 @@ def plan_film(
     selection = (workdir.load_selection() if workdir else None) or (begun.selection if begun else None)
     bindings = bindings_within(prepared.files, analysis, prepared.info)
     if selection is None:
-        with analysis.restore_frame_times(prepared.open()) as reader:
+        with analysis.restore_frame_times(prepared.open()) as reader, FrameLookup(reader) as lookup:
 
             def lightness(index: int) -> FloatArray:
                 context.check()
-                (frame,) = reader.frames(first=index, last=index + 1)
-                return network_lightness(frame, prepared.shape)
+                return network_lightness(lookup.frame(index), prepared.shape)
 
             selection = select_references(prepared.engine, prepared.references, bindings, analysis.shots, lightness)
     if workdir:
@@ -307,6 +308,9 @@ def _announce(prepared: PreparedFilm, plan: FilmPlan, resumed: int, workdir: Wor
         context.emit(ResumedEvent(frames=resumed))
         return
     with plan.analysis.restore_frame_times(prepared.open()) as reader:
+        slow = repeated_decoding(reader, plan.segments)
+        if slow:
+            context.warn(slow)
         estimate = estimate_disk_space(reader, plan.analysis, prepared.encoding, workdir.folder, context)
     if estimate is not None:
         context.emit(estimate)

@@ -34,6 +34,7 @@ from kinemacolor.references.selection import (
 )
 from kinemacolor.references.size import network_lightness, network_size, picture_aspect
 from kinemacolor.report.contact_sheet import SHEET_SUFFIXES, contact_sheet, write_contact_sheet
+from kinemacolor.video.frame_lookup import FrameLookup
 from kinemacolor.video.info import VideoInfo
 from kinemacolor.video.reader import VideoReader
 
@@ -144,7 +145,7 @@ def color_preview(spec: JobSpec, every: int, context: JobContext, engine: Engine
     opened = engine or engine_of(settings)
     with reachable(spec.film, InputError):
         reader = VideoReader(spec.film, rate=settings.fps, stream=settings.stream)
-    with reader:
+    with reader, FrameLookup(reader) as lookup:
         info, aspect = reader.info, picture_aspect(reader.info)
         for remark in info.remarks:
             context.warn(remark)
@@ -159,8 +160,7 @@ def color_preview(spec: JobSpec, every: int, context: JobContext, engine: Engine
         bindings = bindings_within(files, analysis, info)
 
         def lightness(index: int) -> FloatArray:
-            (frame,) = reader.frames(first=index, last=index + 1)
-            return network_lightness(frame, shape)
+            return network_lightness(lookup.frame(index), shape)
 
         selection = select_references(opened, references, bindings, analysis.shots, lightness)
         for warning in selection.warnings(files):

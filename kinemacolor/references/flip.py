@@ -36,22 +36,16 @@ def mirrored_stills(
         references: at network size.
         bindings: of each reference.
         shots: of the film.
-        lightness: L* (h, w) of a frame at network size, by index.
+        lightness: L* (h, w) of a frame at network size, by index; called in ascending order.
     """
     spread = sorted({round(k) for k in np.linspace(0, len(shots) - 1, min(COMPARED_SHOTS, len(shots)))})
-    thumbnails: dict[int, FloatArray] = {}
-
-    def frame_thumbnail(index: int) -> FloatArray:
-        if index not in thumbnails:
-            thumbnails[index] = _thumbnail(lightness(index))
-        return thumbnails[index]
-
-    mirrored = []
-    for number, (reference, binding) in enumerate(zip(references, bindings, strict=True)):
-        frames = _compared_frames(binding, shots, spread)
-        if shows_mirrored(reference, (frame_thumbnail(index) for index in frames)):
-            mirrored.append(number)
-    return tuple(mirrored)
+    compared = [_compared_frames(binding, shots, spread) for binding in bindings]
+    thumbnails = {index: _thumbnail(lightness(index)) for index in sorted({i for frames in compared for i in frames})}
+    return tuple(
+        number
+        for number, (reference, frames) in enumerate(zip(references, compared, strict=True))
+        if shows_mirrored(reference, (thumbnails[index] for index in frames))
+    )
 
 
 def _compared_frames(binding: Binding, shots: Sequence[Shot], spread: Sequence[int]) -> list[int]:

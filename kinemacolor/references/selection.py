@@ -103,7 +103,7 @@ def select_for_shots(
         references: at network size.
         bindings: of each reference.
         shots: of the film.
-        lightness: L* (h, w) of a frame at network size, by index.
+        lightness: L* (h, w) of a frame at network size, by index; called in ascending order.
         most: references chosen for a shot, at most.
 
     Returns:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinemacolor.core.errors import InputError, UsageError
+from kinemacolor.core.orientation import matrix_orientation
 from kinemacolor.core.types import Array, Frame
 from kinemacolor.video.captions import picture_captions
 from kinemacolor.video.decode import Damage, film_pictures, open_film, video_stream
@@ -28,6 +29,7 @@ from kinemacolor.video.image_sequence import ImageSequence, is_image_source
 from kinemacolor.video.info import VideoInfo, film_info
 from kinemacolor.video.planes import (
     chroma_planes,
+    display_matrix,
     luma_plane,
     pixel_layout,
     readable_picture,
@@ -140,6 +142,13 @@ class VideoReader:
         """
         return None if self._frame_times is None else tuple(int(pts) * self.info.time_base for pts in self._frame_times)
 
+    def entry_before(self, index: int) -> int:
+        """The frame at which decoding starts for frame ``index``; 0 where the film cannot be entered in its middle."""
+        if self._images is not None:
+            return index if self._frame_times is not None else 0
+        entry = self._entry(Fraction(0), index)
+        return entry[0] if entry is not None else 0
+
     def recall(self, times: Sequence[Fraction] | None) -> None:
         """Restores what ``times`` returned after an earlier pass, so that frames are found as after that pass.
 
@@ -179,6 +188,7 @@ class VideoReader:
         info = self.info
         layout = pixel_layout(info.pixel_format)
         shape = (info.width, info.height, info.pixel_format)
+        turned: str | None = None
         pictures = self._pictures(damage, self._entry(begin, first))
         with contextlib.closing(pictures):
             for index, pts, picture in pictures:
@@ -189,6 +199,10 @@ class VideoReader:
                     problem = "frame {} is {}x{} {}, the film began as {}x{} {}".format(index, *changed, *shape)
                     remedy = "cut the film there, or convert it to one size and pixel format"
                     raise InputError(info.path, problem, remedy)
+                matrix = display_matrix(picture)
+                if turned is None and matrix is not None and matrix_orientation(matrix)[0] != info.orientation:
+                    turned = f"from frame {index} on another mark turns the picture; that of the first frame is kept"
+                    damage.remarks.append(turned)
                 readable = readable_picture(picture, layout)
                 planes: tuple[Array, Array] | None = None
                 if layout.planes == "rgb":

@@ -111,6 +111,26 @@ def test_a_tilted_film_is_told(tmp_path: Path) -> None:
     assert "+11°" in remark
 
 
+def test_marks_inside_the_stream_are_honored_and_a_change_is_told(tmp_path: Path) -> None:
+    parts = []
+    for turn in (90, 180):
+        mark = f"h264_metadata=display_orientation=insert:rotate={turn}"
+        make = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25", "-frames:v", "6", "-c:v", "libx264", "-bf", "0")
+        ffmpeg(*make, "-bsf:v", mark, tmp_path / f"{turn}.h264")
+        parts.append((tmp_path / f"{turn}.h264").read_bytes())
+    for name, content in (("one", parts[0]), ("two", b"".join(parts))):
+        (tmp_path / f"{name}.h264").write_bytes(content)
+        ffmpeg("-r", "25", "-i", tmp_path / f"{name}.h264", "-c", "copy", tmp_path / f"{name}.mp4")
+    one, two = (VideoReader(tmp_path / name) for name in ("one.mp4", "two.mp4"))
+    assert one.info.orientation == Orientation(270)  # the mark counts counterclockwise
+    color(tmp_path / "one.mp4", tmp_path / "out.mp4")
+    assert VideoReader(tmp_path / "out.mp4").info.orientation == Orientation(270)
+    assert len(list(one.frames())) == 6
+    assert one.damage is None
+    assert len(list(two.frames())) == 12
+    assert "from frame 6 on another mark turns the picture" in str(two.damage)
+
+
 @pytest.mark.parametrize("code", EXIF)
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
 def test_frames_kept_as_images_are_read_upright(tmp_path: Path, suffix: str, code: int) -> None:

@@ -1,0 +1,139 @@
+"""Looks at single frames cost one pass through a film that cannot be entered in its middle, however long it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kinemacolor.core.errors import InputError
+from kinemacolor.core.shot import Shot
+from kinemacolor.pipeline.decode_cost import repeated_decoding
+from kinemacolor.pipeline.job import Job
+from kinemacolor.pipeline.job_spec import JobSpec
+from kinemacolor.pipeline.segment_plan import Segment, SegmentPlan
+from kinemacolor.pipeline.settings import ColorizeSettings
+from kinemacolor.video.decode import film_pictures
+from kinemacolor.video.frame_lookup import FrameLookup
+from kinemacolor.video.reader import VideoReader
+from tests.media import Film, make_film
+from tests.stills import halves, write_still
+from tests.video.test_video import ffmpeg
+
+SHOT = 12  # frames
+FORMATS = {
+    ".avi": ("-c:v", "mpeg4", "-bf", "2"),
+    ".flv": ("-c:v", "flv"),
+    ".wmv": ("-c:v", "wmv2"),
+    ".ogv": ("-c:v", "libtheora"),
+}
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Gives the number of frames decoded since the last call."""
+    count = 0
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal count
+        for picture in film_pictures(*arguments):
+            count += 1
+            yield picture
+
+    def taken() -> int:
+        nonlocal count
+        result, count = count, 0
+        return result
+
+    monkeypatch.setattr("kinemacolor.video.reader.film_pictures", counted)
+    return taken
+
+
+def make_dependent(path: Path, shots: int) -> Path:
+    options = ("-f", "lavfi", "-i", f"testsrc=s=96x64:r=24:d={shots * SHOT / 24}")
+    result = ffmpeg("-y", *options, "-pix_fmt", "yuv420p", "-g", "12", *FORMATS[path.suffix], "-q:v", "4", path)
+    assert result.returncode == 0, result.stderr.decode()
+    return path
+
+
+def job(film: Path, output: Path, shots: int) -> Job:
+    """Of a film of so many shots, with two stills bound to none and one bound to a late frame."""
+    stills = film.parent / "stills"
+    stills.mkdir(exist_ok=True)
+    for name in ("b.png", "a.png", f"frame_{SHOT * shots - 2:06d}.png"):
+        write_still(stills / name, halves())
+    bounds = tuple((SHOT * number, SHOT * (number + 1)) for number in range(shots))
+    return Job(
+        JobSpec(film=film, references=stills, output=output, shots=bounds, settings=ColorizeSettings(working_size=32))
+    )
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_planning_and_preview_cost_in_proportion_to_the_film(
+    tmp_path: Path, decoded: Callable[[], int], suffix: str
+) -> None:
+    planned, previewed = [], []
+    for factor in (1, 2, 4):
+        folder = tmp_path / str(factor)
+        folder.mkdir()
+        film = make_dependent(folder / f"film{suffix}", 4 * factor)
+        decoded()
+        job(film, folder / "out.mp4", 4 * factor).plan()
+        planned.append(decoded())
+        job(film, folder / "sheet.png", 4 * factor).preview(every=6)
+        previewed.append(decoded())
+    length = 4 * SHOT
+    for factor, plan, preview in zip((1, 2, 4), planned, previewed, strict=True):
+        assert plan <= 3 * factor * length + 20  # analysis, mirrored stills, selection
+        assert preview <= 4 * factor * length + 20
+    for counts in (planned, previewed):
+        assert counts[2] - counts[1] <= 2.1 * (counts[1] - counts[0])  # nothing grows with the square
+
+
+def test_frames_are_those_of_a_pass_in_any_order(tmp_path: Path) -> None:
+    film = make_dependent(tmp_path / "film.avi", 3)
+    whole = [frame.luma for frame in VideoReader(film).frames()]
+    with VideoReader(film) as reader, FrameLookup(reader) as lookup:
+        for index in (0, 0, 3, 4, 30, 30, 2, 35, 1):
+            frame = lookup.frame(index)
+            assert frame.index == index
+            np.testing.assert_array_equal(frame.luma, whole[index])
+        with pytest.raises(InputError, match="gives no frame 99"):
+            lookup.frame(99)
+        np.testing.assert_array_equal(lookup.frame(5).luma, whole[5])
+
+
+def test_what_is_decoded_over_and_over_is_told(tmp_path: Path) -> None:
+    ends = [(0, 30), (30, 60), (60, 90), (90, 120)]
+    segments = tuple(
+        Segment(number, start, stop, 0, (0,), False, True, False, number < 3, number == 3)
+        for number, (start, stop) in enumerate(ends)
+    )
+    plan = SegmentPlan((Shot(0, 120),), segments)
+    assert [segment.start for segment in plan.order()] == [90, 60, 30, 0]
+    film = make_dependent(tmp_path / "film.avi", 10)
+    make_film(tmp_path / "film.mkv", Film(count=120))
+    assert repeated_decoding(VideoReader(film), plan) is None  # 0.75 passes: not worth a word
+    longer = SegmentPlan(plan.shots, tuple(_piece(number, 20) for number in range(20)))
+    told = repeated_decoding(VideoReader(film), longer)
+    assert told is not None
+    assert "about 9 times over" in told
+    assert repeated_decoding(VideoReader(tmp_path / "film.mkv"), longer) is None
+
+
+def _piece(number: int, count: int) -> Segment:
+    """One of the pieces of 6 frames that are colored backward from a still at the end."""
+    return Segment(number, 6 * number, 6 * number + 6, 0, (0,), False, True, False, number < count - 1, False)
+
+
+def test_a_film_that_can_be_entered_is_not_decoded_through(tmp_path: Path, decoded: Callable[[], int]) -> None:
+    make_film(tmp_path / "film.mkv", Film(count=60, options={"g": "1"}))
+    reader = VideoReader(tmp_path / "film.mkv")
+    decoded()
+    with reader, FrameLookup(reader) as lookup:
+        for index in (5, 20, 50):
+            assert lookup.frame(index).index == index
+    assert decoded() <= 6

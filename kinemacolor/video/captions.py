@@ -37,7 +37,7 @@ def picture_captions(picture: av.VideoFrame) -> bytes | None:
 
 
 def caption_warning(film: Path, index: int, codec: str) -> str | None:
-    """A line where a film has captions in its pictures (stream ``index``), in its first minutes, and a codec cannot hold them."""
+    """A line where the stream ``index`` has captions in its first minutes, and a codec cannot hold them."""
     if CODECS[codec].nal_units is not None or not _has_captions(film, index):
         return None
     holders = alternatives(name for name, record in CODECS.items() if record.nal_units is not None)

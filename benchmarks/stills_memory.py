@@ -19,6 +19,7 @@ import numpy as np
 
 WIDTH, HEIGHT = 3840, 2160
 SMALL = (192, 108)
+FRAMES = 12  # of the film that unbound stills color
 
 
 def main() -> None:
@@ -36,7 +37,7 @@ def main() -> None:
         folder = Path(name)
         (folder / "film").mkdir()
         small = cv2.resize(np.random.default_rng(0).uniform(0, 255, (6, 8)).astype(np.float32), SMALL)
-        for number in range(options.stills):
+        for number in range(FRAMES if options.unbound else options.stills):
             cv2.imwrite(str(folder / "film" / f"{number:06d}.png"), np.roll(small, number, axis=1).astype(np.uint8))
         figures = {count: _measure(folder, count, options) for count in (2, options.stills)}
     two, all_stills = figures[2], figures[options.stills]

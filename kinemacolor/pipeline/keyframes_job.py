@@ -20,6 +20,7 @@ from kinemacolor.keyframes.search import propose
 from kinemacolor.pipeline.analysis import analyze_film
 from kinemacolor.pipeline.color_film import reachable
 from kinemacolor.pipeline.event_job import EventJob
+from kinemacolor.pipeline.film_images import missing_remarks
 from kinemacolor.pipeline.job_spec import FilePath, Shots
 from kinemacolor.pipeline.settings import EngineName, FramesPerSecond, StrictRecord
 from kinemacolor.references.size import network_size, picture_aspect
@@ -121,7 +122,7 @@ class KeyframesJob(EventJob[Keyframes]):
             reader = VideoReader(spec.film, rate=spec.fps, stream=spec.stream)
         with reader:
             info = reader.info
-            for remark in info.remarks:
+            for remark in (*info.remarks, *missing_remarks(info, strict=False)):
                 context.warn(remark)
             shape = network_size(picture_aspect(info), 1, area=COMPARED_AREA, side=spec.working_size)
             analysis = analyze_film(reader, shots=spec.shots, progress=context.progress("analyze"))

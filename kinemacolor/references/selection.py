@@ -10,12 +10,18 @@ from typing import Protocol
 
 from kinemacolor.core.shot import Shot
 from kinemacolor.core.types import FloatArray, Reference
-from kinemacolor.engine.features import FrameFeatures, choose_references, extract_features
+from kinemacolor.engine.features import (
+    COMPARED_REFERENCES,
+    FrameFeatures,
+    choose_references,
+    extract_features,
+    nearest_by_summary,
+)
 from kinemacolor.engine.protocol import Engine
 from kinemacolor.references.film_names import placed_by_film_names
 from kinemacolor.references.flip import mirrored_stills
 from kinemacolor.references.placement import Binding, ReferenceFile, bind
-from kinemacolor.references.store import TurnedReferences
+from kinemacolor.references.store import ArrayFile, StoredArray, TurnedReferences
 from kinemacolor.video.info import VideoInfo
 
 SHORT_SHOT = 24
@@ -109,24 +115,43 @@ def select_for_shots(
     Returns:
         Numbers of references for each shot; empty where those bound to its frames are all it may use.
     """
-    features: dict[int, FrameFeatures] = {}
-
-    def reference_features(number: int) -> FrameFeatures:
-        if number not in features:
-            reference = references[number]
-            features[number] = extract_features(engine, reference.lightness, reference.mask)
-        return features[number]
-
+    features = _ReferenceFeatures(engine, references)
     selected: list[tuple[int, ...]] = []
     for number, shot in enumerate(shots):
         candidates = allowed_references(bindings, number, shot)
         if len(candidates) > 1:
             queries = [extract_features(engine, lightness(frame)) for frame in representative_frames(shot)]
-            chosen = choose_references(queries, [reference_features(candidate) for candidate in candidates], most)
-            selected.append(tuple(candidates[index] for index in chosen))
+            compared = features.nearest(queries, candidates)
+            chosen = choose_references(queries, [features.read(candidate) for candidate in compared], most)
+            selected.append(tuple(compared[index] for index in chosen))
         else:
             selected.append(tuple(candidates))
     return selected
+
+
+class _ReferenceFeatures:
+    """An engine's features of references, computed once and kept out of memory but for their summaries."""
+
+    def __init__(self, engine: Engine, references: Sequence[Reference]) -> None:
+        self._engine, self._references = engine, references
+        self._file = ArrayFile()
+        self._keys: dict[int, StoredArray] = {}
+        self._summaries: dict[int, FrameFeatures] = {}  # each with one key, which is not used
+
+    def nearest(self, queries: Sequence[FrameFeatures], candidates: Sequence[int]) -> list[int]:
+        """Those of some references that ``choose_references`` would compare with frames of a shot."""
+        for number in candidates:
+            if number not in self._keys:
+                reference = self._references[number]
+                features = extract_features(self._engine, reference.lightness, reference.mask)
+                self._keys[number] = self._file.add(features.keys)
+                self._summaries[number] = FrameFeatures(features.keys[:1].copy(), features.summary)
+        summaries = [self._summaries[number] for number in candidates]
+        return [candidates[index] for index in nearest_by_summary(queries, summaries, COMPARED_REFERENCES)]
+
+    def read(self, number: int) -> FrameFeatures:
+        """Features of a reference that ``nearest`` has returned."""
+        return FrameFeatures(self._file.read(self._keys[number]), self._summaries[number].summary)
 
 
 def allowed_references(bindings: Sequence[Binding], number: int, shot: Shot) -> list[int]:

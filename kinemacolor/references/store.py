@@ -7,16 +7,15 @@ import threading
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
 from kinemacolor.core.errors import OutputError
-from kinemacolor.core.types import BoolArray, FloatArray, Reference
+from kinemacolor.core.types import Array, Reference
 
 IN_MEMORY = 16 << 20
-"""Bytes of references that are kept in memory; more lie in a temporary file."""
-_PIXEL = 13  # bytes: L*, a*, b* and the mask
+"""Bytes of arrays that are kept in memory; more lie in a temporary file."""
 
 
 class LazyReferences(Sequence[Reference]):
@@ -37,26 +36,66 @@ class LazyReferences(Sequence[Reference]):
         return self._reference(numbers) if isinstance(numbers, int) else [self._reference(n) for n in numbers]
 
 
+class ArrayFile:
+    """Arrays in a temporary file, which is gone with the process."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 (closed with this object)
+        self._lock = threading.Lock()
+
+    def __del__(self) -> None:
+        self._file.close()
+
+    def add(self, array: Array) -> StoredArray:
+        """Keeps an array; returns its place.
+
+        Raises:
+            OutputError: there is no room for it.
+        """
+        with self._lock:
+            try:
+                offset = self._file.seek(0, 2)
+                self._file.write(np.ascontiguousarray(array).tobytes())
+                self._file.flush()
+            except OSError as error:
+                problem = f"the stills do not fit there ({error.strerror or error})"
+                remedy = "make room, or set TMPDIR to another folder"
+                raise OutputError(tempfile.gettempdir(), problem, remedy) from error
+        return StoredArray(offset, array.nbytes, array.shape, array.dtype)
+
+    def read(self, place: StoredArray) -> Array:
+        """The array at a place."""
+        with self._lock:
+            self._file.seek(place.offset)
+            content = bytearray(self._file.read(place.bytes))
+        return np.frombuffer(content, place.dtype).reshape(place.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredArray:
+    """Place of an array in an ``ArrayFile``."""
+
+    offset: int
+    bytes: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     """Where the store's file has a reference's arrays, and what else it is made of."""
 
-    offset: int
-    size: tuple[int, int]
+    arrays: tuple[StoredArray, StoredArray, StoredArray]
     name: str
     frame: int | None
 
 
 class ReferenceStore(LazyReferences):
-    """References in a temporary file, which is gone with the process."""
+    """References in a temporary file."""
 
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 (closed with this object)
+        self._file = ArrayFile()
         self._places: list[_Place] = []
-        self._lock = threading.Lock()
-
-    def __del__(self) -> None:
-        self._file.close()
 
     def __len__(self) -> int:
         return len(self._places)
@@ -67,27 +106,12 @@ class ReferenceStore(LazyReferences):
         Raises:
             OutputError: there is no room for it.
         """
-        with self._lock:
-            try:
-                offset = self._file.seek(0, 2)
-                for array in (reference.lightness, reference.ab, reference.mask):
-                    self._file.write(np.ascontiguousarray(array).tobytes())
-                self._file.flush()
-            except OSError as error:
-                problem = f"the stills do not fit there ({error.strerror or error})"
-                remedy = "make room, or set TMPDIR to another folder"
-                raise OutputError(tempfile.gettempdir(), problem, remedy) from error
-            self._places.append(_Place(offset, reference.size, reference.name, reference.frame))
+        lightness, ab, mask = map(self._file.add, (reference.lightness, reference.ab, reference.mask))
+        self._places.append(_Place((lightness, ab, mask), reference.name, reference.frame))
 
     def _reference(self, number: int) -> Reference:
         place = self._places[number]
-        pixels = place.size[0] * place.size[1]
-        with self._lock:
-            self._file.seek(place.offset)
-            content = bytearray(self._file.read(_PIXEL * pixels))
-        lightness: FloatArray = np.frombuffer(content, np.float32, pixels).reshape(place.size)
-        ab: FloatArray = np.frombuffer(content, np.float32, 2 * pixels, 4 * pixels).reshape(*place.size, 2)
-        mask: BoolArray = np.frombuffer(content, np.bool_, pixels, 12 * pixels).reshape(place.size)
+        lightness, ab, mask = map(self._file.read, place.arrays)
         return Reference(lightness, ab, mask, place.name, place.frame)
 
 

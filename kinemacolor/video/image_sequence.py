@@ -141,7 +141,7 @@ class ImageSequence:
     def frames(self, damage: Damage, chroma: bool) -> Generator[Frame, None, None]:
         """The images in order; one that cannot be decoded is skipped and counted, and its time stays empty."""
         info = self.info
-        if info.missing:
+        if info.missing and not info.path.is_dir():  # a pattern asks for numbers; a folder may lack some
             damage.remarks.append(info.missing)
         index = 0
         for position, file in enumerate(self.files):

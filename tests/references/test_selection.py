@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from kinemacolor.core.errors import InputError
 from kinemacolor.core.shot import Shot
-from kinemacolor.core.types import FloatArray, Reference
-from kinemacolor.engine.protocol import EngineState, ReferenceBank, StepResult, cells
+from kinemacolor.core.types import BoolArray, FloatArray, Reference
+from kinemacolor.engine.features import FrameFeatures, extract_features
+from kinemacolor.engine.protocol import Engine, EngineState, ReferenceBank, StepResult, cells
+from kinemacolor.references import selection
 from kinemacolor.references.placement import Binding, ReferenceFile
 from kinemacolor.references.selection import (
     OUTSIDE_FRAME,
@@ -123,7 +126,7 @@ class Part:
 
 
 def test_places_are_in_frames_and_shots_of_the_film() -> None:
-    info = cast(VideoInfo, SimpleNamespace(first_time=Fraction(0)))
+    info = cast(VideoInfo, SimpleNamespace(first_time=Fraction(0), names=None))
     files = [
         ReferenceFile(Path("frame.png"), frame=40),
         ReferenceFile(Path("time.png"), time=Fraction(20, 24)),
@@ -139,3 +142,27 @@ def test_places_are_in_frames_and_shots_of_the_film() -> None:
     assert bound_frames(bindings[:3]) == {40: 0, 20: 1}
     with pytest.raises(InputError, match="belongs to shot 4, but the film has shots 1 to 2"):
         bindings_within(files[4:5], Part(whole=True, skipped=0), info)
+
+
+def test_features_of_references_are_not_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys: list[weakref.ref[Any]] = []
+
+    def tracked(engine: Engine, lightness: FloatArray, mask: BoolArray | None = None) -> FrameFeatures:
+        features = extract_features(engine, lightness, mask)
+        if mask is not None:
+            keys.append(weakref.ref(features.keys))
+        return features
+
+    alive: list[int] = []
+
+    def lightness(frame: int) -> FloatArray:
+        alive.append(sum(key() is not None for key in keys))
+        return level(frame)
+
+    stills = [still(level(number * 5)) for number in range(20)]
+    places = [place() for _ in stills]
+    expected = select_for_shots(ByLevel(), stills, places, SHOTS, level)
+    monkeypatch.setattr(selection, "extract_features", tracked)
+    assert select_for_shots(ByLevel(), stills, places, SHOTS, lightness) == expected
+    assert len(keys) == len(stills)  # computed once
+    assert max(alive) <= 1

@@ -12,7 +12,7 @@ JobKind = Literal["colorize", "preview", "keyframes"]
 
 
 def encodable(value: Any) -> Any:
-    """A value with all texts in it such that UTF-8 can hold them: bytes of a file's name that are no text as ``\\udcff``."""
+    """A value whose texts UTF-8 can hold: bytes of a file's name that are no text become ``\\udcff``."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):

@@ -130,7 +130,7 @@ def prepare_campaign(folder: Path, seed: int) -> KillCampaign:
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """sha256 of each file below a folder; of a Matroska film, of its packets and their times: its own number is random."""
+    """sha256 of each file below a folder; of a Matroska film, which has a random number, of packets and their times."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): _hash(path) for path in files}
 

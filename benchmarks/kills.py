@@ -3,7 +3,7 @@
     python benchmarks/kills.py kill [--count 60] [--seed 23]
     python benchmarks/kills.py full [--count 20] [--seed 23]
 
-``kill``: SIGKILL, in turn at a random moment and at a random operation on the work folder (a file opened, renamed,
+``kill``: SIGKILL, at a random moment or at a random operation on the work folder (a file opened, renamed,
 removed: analysis, states, records, segments, events, the joined film), one to four times a film; then the same command
 is given until it ends. ``full``: the output lies on a tmpfs of a random size (needs root), or, where none can be
 mounted, under a random limit on the size of files; then there is room, and the same command is given again. In both,

@@ -280,3 +280,14 @@ def test_a_setting_that_decides_the_container_alone_does_not_stop_a_resumption(
 ) -> None:
     assert again(begun, stills, strict=True).resumed == FRAMES
     same(begun, whole)
+
+
+def test_a_kill_while_the_work_folder_is_removed_leaves_nothing_that_is_taken_for_work(
+    begun: Path, stills: list[Path], whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(workdir.shutil, "rmtree", lambda folder, **_: next(folder.glob("*.npz")).unlink())
+        assert again(begun, stills).resumed == FRAMES
+    assert work_folder(begun).exists()
+    assert again(begun, stills, overwrite=True).resumed == 0
+    same(begun, whole)

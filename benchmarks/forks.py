@@ -58,7 +58,7 @@ def _run(arguments: Sequence[str], folder: Path, logs: Path, prepare: Callable[[
         os.setsid()
         os.environ["TMPDIR"] = str(logs)
         for number, path in enumerate((Path(os.devnull), logs / "stdout", logs / "stderr")):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC if number else os.O_RDONLY
+            flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC if number else os.O_RDONLY
             os.dup2(os.open(path, flags, 0o644), number)
         os.chdir(folder)
         from kinemacolor.cli import main

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -96,6 +97,8 @@ def _leave_if_busy(code: int) -> None:
 def main() -> NoReturn:
     """Entry point: errors become one line on standard error and an exit code."""
     _interruptible()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot show is no reason to fail
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False) or 0
     except KinemacolorError as error:

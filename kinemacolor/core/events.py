@@ -6,9 +6,18 @@ import time
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 JobKind = Literal["colorize", "preview", "keyframes"]
+
+
+def encodable(value: Any) -> Any:
+    """A value whose texts UTF-8 can hold: bytes of a file's name that are no text become ``\\udcff``."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {key: encodable(part) for key, part in value.items()}
+    return type(value)(map(encodable, value)) if type(value) in (list, tuple) else value
 
 
 class Event(BaseModel):
@@ -18,6 +27,11 @@ class Event(BaseModel):
 
     time: float = Field(default_factory=time.time)
     """When it happened, in seconds since 1970."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _make_encodable(cls, values: Any) -> Any:
+        return encodable(values)
 
 
 class StartedEvent(Event):

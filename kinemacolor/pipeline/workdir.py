@@ -46,6 +46,7 @@ EVENTS = "events.jsonl"
 LOCK = "lock"
 SHOWN_CHANGES = 6
 """Differences from an earlier run that a message names."""
+RECORD = "job.json"
 
 
 def work_folder(output: Path) -> Path:
@@ -126,7 +127,7 @@ class WorkDir:
             UsageError: film, references or settings differ, or the folder is of another version; each is named.
             InputError: the folder's record is corrupt.
         """
-        record = self.folder / "job.json"
+        record = self.folder / RECORD
         if not record.exists():
             self._empty()
             with atomic_write(record) as part:
@@ -240,6 +241,7 @@ class WorkDir:
     def remove(self) -> None:
         """Removes the folder, after the film was made."""
         self._unlock()
+        self._forget()
         shutil.rmtree(self.folder, ignore_errors=True)
         if self._made is not None:
             with contextlib.suppress(OSError):  # it holds the images
@@ -249,7 +251,13 @@ class WorkDir:
         with self._writing(), atomic_write(path) as part, part.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
+    def _forget(self) -> None:
+        """Without its record the folder is taken for an empty one, even if a kill leaves some of its files."""
+        with contextlib.suppress(OSError):
+            (self.folder / RECORD).unlink()
+
     def _empty(self) -> None:
+        self._forget()
         for entry in self.folder.iterdir():
             if entry.name == LOCK:
                 continue

@@ -35,7 +35,7 @@ def write_report(path: str | Path, report: FilmReport) -> None:
     path = Path(path)
     try:
         with atomic_write(path) as partial:
-            partial.write_text(render_page(report), encoding="utf-8")
+            partial.write_text(render_page(report), encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise OutputError(path, f"cannot be written ({error.strerror})", "check the folder and its space") from error
 

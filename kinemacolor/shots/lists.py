@@ -126,7 +126,7 @@ def write_shots(path: str | Path, shots: Sequence[Shot], rate: Fraction, film: s
         raise OutputError(path, "its extension is not that of a list of shots", f"use {', '.join(LIST_SUFFIXES)}")
     try:
         with atomic_write(path) as partial:
-            partial.write_text(text, encoding="utf-8", newline="")
+            partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
     except OSError as error:
         raise OutputError(path, f"cannot be written ({error.strerror})", "check the folder and its space") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,15 @@ def test_a_failed_save_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest
         save_network(toys.own("lite"), path)
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_record_that_claims_a_huge_network_takes_no_memory(tmp_path: Path) -> None:
+    config = toys.toy_config("lite").model_dump() | {"ffn_channels": 2_000_000_000}
+    record = json.dumps({"config": config})
+    save_file({"a": torch.zeros(3)}, tmp_path / "huge", metadata={"kinemacolor": record})
+    with pytest.raises(InputError, match=r"huge: .*expected shape|huge: weights claim"):
+        load_network(tmp_path / "huge")
+    for number, record in enumerate(("3", "[]", '{"config": []}')):
+        save_file({"a": torch.zeros(3)}, tmp_path / f"odd{number}", metadata={"kinemacolor": record})
+        with pytest.raises(InputError, match=f"odd{number}: weights are of another version"):
+            load_network(tmp_path / f"odd{number}")

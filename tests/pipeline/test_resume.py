@@ -316,3 +316,14 @@ def test_the_settings_come_first_and_entries_are_counted() -> None:
         "references: 1 → 2 entries",
         'references.1.name: "a" → "b"',
     ]
+
+
+def test_a_kill_while_the_work_folder_is_removed_leaves_nothing_that_is_taken_for_work(
+    begun: Path, stills: list[Path], whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(workdir.shutil, "rmtree", lambda folder, **_: next(folder.glob("*.npz")).unlink())
+        assert again(begun, stills).resumed == FRAMES
+    assert work_folder(begun).exists()
+    assert again(begun, stills, overwrite=True).resumed == 0
+    same(begun, whole)

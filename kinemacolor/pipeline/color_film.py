@@ -30,19 +30,16 @@ from kinemacolor.pipeline.analysis import FilmAnalysis, analyze_film
 from kinemacolor.pipeline.disk_space import estimate_disk_space
 from kinemacolor.pipeline.fingerprint import run_fingerprint
 from kinemacolor.pipeline.job_spec import JobSpec
+from kinemacolor.pipeline.reference_plan import plan_references, tell_selection
 from kinemacolor.pipeline.segment_plan import SegmentPlan, plan_segments
 from kinemacolor.pipeline.segment_runner import RenderSettings, SegmentRunner
 from kinemacolor.pipeline.settings import ColorizeSettings
 from kinemacolor.pipeline.summary import Summary
 from kinemacolor.pipeline.workdir import WorkDir
-from kinemacolor.references.image import read_reference, to_reference
+from kinemacolor.references.image import to_reference
+from kinemacolor.references.neutral import neutral_choice, read_stills
 from kinemacolor.references.placement import ReferenceFile
-from kinemacolor.references.selection import (
-    ReferenceSelection,
-    bindings_within,
-    bound_frames,
-    select_references,
-)
+from kinemacolor.references.selection import ReferenceSelection, bindings_within, bound_frames
 from kinemacolor.references.size import network_lightness, network_size, picture_aspect
 from kinemacolor.report.film import film_report, write_film_report, write_overlay
 from kinemacolor.video.codecs import CONTAINERS
@@ -66,6 +63,7 @@ class PreparedFilm:
         shape: (h, w) at which the network sees frames.
         engine: colors them.
         references: the stills at network size.
+        gray_files: stills without color, whose shots stay gray.
         fingerprint: of the run.
         timer: of its stages.
         begin: when it was begun, in seconds of ``time.perf_counter``.
@@ -79,6 +77,7 @@ class PreparedFilm:
     engine: Engine
     references: tuple[Reference, ...]
     fingerprint: dict[str, object]
+    gray_files: tuple[ReferenceFile, ...] = ()
     timer: StageTimer = field(default_factory=StageTimer)
     begin: float = field(default_factory=time.perf_counter)
 
@@ -118,6 +117,7 @@ def color_film(prepared: PreparedFilm, context: JobContext, begun: FilmPlan | No
     with WorkDir(spec.output, prepared.fingerprint, restart=spec.restart) as workdir:
         _attach_events(workdir, context)
         plan = plan_film(prepared, context, workdir, begun)
+        tell_selection(plan.selection, prepared.files, context, strict=spec.settings.strict)
         runner = SegmentRunner(
             workdir,
             plan.segments,
@@ -133,9 +133,9 @@ def color_film(prepared: PreparedFilm, context: JobContext, begun: FilmPlan | No
         runner.run()
         confidence, regions = _read_confidence(workdir, plan.segments)
         warnings = _join(prepared, plan, workdir, context)
-        warnings += plan.selection.warnings(prepared.files)
         for warning in warnings:
             context.warn(warning)
+        warnings += plan.selection.warnings(prepared.files)
         _write_extras(prepared, plan, confidence, regions, warnings)
         summary = Summary(
             output=spec.output,
@@ -146,7 +146,7 @@ def color_film(prepared: PreparedFilm, context: JobContext, begun: FilmPlan | No
             network_size=(prepared.shape[1], prepared.shape[0]),
             seconds=time.perf_counter() - prepared.begin,
             stage_seconds=dict(timer.seconds),
-            confidence=float(confidence.mean()),
+            confidence=_mean_confidence(confidence, plan),
             warnings=tuple(warnings),
             damage=plan.analysis.damage,
         )
@@ -173,7 +173,7 @@ def prepare_film(spec: JobSpec, engine: Engine | None = None) -> PreparedFilm:
     with reachable(spec.output, OutputError):
         check_destination(spec.output, source=spec.film, codec=settings.codec, overwrite=spec.overwrite)
     _check_extras(spec)
-    stills = [read_reference(file) for file in files]
+    read = read_stills(files)
     with reachable(spec.film, InputError):
         info = VideoReader(spec.film, rate=settings.fps).info
     aspect = picture_aspect(info)
@@ -185,10 +185,12 @@ def prepare_film(spec: JobSpec, engine: Engine | None = None) -> PreparedFilm:
     if image_target(spec.output) is None:  # what cannot be kept is refused now, not after the work is done
         check_muxing(spec.output, info, encoding, strict=settings.strict)
     references = tuple(
-        to_reference(still, shape, info.coding.matrix, aspect=aspect, rotation=info.rotation) for still in stills
+        to_reference(still, shape, info.coding.matrix, aspect=aspect, rotation=info.rotation) for still in read.stills
     )
     fingerprint = run_fingerprint(spec, files, engine)
-    return PreparedFilm(spec, files, info, encoding, shape, opened, references, fingerprint, begin=begin)
+    return PreparedFilm(
+        spec, read.files, info, encoding, shape, opened, references, fingerprint, read.gray, begin=begin
+    )
 
 
 def engine_of(settings: ColorizeSettings) -> Engine:
@@ -254,6 +256,7 @@ def plan_film(
                 start=settings.start,
                 end=settings.end,
                 shots=spec.shots,
+                find_cards=neutral_choice(settings.neutral_shots).find,
                 timer=prepared.timer,
                 progress=context.progress("analyze"),
             )
@@ -267,12 +270,25 @@ def plan_film(
                 (frame,) = reader.frames(first=index, last=index + 1)
                 return network_lightness(frame, prepared.shape)
 
-            selection = select_references(prepared.engine, prepared.references, bindings, analysis.shots, lightness)
+            selection = plan_references(
+                settings,
+                prepared.engine,
+                prepared.references,
+                prepared.files,
+                prepared.gray_files,
+                analysis,
+                prepared.info,
+                lightness,
+            )
     if workdir:
         workdir.save_analysis(analysis)
         workdir.save_selection(selection)
     segments = plan_segments(
-        analysis.shots, bound_frames(bindings), selection.shots, max_segment_frames=settings.max_segment_frames
+        analysis.shots,
+        bound_frames(bindings),
+        selection.shots,
+        max_segment_frames=settings.max_segment_frames,
+        neutral=selection.neutral,
     )
     context.emit(PlannedEvent(frames=segments.frames, shots=len(segments.shots), segments=len(segments.segments)))
     return FilmPlan(analysis, selection, segments)
@@ -323,6 +339,18 @@ def _read_confidence(workdir: WorkDir, segments: SegmentPlan) -> tuple[FloatArra
     return confidence, regions
 
 
+def _mean_confidence(confidence: FloatArray, plan: FilmPlan) -> float:
+    """Of the frames that were colored; 1 where none was."""
+    colored = [
+        confidence[segment.start - plan.analysis.first : segment.stop - plan.analysis.first]
+        for segment in plan.segments.segments
+        if not segment.neutral
+    ]
+    if len(colored) == len(plan.segments.segments):
+        return float(confidence.mean())
+    return float(np.concatenate(colored).mean()) if colored else 1.0
+
+
 def _write_extras(
     prepared: PreparedFilm, plan: FilmPlan, confidence: FloatArray, regions: Array, warnings: Sequence[str]
 ) -> None:
@@ -339,6 +367,7 @@ def _write_extras(
                 rate=info.rate,
                 shots=plan.segments.shots,
                 references_by_shot=plan.segments.references_by_shot(),
+                neutral=plan.selection.neutral,
                 reference_names=[file.path.name for file in prepared.files],
                 painted=bound_frames(bindings_within(prepared.files, analysis, info)),
                 confidence=confidence,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -114,8 +114,7 @@ class ReferenceEntry(StrictRecord):
         if self.mask is not None and self.file.is_dir():
             raise UsageError(self.file, "is a folder, and takes no mask", "leave the mask out")
         return tuple(
-            ReferenceFile(file.path, file.frame, file.time, self.shot or file.shot, self.mask)
-            for file in reference_files([self.file])
+            replace(file, shot=self.shot or file.shot, mask=self.mask) for file in reference_files([self.file])
         )
 
 

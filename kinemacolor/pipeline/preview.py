@@ -22,15 +22,12 @@ from kinemacolor.pipeline.analysis import FilmAnalysis, analyze_film
 from kinemacolor.pipeline.color_film import engine_of, reachable
 from kinemacolor.pipeline.job_spec import JobSpec, job_field
 from kinemacolor.pipeline.project import Project
+from kinemacolor.pipeline.reference_plan import plan_references, tell_selection
 from kinemacolor.pipeline.settings import ColorizeSettings, setting_of
-from kinemacolor.references.image import read_reference, to_reference
+from kinemacolor.references.image import to_reference
+from kinemacolor.references.neutral import neutral_choice, read_stills
 from kinemacolor.references.placement import Binding
-from kinemacolor.references.selection import (
-    ReferenceSelection,
-    allowed_references,
-    bindings_within,
-    select_references,
-)
+from kinemacolor.references.selection import ReferenceSelection, allowed_references, bindings_within
 from kinemacolor.references.size import network_lightness, network_size, picture_aspect
 from kinemacolor.report.contact_sheet import SHEET_SUFFIXES, contact_sheet, write_contact_sheet
 from kinemacolor.video.info import VideoInfo
@@ -141,17 +138,24 @@ def color_preview(spec: JobSpec, every: int, context: JobContext, engine: Engine
     settings = spec.settings
     files = spec.reference_files()
     opened = engine or engine_of(settings)
-    stills = [read_reference(file) for file in files]
+    read = read_stills(files)
     with reachable(spec.film, InputError):
         reader = VideoReader(spec.film, rate=settings.fps)
     with reader:
         info, aspect = reader.info, picture_aspect(reader.info)
         shape = network_size(aspect, 1, side=settings.working_size or PREVIEW_SIDE)
         references = [
-            to_reference(still, shape, info.coding.matrix, aspect=aspect, rotation=info.rotation) for still in stills
+            to_reference(still, shape, info.coding.matrix, aspect=aspect, rotation=info.rotation)
+            for still in read.stills
         ]
+        files = read.files
         analysis = analyze_film(
-            reader, start=settings.start, end=settings.end, shots=spec.shots, progress=context.progress("analyze")
+            reader,
+            start=settings.start,
+            end=settings.end,
+            shots=spec.shots,
+            find_cards=neutral_choice(settings.neutral_shots).find,
+            progress=context.progress("analyze"),
         )
         bindings = bindings_within(files, analysis, info)
 
@@ -159,9 +163,8 @@ def color_preview(spec: JobSpec, every: int, context: JobContext, engine: Engine
             (frame,) = reader.frames(first=index, last=index + 1)
             return network_lightness(frame, shape)
 
-        selection = select_references(opened, references, bindings, analysis.shots, lightness)
-        for warning in selection.warnings(files):
-            context.warn(warning)
+        selection = plan_references(settings, opened, references, files, read.gray, analysis, info, lightness)
+        tell_selection(selection, files, context, strict=False)
         previewer = _Previewer(opened, selection, selection.unmirrored(references), bindings, analysis, info)
         progress = context.progress("color")
         wanted = preview_frames(analysis.shots, every)
@@ -192,14 +195,27 @@ class _Previewer:
         """The frame ``index``, whose L* (h, w) is given."""
         shot = next(number for number, shot in enumerate(self.analysis.shots) if index in shot)
         numbers = self._references_near(index, shot)
+        if shot in self.selection.neutral:
+            return self._frame(index, shot, lightness, np.zeros((*lightness.shape, 2), np.float32), 1.0, ())
         if self.bank is None or numbers != self.numbers:
             self.bank, self.numbers = self.engine.start([self.references[number] for number in numbers]), numbers
         step = self.engine.step(lightness[None], self.bank)
         ab = scale_saturation(step.ab[0], saturation)
+        return self._frame(index, shot, lightness, ab, float(step.similarity.mean()), numbers)
+
+    def _frame(
+        self,
+        index: int,
+        shot: int,
+        lightness: FloatArray,
+        ab: FloatArray,
+        confidence: float,
+        numbers: tuple[int, ...],
+    ) -> PreviewFrame:
+        """The frame in color, as a viewer sees it."""
         rgb = np.clip(lab_to_rgb(np.dstack([lightness, ab])), 0, 1)
         picture = np.rot90((255 * rgb + 0.5).astype(np.uint8), -self.info.rotation // 90)
         time = int(self.analysis.pts[index - self.analysis.first]) * self.analysis.time_base - self.info.first_time
-        confidence = float(step.similarity.mean())
         return PreviewFrame(index, shot, time, np.ascontiguousarray(picture), confidence, numbers)
 
     def _references_near(self, index: int, shot: int) -> tuple[int, ...]:

@@ -39,6 +39,17 @@ def mirrored_stills(
         lightness: L* (h, w) of a frame at network size, by index.
     """
     spread = sorted({round(k) for k in np.linspace(0, len(shots) - 1, min(COMPARED_SHOTS, len(shots)))})
+    frame_thumbnail = frame_thumbnails(lightness)
+    mirrored = []
+    for number, (reference, binding) in enumerate(zip(references, bindings, strict=True)):
+        frames = _compared_frames(binding, shots, spread)
+        if shows_mirrored(reference, (frame_thumbnail(index) for index in frames)):
+            mirrored.append(number)
+    return tuple(mirrored)
+
+
+def frame_thumbnails(lightness: Callable[[int], FloatArray]) -> Callable[[int], FloatArray]:
+    """Small pictures of frames, L*, by index, each made once from what ``lightness`` gives."""
     thumbnails: dict[int, FloatArray] = {}
 
     def frame_thumbnail(index: int) -> FloatArray:
@@ -46,12 +57,7 @@ def mirrored_stills(
             thumbnails[index] = _thumbnail(lightness(index))
         return thumbnails[index]
 
-    mirrored = []
-    for number, (reference, binding) in enumerate(zip(references, bindings, strict=True)):
-        frames = _compared_frames(binding, shots, spread)
-        if shows_mirrored(reference, (frame_thumbnail(index) for index in frames)):
-            mirrored.append(number)
-    return tuple(mirrored)
+    return frame_thumbnail
 
 
 def _compared_frames(binding: Binding, shots: Sequence[Shot], spread: Sequence[int]) -> list[int]:

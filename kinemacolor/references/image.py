@@ -46,11 +46,16 @@ class Still:
     name: str
 
 
+class GrayStillError(InputError):
+    """A still has no colors."""
+
+
 def read_still(path: str | Path) -> Still:
     """Reads an image file (PNG, JPEG, TIFF, WebP …; 8 or 16 bit; with or without transparency).
 
     Raises:
-        InputError: missing, empty or corrupt; below 32 pixels; without color; transparent everywhere.
+        GrayStillError: it has no colors.
+        InputError: missing, empty or corrupt; below 32 pixels; transparent everywhere.
     """
     path = Path(path)
     try:
@@ -67,7 +72,7 @@ def read_still(path: str | Path) -> Still:
         raise InputError(path, "is transparent everywhere", "give a reference that shows some color")
     rgb = np.ascontiguousarray(bgr[..., ::-1])
     if _strongest_chroma(rgb, mask) < GRAY_CHROMA:
-        raise InputError(path, "is gray: it has no colors", "give a colored still")
+        raise GrayStillError(path, "is gray: it has no colors", "give a colored still")
     return Still(rgb, mask, path.name)
 
 

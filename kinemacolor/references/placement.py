@@ -10,7 +10,7 @@ import math
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -63,6 +63,7 @@ class ReferenceFile:
         time: seconds from the film's first frame, or None.
         shot: number in the shot list, from 1, or None.
         mask: a gray image, white where the still gives color, on top of the still's transparency; None for none.
+        folder: the folder that stands for it, where a folder was given instead of the file.
     """
 
     path: Path
@@ -70,6 +71,7 @@ class ReferenceFile:
     time: Fraction | None = None
     shot: int | None = None
     mask: Path | None = None
+    folder: Path | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +159,12 @@ def reference_files(paths: Sequence[str | Path]) -> tuple[ReferenceFile, ...]:
 
 
 def _folder_files(folder: Path) -> list[ReferenceFile]:
-    files = [ReferenceFile(path, *name_binding(path), shot_of_folder(folder)) for path in _images(folder)]
+    own_shot = shot_of_folder(folder)
+    files = [ReferenceFile(path, *name_binding(path), own_shot, folder=folder) for path in _images(folder)]
     subfolders = [path for path in folder.iterdir() if path.is_dir()]
     shots = [(shot, path) for path in subfolders if (shot := shot_of_folder(path)) is not None]
     for shot, path in sorted(shots, key=lambda item: (item[0], item[1].name)):
-        files += [ReferenceFile(image, *name_binding(image), shot) for image in _images(path)]
+        files += [ReferenceFile(image, *name_binding(image), shot, folder=folder) for image in _images(path)]
     if not files:
         extensions = ", ".join(sorted(STILL_SUFFIXES))
         raise InputError(folder, "is a folder without images", f"put colored stills into it ({extensions})")

@@ -1,0 +1,196 @@
+"""Which shots of a film stay gray: title cards, blank leader, those that the user names, and those of gray stills."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kinemacolor.core.errors import InputError, UsageError
+from kinemacolor.core.shot import Shot
+from kinemacolor.references.image import GrayStillError, Still, read_reference
+from kinemacolor.references.placement import Binding, ReferenceFile
+from kinemacolor.shots.cards import ShotMark
+
+CHOICE_FORM = "auto, none, or numbers of shots such as 3,7-9"
+_KINDS: dict[ShotMark, str] = {"card": "title card", "blank": "blank leader"}
+_NAMED = 4  # shots that a line names
+
+
+@dataclass(frozen=True, slots=True)
+class NeutralChoice:
+    """Which shots the user wants to stay gray.
+
+    Attributes:
+        find: whether title cards and blank leader do.
+        spans: (first, last) numbers of further shots, from 1.
+    """
+
+    find: bool = True
+    spans: tuple[tuple[int, int], ...] = ()
+
+
+def neutral_choice(text: str) -> NeutralChoice:
+    """The choice that a text means: ``auto``, ``none``, ``3,7-9`` (with those found), ``none,3`` (these alone).
+
+    Raises:
+        ValueError: it means none.
+    """
+    find, spans = True, []
+    for part in (part.strip() for part in text.split(",")):
+        numbers = re.fullmatch(r"(\d+)(?:\s*-\s*(\d+))?", part)
+        if numbers:
+            first, last = int(numbers[1]), int(numbers[2] or numbers[1])
+            if not 1 <= first <= last:
+                raise ValueError(f"expected {CHOICE_FORM}, got {text!r}")
+            spans.append((first, last))
+        elif part in ("auto", "none"):
+            find = part == "auto"
+        else:
+            raise ValueError(f"expected {CHOICE_FORM}, got {text!r}")
+    return NeutralChoice(find, tuple(spans))
+
+
+# --- gray stills --------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadStills:
+    """Stills as they were read.
+
+    Attributes:
+        files: those in color.
+        stills: the same, read.
+        gray: stills without color that say of a frame's, or a shot's, whole shot that it stays gray.
+    """
+
+    files: tuple[ReferenceFile, ...]
+    stills: tuple[Still, ...]
+    gray: tuple[ReferenceFile, ...]
+
+
+def read_stills(files: Sequence[ReferenceFile]) -> ReadStills:
+    """Reads stills; a gray one that is given by itself, with its place in the film, marks its shot.
+
+    Raises:
+        InputError: a still cannot be used, or all of them are gray.
+    """
+    colored: list[ReferenceFile] = []
+    stills: list[Still] = []
+    gray: list[ReferenceFile] = []
+    for file in files:
+        try:
+            stills.append(read_reference(file))
+            colored.append(file)
+        except GrayStillError:
+            if not marks_shot(file):
+                raise
+            gray.append(file)
+    if not colored:
+        raise InputError(gray[0].path, "is gray, and so are all stills", "give at least one in color")
+    return ReadStills(tuple(colored), tuple(stills), tuple(gray))
+
+
+def marks_shot(file: ReferenceFile) -> bool:
+    """Whether a gray still says that its shot stays gray: it has a place, and does not merely lie in a folder."""
+    return file.folder is None and not (file.frame is None and file.time is None and file.shot is None)
+
+
+# --- shots --------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NeutralShots:
+    """The shots that stay gray.
+
+    Attributes:
+        numbers: their indices among the colored part's shots.
+        lines: what the user should know, a line each.
+    """
+
+    numbers: tuple[int, ...] = ()
+    lines: tuple[str, ...] = ()
+
+
+def neutral_shots(
+    choice: NeutralChoice,
+    shots: Sequence[Shot],
+    marks: Sequence[ShotMark],
+    bindings: Sequence[Binding],
+    gray: Sequence[Binding] = (),
+    *,
+    film: Path,
+    frame_name: Callable[[int], int],
+    skipped: int = 0,
+    misplaced: Collection[int] = (),
+) -> NeutralShots:
+    """Decides which shots stay gray.
+
+    A title card or blank leader that was found is colored nevertheless where a colored still is bound to it and shows
+    it.
+
+    Args:
+        choice: the user's.
+        shots: of the part that is colored.
+        marks: for each, what is known of it; empty for nothing.
+        bindings: of the colored stills.
+        gray: places of the gray ones.
+        film: for messages.
+        frame_name: the number by which people call the frame of an index.
+        skipped: shots of the film's list that lie before the part.
+        misplaced: numbers of the colored stills that do not show their frames.
+
+    Raises:
+        UsageError: a number of a shot that the film does not have.
+        InputError: a gray and a colored still are bound to one shot.
+    """
+    wanted = _chosen_shots(choice, len(shots), skipped)
+    wanted |= {number for number, mark in enumerate(marks) if mark == "neutral"}
+    shown = {shot: k for k, binding in enumerate(bindings) if (shot := binding.shot) is not None and k not in misplaced}
+    for binding in gray:
+        if binding.shot is None:
+            continue
+        if binding.shot in shown:
+            other = bindings[shown[binding.shot]].file.path
+            problem = f"is gray, so that its shot stays gray, but {other} colors the same shot"
+            raise InputError(binding.file.path, problem, "leave one of the two")
+        wanted.add(binding.shot)
+    found = {number for number, mark in enumerate(marks) if choice.find and mark in _KINDS} - shown.keys() - wanted
+    lines = [
+        f"{bindings[shown[number]].file.path}: belongs to shot {number + 1 + skipped}, which stays gray; "
+        "it is not used there"
+        for number in sorted(wanted & shown.keys())
+    ]
+    if found:
+        lines.insert(0, _found_line(film, sorted(found), shots, marks, frame_name, skipped))
+    return NeutralShots(tuple(sorted(wanted | found)), tuple(lines))
+
+
+def _chosen_shots(choice: NeutralChoice, count: int, skipped: int) -> set[int]:
+    """Indices of the shots that the user names."""
+    for _, last in choice.spans:
+        if last > count + skipped:
+            problem = f"names shot {last}, but the film has shots 1 to {count + skipped}"
+            raise UsageError("neutral_shots", problem, "see kinemacolor shots FILM for the numbers")
+    numbers = (number for first, last in choice.spans for number in range(first, last + 1))
+    return {number - 1 - skipped for number in numbers if number > skipped}
+
+
+def _found_line(
+    film: Path,
+    found: Iterable[int],
+    shots: Sequence[Shot],
+    marks: Sequence[ShotMark],
+    frame_name: Callable[[int], int],
+    skipped: int,
+) -> str:
+    texts = [
+        f"shot {number + 1 + skipped} (frames {frame_name(shots[number].start)} to "
+        f"{frame_name((shots[number].stop or 1) - 1)}, {_KINDS[marks[number]]})"
+        for number in found
+    ]
+    more = f" and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
+    verb = "stays" if len(texts) == 1 else "stay"
+    remedy = "bind a colored still to a shot, or set `neutral_shots` to none, to color it"
+    return f"{film.name}: {', '.join(texts[:_NAMED])}{more} {verb} gray; {remedy}"

@@ -37,7 +37,8 @@ from kinemacolor.pipeline.settings import ColorizeSettings
 from kinemacolor.pipeline.summary import Summary
 from kinemacolor.pipeline.workdir import WorkDir
 from kinemacolor.references.image import to_reference
-from kinemacolor.references.neutral import neutral_choice, read_stills
+from kinemacolor.references.neutral import read_stills
+from kinemacolor.references.neutral_choice import neutral_choice
 from kinemacolor.references.placement import ReferenceFile
 from kinemacolor.references.selection import ReferenceSelection, bindings_within, bound_frames
 from kinemacolor.references.size import network_lightness, network_size, picture_aspect

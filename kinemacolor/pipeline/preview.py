@@ -25,7 +25,8 @@ from kinemacolor.pipeline.project import Project
 from kinemacolor.pipeline.reference_plan import plan_references, tell_selection
 from kinemacolor.pipeline.settings import ColorizeSettings, setting_of
 from kinemacolor.references.image import to_reference
-from kinemacolor.references.neutral import neutral_choice, read_stills
+from kinemacolor.references.neutral import read_stills
+from kinemacolor.references.neutral_choice import neutral_choice
 from kinemacolor.references.placement import Binding
 from kinemacolor.references.selection import ReferenceSelection, allowed_references, bindings_within
 from kinemacolor.references.size import network_lightness, network_size, picture_aspect

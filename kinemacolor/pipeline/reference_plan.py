@@ -12,7 +12,8 @@ from kinemacolor.pipeline.analysis import FilmAnalysis
 from kinemacolor.pipeline.settings import ColorizeSettings
 from kinemacolor.references.check import check_places
 from kinemacolor.references.flip import frame_thumbnails, mirrored_stills
-from kinemacolor.references.neutral import neutral_choice, neutral_shots
+from kinemacolor.references.neutral import neutral_shots
+from kinemacolor.references.neutral_choice import neutral_choice
 from kinemacolor.references.placement import ReferenceFile
 from kinemacolor.references.selection import ReferenceSelection, bindings_within, bound_frames, select_for_shots
 from kinemacolor.video.info import VideoInfo

@@ -41,7 +41,7 @@ from kinemacolor.core.limits import (
 )
 from kinemacolor.core.validation import fault_lines
 from kinemacolor.engine.registry import DEFAULT_ENGINE, ENGINES
-from kinemacolor.references.neutral import neutral_choice
+from kinemacolor.references.neutral_choice import neutral_choice
 from kinemacolor.video.codecs import CODECS, DEFAULT_CODEC, ChromaFormat
 
 TIMES = "seconds or a time such as 00:12:07.200, not before 0"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,46 +9,12 @@ from pathlib import Path
 from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.core.shot import Shot
 from kinemacolor.references.image import GrayStillError, Still, read_reference
+from kinemacolor.references.neutral_choice import NeutralChoice
 from kinemacolor.references.placement import Binding, ReferenceFile
 from kinemacolor.shots.cards import ShotMark
 
-CHOICE_FORM = "auto, none, or numbers of shots such as 3,7-9"
 _KINDS: dict[ShotMark, str] = {"card": "title card", "blank": "blank leader"}
 _NAMED = 4  # shots that a line names
-
-
-@dataclass(frozen=True, slots=True)
-class NeutralChoice:
-    """Which shots the user wants to stay gray.
-
-    Attributes:
-        find: whether title cards and blank leader do.
-        spans: (first, last) numbers of further shots, from 1.
-    """
-
-    find: bool = True
-    spans: tuple[tuple[int, int], ...] = ()
-
-
-def neutral_choice(text: str) -> NeutralChoice:
-    """The choice that a text means: ``auto``, ``none``, ``3,7-9`` (with those found), ``none,3`` (these alone).
-
-    Raises:
-        ValueError: it means none.
-    """
-    find, spans = True, []
-    for part in (part.strip() for part in text.split(",")):
-        numbers = re.fullmatch(r"(\d+)(?:\s*-\s*(\d+))?", part)
-        if numbers:
-            first, last = int(numbers[1]), int(numbers[2] or numbers[1])
-            if not 1 <= first <= last:
-                raise ValueError(f"expected {CHOICE_FORM}, got {text!r}")
-            spans.append((first, last))
-        elif part in ("auto", "none"):
-            find = part == "auto"
-        else:
-            raise ValueError(f"expected {CHOICE_FORM}, got {text!r}")
-    return NeutralChoice(find, tuple(spans))
 
 
 # --- gray stills --------------------

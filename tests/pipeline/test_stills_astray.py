@@ -37,7 +37,7 @@ def test_stills_numbered_from_one(film: Path, tmp_path: Path) -> None:  # noqa: 
         f"{names} and 1 more: all bound stills show the frame before the one they name "
         "(ffmpeg numbers images from 1, frames count from 0); make each number one lower"
     )
-    with pytest.raises(InputError, match="show the frame before .*one lower, or leave out `strict`"):
+    with pytest.raises(InputError, match=r"show the frame before .*one lower, or leave out `strict`"):
         run(film, stills, tmp_path / "strict.mkv", strict=True)
 
 

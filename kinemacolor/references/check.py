@@ -30,7 +30,8 @@ NEAR_FRAMES = (2, 3, 4, 6, 8, 12, 16, 24)
 SEARCHED_FRAMES = 64
 """Frames, spread over the shots, that are compared with such a still, about."""
 SEARCHED_STILLS = 24
-"""Stills for which more than their own surroundings are searched, at most."""
+"""Stills for which more than their own surroundings is searched, at most; of further ones those are told that show
+the frame of another still."""
 _LEAD, _LEAD_OF_LACK = 0.02, 0.3  # by how much another frame fits better: at least, and of what is lacking to 1
 _SURE_GAIN, _TIE = 0.02, 0.002  # of correlation: what tells frames apart, and what does not
 _FEATURE_LEAD = 0.02  # of mean support (a cosine)
@@ -120,10 +121,17 @@ def check_places(
     shift = search.common_shift()
     misplaced: list[Misplaced] = []
     for number, frame in bound.items():
-        still = search.judge(number, shift, thorough=len(misplaced) < SEARCHED_STILLS)
-        if still is not None and (still.fits is not None or not _features_fit(engine, search, number, lightness)):
+        thorough = search.searched < SEARCHED_STILLS
+        still = search.judge(number, shift, thorough=thorough)
+        if (
+            still is not None
+            and still.fits is None
+            and (not thorough or _features_fit(engine, search, number, lightness))
+        ):
+            continue
+        if still is not None:
             misplaced.append(still)
-        elif still is None and shift and search.fit(number, frame) < GOOD_FIT:
+        elif shift and search.fit(number, frame) < GOOD_FIT:
             misplaced.append(Misplaced(number, frame, frame + shift))
     return PlaceCheck(tuple(misplaced), shift, tuple(bound))
 
@@ -138,6 +146,7 @@ class _PlaceSearch:
         shots: that are colored.
         thumbnail: of a frame, L*.
         fits: (number, frame) → fit, as far as compared.
+        searched: number of stills for which more than their own surroundings was searched.
     """
 
     references: Sequence[Reference]
@@ -145,6 +154,7 @@ class _PlaceSearch:
     shots: Sequence[Shot]
     thumbnail: Callable[[int], FloatArray]
     fits: dict[tuple[int, int], float] = field(default_factory=dict)
+    searched: int = 0
 
     def fit(self, number: int, frame: int) -> float:
         """How well a frame fits a still, in [-1, 1]."""
@@ -181,6 +191,7 @@ class _PlaceSearch:
         others = [other for other in self.frames.values() if abs(other - frame) > 1]
         best = self._best(number, others)
         if own < GOOD_FIT and thorough and not self._good(number, best):
+            self.searched += 1
             near = [frame + side * step for step in (1, *NEAR_FRAMES) for side in (-1, 1)]
             best = self._best(number, [*others, *filter(self.exists, near)])
             if not self._good(number, best):

@@ -11,7 +11,7 @@ import pytest
 from kinemacolor.core.shot import Shot
 from kinemacolor.core.types import FloatArray, Reference
 from kinemacolor.engine.registry import open_engine
-from kinemacolor.references.check import Misplaced, PlaceCheck, check_places
+from kinemacolor.references.check import SEARCHED_STILLS, Misplaced, PlaceCheck, check_places
 from kinemacolor.references.flip import frame_thumbnails
 
 SIZE = (72, 128)
@@ -126,3 +126,12 @@ def test_the_search_reads_few_frames() -> None:
     reads.clear()
     check({20: 77, 60: 60}, reads=reads)
     assert len(reads) < 100
+
+
+def test_the_search_is_bounded_for_many_stills() -> None:
+    """Stills of another film, one for every second frame."""
+    reads: list[int] = []
+    other = {index: scene(1000 + index, 0) for index in range(0, 200, 2)}
+    result = check({index: index for index in other}, lambda index: other[index], reads)
+    assert 0 < len(result.misplaced) <= SEARCHED_STILLS
+    assert len(reads) <= 200 + 5 * SEARCHED_STILLS

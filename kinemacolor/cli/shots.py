@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,17 +68,19 @@ def shots(
         print(remark, file=sys.stderr)
     hidden = quiet or as_json
     with progress_line("finding shots", hidden=hidden) as progress:
-        film_shots = analyze_film(reader, progress=progress).shots
+        analysis = analyze_film(reader, progress=progress)
+    film_shots, gray = analysis.shots, analysis.neutral_shots
     damage, rate, name = reader.damage, reader.info.rate, Path(film).name
     for file in output or ():
-        write_shots(file, film_shots, rate, name)
+        write_shots(file, film_shots, rate, name, gray)
     if sheet is not None:
         with progress_line("drawing the sheet", hidden=hidden) as progress:
             write_contact_sheet(sheet, shot_sheet(reader, film_shots, progress))
     if as_json:
-        print(json.dumps({**shot_record(film_shots, rate, name), "damage": damage}, indent=2, ensure_ascii=False))
+        record = {**shot_record(film_shots, rate, name, gray), "damage": damage}
+        print(json.dumps(record, indent=2, ensure_ascii=False))
     elif not output:
-        print(shot_table(film_shots, float(rate)))
+        print(shot_table(film_shots, float(rate), gray))
     elif not quiet:
         print(f"{film}: {len(film_shots)} shot{'' if len(film_shots) == 1 else 's'}, listed in {', '.join(output)}")
     if damage:
@@ -107,13 +109,14 @@ def check_file(path: Path, suffixes: Sequence[str], film: str, overwrite: bool) 
         raise OutputError(path, "exists already", "give another name, or `overwrite`")
 
 
-def shot_table(shots: Sequence[Shot], rate: float) -> str:
-    """The shots as aligned text."""
+def shot_table(shots: Sequence[Shot], rate: float, gray: Collection[int] = ()) -> str:
+    """The shots as aligned text; ``gray`` are the indices of those that stay gray."""
     lines = [f"{'shot':>5}{'first':>9}{'last':>9}{'time':>14}{'length':>11}"]
     for number, shot in enumerate(shots, start=1):
         assert shot.stop is not None
         minutes, seconds = divmod(round(1000 * shot.start / rate), 60_000)
         time = f"{minutes // 60}:{minutes % 60:02}:{seconds / 1000:06.3f}"
         length = (shot.stop - shot.start) / rate
-        lines.append(f"{number:5}{shot.start:9}{shot.stop - 1:9}{time:>14}{length:9.2f} s")
+        note = "  stays gray" if number - 1 in gray else ""
+        lines.append(f"{number:5}{shot.start:9}{shot.stop - 1:9}{time:>14}{length:9.2f} s{note}")
     return "\n".join(lines)

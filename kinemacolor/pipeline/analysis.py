@@ -17,8 +17,9 @@ from kinemacolor.core.pipelining import StageTimer, prefetch
 from kinemacolor.core.progress import ProgressCallback
 from kinemacolor.core.shot import Shot
 from kinemacolor.core.types import FloatArray
+from kinemacolor.shots.cards import PlainFrameScan, ShotMark, card_picture
 from kinemacolor.shots.detection import find_shots, thumbnail
-from kinemacolor.shots.lists import read_list, read_shots
+from kinemacolor.shots.lists import ShotList, read_list, read_shot_list
 from kinemacolor.video.info import VideoInfo
 from kinemacolor.video.reader import VideoReader
 
@@ -40,6 +41,7 @@ class FilmAnalysis:
         repaired: whether times are not those of the film's packets, some of which were missing or out of order.
         skipped: shots of a list that lie before the first frame, by which its numbers are off.
         damage: None, or where and how the film broke off.
+        marks: for each shot, what is known of its colors; empty where nothing is known of any.
     """
 
     first: int
@@ -50,6 +52,12 @@ class FilmAnalysis:
     repaired: bool = False
     skipped: int = 0
     damage: str | None = None
+    marks: tuple[ShotMark, ...] = ()
+
+    @property
+    def neutral_shots(self) -> tuple[int, ...]:
+        """Indices of the shots that stay gray, as far as the film or its list says so."""
+        return tuple(number for number, mark in enumerate(self.marks) if mark in ("card", "blank", "neutral"))
 
     @property
     def frames(self) -> int:
@@ -79,6 +87,7 @@ def analyze_film(
     start: float | Fraction | None = None,
     end: float | Fraction | None = None,
     shots: ShotChoice = "auto",
+    find_cards: bool = True,
     timer: StageTimer | None = None,
     progress: ProgressCallback | None = None,
 ) -> FilmAnalysis:
@@ -88,6 +97,7 @@ def analyze_film(
         reader: of the film.
         start, end: seconds; None for the film's own.
         shots: which shots it has.
+        find_cards: whether to mark title cards and blank leader; leader between shots that are found becomes a shot.
         timer: its stage ``analyze`` is timed.
         progress: called with the number of frames read and expected, None where unknown.
 
@@ -102,15 +112,37 @@ def analyze_film(
     if isinstance(shots, Path):
         read_list(shots)  # what is wrong with the file is told before the film is read
     placed = None if shots == "auto" else [Shot(0)] if isinstance(shots, str | Path) else shots
+    cards = PlainFrameScan() if find_cards and shots != "none" else None
     with (timer or StageTimer()).stage("analyze"):
-        analysis = scan_frames(reader, start=begin, end=stop, shots=placed, report=report)
+        analysis = scan_frames(reader, start=begin, end=stop, shots=placed, cards=cards, report=report)
         if isinstance(shots, Path):
             count = analysis.frames if analysis.whole else sum(1 for _ in reader.frames())
-            listed = read_shots(shots, count, reader.info.rate)
-            inside = shots_within(listed, analysis.first, analysis.first + analysis.frames)
-            skipped = sum(shot.stop is not None and shot.stop <= analysis.first for shot in listed)
-            analysis = replace(analysis, shots=tuple(inside), skipped=skipped)
+            listed = read_shot_list(shots, count, reader.info.rate)
+            inside = shots_within(listed.shots, analysis.first, analysis.first + analysis.frames)
+            skipped = sum(shot.stop is not None and shot.stop <= analysis.first for shot in listed.shots)
+            analysis = replace(analysis, shots=tuple(inside), skipped=skipped, marks=())
+            analysis = replace(analysis, marks=_merge_marks(analysis, listed, cards))
     return analysis
+
+
+def _merge_marks(analysis: FilmAnalysis, listed: ShotList, cards: PlainFrameScan | None) -> tuple[ShotMark, ...]:
+    """What the list says of each shot, else what was found; empty where nothing is known."""
+    found = _found_marks(cards, analysis.shots, analysis.first)
+    inside = listed.marks[analysis.skipped : analysis.skipped + len(analysis.shots)]
+    marks = [mark or (found[number] if found else mark) for number, mark in enumerate(inside)]
+    return tuple(marks) if any(marks) else ()
+
+
+def _found_marks(cards: PlainFrameScan | None, shots: Sequence[Shot], first: int) -> tuple[ShotMark, ...]:
+    """What was found of each shot; empty where nothing was."""
+    if cards is None:
+        return ()
+    marks = cards.marked([_moved(shot, -first) for shot in shots])
+    return marks if any(marks) else ()
+
+
+def _moved(shot: Shot, by: int) -> Shot:
+    return Shot(shot.start + by, None if shot.stop is None else shot.stop + by)
 
 
 def expected_frames(info: VideoInfo, start: float | None, end: float | None) -> int | None:
@@ -128,6 +160,7 @@ def scan_frames(
     start: float | None = None,
     end: float | None = None,
     shots: Sequence[Shot] | None = None,
+    cards: PlainFrameScan | None = None,
     report: Callable[[int], None] | None = None,
 ) -> FilmAnalysis:
     """Reads every frame between ``start`` and ``end`` (seconds).
@@ -136,6 +169,7 @@ def scan_frames(
         reader: of the film.
         start, end: see ``VideoReader.frames``.
         shots: of the whole film, where they are known; None for finding them.
+        cards: looks for title cards and blank leader, or None.
         report: called with the number of frames read.
     """
     pts: list[int] = []
@@ -148,12 +182,16 @@ def scan_frames(
             pts.append(frame.pts)
             if report:
                 report(len(pts))
+            if cards is not None:
+                cards.add(card_picture(frame.luma, frame.coding.maximum))
             yield thumbnail(frame.luma, frame.coding.maximum) if shots is None else EMPTY
 
     if shots is None:
         with closing(prefetch(lumas())) as decoded:  # decoding runs beside the search
             detected = find_shots(decoded)
-        placed = [Shot(shot.start + indices[0], (shot.stop or len(pts)) + indices[0]) for shot in detected]
+        if cards is not None:
+            detected = cards.with_leader(detected)
+        placed = [_moved(shot, indices[0]) for shot in detected]
     else:
         for _ in lumas():
             pass
@@ -166,6 +204,7 @@ def scan_frames(
         whole := start is None and end is None,
         repaired=whole and reader.times() is None,
         damage=reader.damage,
+        marks=_found_marks(cards, placed, indices[0]),
     )
 
 

@@ -32,19 +32,16 @@ from kinemacolor.pipeline.disk_space import estimate_disk_space
 from kinemacolor.pipeline.film_images import missing_remarks, tell_damaged_images
 from kinemacolor.pipeline.fingerprint import run_fingerprint
 from kinemacolor.pipeline.job_spec import JobSpec
+from kinemacolor.pipeline.reference_plan import plan_references, tell_selection
 from kinemacolor.pipeline.segment_plan import SegmentPlan, plan_segments
 from kinemacolor.pipeline.segment_runner import RenderSettings, SegmentRunner
 from kinemacolor.pipeline.settings import ColorizeSettings
 from kinemacolor.pipeline.summary import Summary
 from kinemacolor.pipeline.workdir import WorkDir
 from kinemacolor.references.loading import load_references
+from kinemacolor.references.neutral_choice import neutral_choice
 from kinemacolor.references.placement import ReferenceFile
-from kinemacolor.references.selection import (
-    ReferenceSelection,
-    bindings_within,
-    bound_frames,
-    select_references,
-)
+from kinemacolor.references.selection import ReferenceSelection, bindings_within, bound_frames
 from kinemacolor.references.size import network_lightness, network_size, picture_aspect
 from kinemacolor.report.film import film_report, write_film_report, write_overlay
 from kinemacolor.video.codecs import CONTAINERS
@@ -69,6 +66,7 @@ class PreparedFilm:
         shape: (h, w) at which the network sees frames.
         engine: colors them.
         references: the stills at network size.
+        gray_files: stills without color, whose shots stay gray.
         fingerprint: of the run.
         remarks: what the user should know before the work, a line each.
         timer: of its stages.
@@ -83,6 +81,7 @@ class PreparedFilm:
     engine: Engine
     references: Sequence[Reference]
     fingerprint: dict[str, object]
+    gray_files: tuple[ReferenceFile, ...] = ()
     remarks: tuple[str, ...] = ()
     timer: StageTimer = field(default_factory=StageTimer)
     begin: float = field(default_factory=time.perf_counter)
@@ -125,6 +124,7 @@ def color_film(prepared: PreparedFilm, context: JobContext, begun: FilmPlan | No
         for remark in prepared.remarks:
             context.warn(remark)
         plan = plan_film(prepared, context, workdir, begun)
+        tell_selection(plan.selection, prepared.files, context, strict=spec.settings.strict)
         runner = SegmentRunner(
             workdir,
             plan.segments,
@@ -140,11 +140,10 @@ def color_film(prepared: PreparedFilm, context: JobContext, begun: FilmPlan | No
         runner.run()
         confidence, regions = _read_confidence(workdir, plan.segments)
         warnings = _join(prepared, plan, workdir, context)
-        warnings += plan.selection.warnings(prepared.files)
         warnings = [warning for warning in warnings if warning not in prepared.remarks]
         for warning in warnings:
             context.warn(warning)
-        warnings = [*prepared.remarks, *warnings]
+        warnings = [*prepared.remarks, *plan.selection.warnings(prepared.files), *warnings]
         _write_extras(prepared, plan, confidence, regions, warnings)
         summary = Summary(
             output=spec.output,
@@ -155,7 +154,7 @@ def color_film(prepared: PreparedFilm, context: JobContext, begun: FilmPlan | No
             network_size=(prepared.shape[1], prepared.shape[0]),
             seconds=time.perf_counter() - prepared.begin,
             stage_seconds=dict(timer.seconds),
-            confidence=float(confidence.mean()),
+            confidence=_mean_confidence(confidence, plan),
             warnings=tuple(warnings),
             damage=plan.analysis.damage,
         )
@@ -200,7 +199,7 @@ def prepare_film(spec: JobSpec, engine: Engine | None = None) -> PreparedFilm:
     if image_target(spec.output) is None:  # what cannot be kept is refused or told now, not after the work is done
         remarks += check_muxing(spec.output, info, encoding, strict=settings.strict)
     loaded = load_references(files, info, shape)
-    fingerprint = run_fingerprint(spec, loaded.files, engine)
+    fingerprint = run_fingerprint(spec, (*loaded.files, *loaded.gray), engine)
     return PreparedFilm(
         spec,
         loaded.files,
@@ -210,6 +209,7 @@ def prepare_film(spec: JobSpec, engine: Engine | None = None) -> PreparedFilm:
         opened,
         loaded.references,
         fingerprint,
+        loaded.gray,
         (*remarks, *loaded.remarks),
         begin=begin,
     )
@@ -278,6 +278,7 @@ def plan_film(
                 start=settings.start,
                 end=settings.end,
                 shots=spec.shots,
+                find_cards=neutral_choice(settings.neutral_shots).find,
                 timer=prepared.timer,
                 progress=context.progress("analyze"),
             )
@@ -291,12 +292,25 @@ def plan_film(
                 context.check()
                 return network_lightness(lookup.frame(index), prepared.shape)
 
-            selection = select_references(prepared.engine, prepared.references, bindings, analysis.shots, lightness)
+            selection = plan_references(
+                settings,
+                prepared.engine,
+                prepared.references,
+                prepared.files,
+                prepared.gray_files,
+                analysis,
+                prepared.info,
+                lightness,
+            )
     if workdir:
         workdir.save_analysis(analysis)
         workdir.save_selection(selection)
     segments = plan_segments(
-        analysis.shots, bound_frames(bindings), selection.shots, max_segment_frames=settings.max_segment_frames
+        analysis.shots,
+        bound_frames(bindings),
+        selection.shots,
+        max_segment_frames=settings.max_segment_frames,
+        neutral=selection.neutral,
     )
     context.emit(PlannedEvent(frames=segments.frames, shots=len(segments.shots), segments=len(segments.segments)))
     return FilmPlan(analysis, selection, segments)
@@ -350,6 +364,18 @@ def _read_confidence(workdir: WorkDir, segments: SegmentPlan) -> tuple[FloatArra
     return confidence, regions
 
 
+def _mean_confidence(confidence: FloatArray, plan: FilmPlan) -> float:
+    """Of the frames that were colored; 1 where none was."""
+    colored = [
+        confidence[segment.start - plan.analysis.first : segment.stop - plan.analysis.first]
+        for segment in plan.segments.segments
+        if not segment.neutral
+    ]
+    if len(colored) == len(plan.segments.segments):
+        return float(confidence.mean())
+    return float(np.concatenate(colored).mean()) if colored else 1.0
+
+
 def _write_extras(
     prepared: PreparedFilm, plan: FilmPlan, confidence: FloatArray, regions: Array, warnings: Sequence[str]
 ) -> None:
@@ -367,6 +393,7 @@ def _write_extras(
                 rate=info.rate,
                 shots=plan.segments.shots,
                 references_by_shot=plan.segments.references_by_shot(),
+                neutral=plan.selection.neutral,
                 reference_names=[file.path.name for file in prepared.files],
                 painted=bound_frames(bindings_within(prepared.files, analysis, info)),
                 confidence=confidence,

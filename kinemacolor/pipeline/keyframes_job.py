@@ -10,14 +10,16 @@ from pydantic import Field, ValidationError
 
 from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.core.events import JobKind
+from kinemacolor.core.job_context import JobContext
 from kinemacolor.core.limits import MAXIMUM_SIDE, MINIMUM_SIDE
+from kinemacolor.core.shot import Shot
 from kinemacolor.core.validation import fault_lines
 from kinemacolor.engine.registry import open_engine
 from kinemacolor.keyframes.export import check_export_folder, export_proposal, proposal_record
 from kinemacolor.keyframes.proposal import Proposal
 from kinemacolor.keyframes.sampling import COMPARED_AREA, sample_frames, sampled_features
 from kinemacolor.keyframes.search import propose
-from kinemacolor.pipeline.analysis import analyze_film
+from kinemacolor.pipeline.analysis import FilmAnalysis, analyze_film
 from kinemacolor.pipeline.color_film import reachable
 from kinemacolor.pipeline.event_job import EventJob
 from kinemacolor.pipeline.film_images import missing_remarks
@@ -25,6 +27,8 @@ from kinemacolor.pipeline.job_spec import FilePath, Shots
 from kinemacolor.pipeline.settings import EngineName, FramesPerSecond, StrictRecord
 from kinemacolor.references.size import network_size, picture_aspect
 from kinemacolor.video.reader import VideoReader
+
+_NAMED = 6  # shots that a line names
 
 
 class KeyframesSpec(StrictRecord):
@@ -101,6 +105,26 @@ class Keyframes:
         return f"{text}\nweakest: frame {weakest.weakest}, {weakest.lowest:.2f}; {advice}"
 
 
+def _shots_to_paint(film: Path, analysis: FilmAnalysis, context: JobContext) -> list[Shot]:
+    """The shots that are to be colored; the others are told.
+
+    Raises:
+        InputError: there is none.
+    """
+    gray = analysis.neutral_shots
+    shots = [shot for number, shot in enumerate(analysis.shots) if number not in gray]
+    if not shots:
+        problem = "shows nothing but title cards, blank leader, and shots that are marked as gray"
+        raise InputError(film, problem, "say in a shot list which are to be colored (neutral: no)")
+    if gray:
+        named = ", ".join(str(number + 1) for number in gray[:_NAMED])
+        more = f" and {len(gray) - _NAMED} more" if len(gray) > _NAMED else ""
+        what = f"shot {named} stays" if len(gray) == 1 else f"shots {named}{more} stay"
+        remedy = "to paint one, give a shot list that says neutral: no"
+        context.warn(f"{film}: {what} gray (title cards, blank leader, or marked); {remedy}")
+    return shots
+
+
 class KeyframesJob(EventJob[Keyframes]):
     """Proposes the fewest frames of a film to paint so that every frame finds its colors in one, and exports them.
 
@@ -127,7 +151,7 @@ class KeyframesJob(EventJob[Keyframes]):
             shape = network_size(picture_aspect(info), 1, area=COMPARED_AREA, side=spec.working_size)
             analysis = analyze_film(reader, shots=spec.shots, progress=context.progress("analyze"))
             damage = reader.damage  # later passes may end before they meet it
-            indices = sample_frames(analysis.shots, spec.every)
+            indices = sample_frames(_shots_to_paint(spec.film, analysis, context), spec.every)
             features = sampled_features(reader, engine, indices, shape, context.progress("extract features"))
             proposal = propose(
                 features,

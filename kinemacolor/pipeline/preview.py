@@ -23,15 +23,12 @@ from kinemacolor.pipeline.color_film import engine_of, reachable
 from kinemacolor.pipeline.film_images import missing_remarks
 from kinemacolor.pipeline.job_spec import JobSpec, job_field
 from kinemacolor.pipeline.project import Project
+from kinemacolor.pipeline.reference_plan import plan_references, tell_selection
 from kinemacolor.pipeline.settings import ColorizeSettings, setting_of
 from kinemacolor.references.loading import load_references
+from kinemacolor.references.neutral_choice import neutral_choice
 from kinemacolor.references.placement import Binding
-from kinemacolor.references.selection import (
-    ReferenceSelection,
-    allowed_references,
-    bindings_within,
-    select_references,
-)
+from kinemacolor.references.selection import ReferenceSelection, allowed_references, bindings_within
 from kinemacolor.references.size import network_lightness, network_size, picture_aspect
 from kinemacolor.report.contact_sheet import SHEET_SUFFIXES, contact_sheet, write_contact_sheet
 from kinemacolor.video.frame_lookup import FrameLookup
@@ -155,16 +152,20 @@ def color_preview(spec: JobSpec, every: int, context: JobContext, engine: Engine
         for remark in (*missing_remarks(info, strict=False), *loaded.remarks):
             context.warn(remark)
         analysis = analyze_film(
-            reader, start=settings.start, end=settings.end, shots=spec.shots, progress=context.progress("analyze")
+            reader,
+            start=settings.start,
+            end=settings.end,
+            shots=spec.shots,
+            find_cards=neutral_choice(settings.neutral_shots).find,
+            progress=context.progress("analyze"),
         )
         bindings = bindings_within(files, analysis, info)
 
         def lightness(index: int) -> FloatArray:
             return network_lightness(lookup.frame(index), shape)
 
-        selection = select_references(opened, references, bindings, analysis.shots, lightness)
-        for warning in selection.warnings(files):
-            context.warn(warning)
+        selection = plan_references(settings, opened, references, files, loaded.gray, analysis, info, lightness)
+        tell_selection(selection, files, context, strict=False)
         previewer = _Previewer(opened, selection, selection.unmirrored(references), bindings, analysis, info)
         progress = context.progress("color")
         indices = preview_frames(analysis.shots, every)
@@ -195,14 +196,27 @@ class _Previewer:
         """The frame ``index``, whose L* (h, w) is given."""
         shot = next(number for number, shot in enumerate(self.analysis.shots) if index in shot)
         numbers = self._references_near(index, shot)
+        if shot in self.selection.neutral:
+            return self._frame(index, shot, lightness, np.zeros((*lightness.shape, 2), np.float32), 1.0, ())
         if self.bank is None or numbers != self.numbers:
             self.bank, self.numbers = self.engine.start([self.references[number] for number in numbers]), numbers
         step = self.engine.step(lightness[None], self.bank)
         ab = scale_saturation(step.ab[0], saturation)
+        return self._frame(index, shot, lightness, ab, float(step.similarity.mean()), numbers)
+
+    def _frame(
+        self,
+        index: int,
+        shot: int,
+        lightness: FloatArray,
+        ab: FloatArray,
+        confidence: float,
+        numbers: tuple[int, ...],
+    ) -> PreviewFrame:
+        """The frame in color, as a viewer sees it."""
         rgb = np.clip(lab_to_rgb(np.dstack([lightness, ab])), 0, 1)
         picture = self.info.orientation.upright((255 * rgb + 0.5).astype(np.uint8))
         time = int(self.analysis.pts[index - self.analysis.first]) * self.analysis.time_base - self.info.first_time
-        confidence = float(step.similarity.mean())
         return PreviewFrame(index, shot, time, np.ascontiguousarray(picture), confidence, numbers)
 
     def _references_near(self, index: int, shot: int) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ that memory stays small and an interruption costs little; each goes on from its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -22,7 +22,7 @@ class Segment:
         number: in the order of the film, from 0.
         start, stop: its frames are ``start`` … ``stop`` − 1.
         shot: number of its shot, from 0.
-        reference_ids: numbers of the references it is colored from.
+        reference_ids: numbers of the references it is colored from; none where its shot stays gray.
         forward: whether colors come from earlier frames, or from a reference at its first frame or anywhere.
         backward: whether they come from later frames; with ``forward``, both are blended from the one's end to the
             other's.
@@ -46,6 +46,11 @@ class Segment:
     def frames(self) -> int:
         """Number of its frames."""
         return self.stop - self.start
+
+    @property
+    def neutral(self) -> bool:
+        """Whether it stays gray: no engine sees it."""
+        return not self.reference_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,7 @@ def plan_segments(
     *,
     most: int = 3,
     max_segment_frames: int = 240,
+    neutral: Collection[int] = (),
 ) -> SegmentPlan:
     """Divides a film.
 
@@ -115,7 +121,8 @@ def plan_segments(
         bound: frame → number of the reference bound to it.
         chosen: for each shot, numbers of references that are bound to none of its frames, best first.
         most: references of a segment at most; those at its ends come first.
-        longest: frames of a segment at most.
+        max_segment_frames: frames of a segment at most.
+        neutral: numbers of the shots that stay gray; references bound to their frames are not used.
 
     Raises:
         ValueError: a shot without any reference, or shots with gaps.
@@ -124,6 +131,10 @@ def plan_segments(
     for number, shot in enumerate(shots):
         if shot.stop is None or (number and shots[number - 1].stop != shot.start):
             raise ValueError(f"shots: expected one after the other, got {shots[max(0, number - 1) : number + 1]}")
+        if number in neutral:
+            for start, stop, *_ in _pieces(shot.start, shot.stop, True, False, max_segment_frames):
+                segments.append(Segment(len(segments), start, stop, number, ()))
+            continue
         frames = sorted(frame for frame in bound if frame in shot)
         if not frames and not chosen[number]:
             raise ValueError(f"shot {number}: expected a reference, got none")

@@ -8,9 +8,11 @@ for the result: that costs little, and no frame has to wait while later ones are
 from __future__ import annotations
 
 import base64
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import cv2
@@ -105,7 +107,10 @@ class SegmentRunner:
                 closing(prefetch(_read_segments(whole, self.pending, self.timer), self.context))
             )
             for segment in self.pending:
-                self._render_segment(segment, colors, frames, whole.info, progress)
+                if segment.neutral:
+                    self._render_neutral(segment, frames, whole.info, progress)
+                else:
+                    self._render_segment(segment, colors, frames, whole.info, progress)
 
     # --- what segments hand to one another --------------------
 
@@ -127,6 +132,9 @@ class SegmentRunner:
         """L* (h, w) of all frames that passes take, in their order: a segment's, then that at an anchored stop."""
         frames = _read_segments(reader, self.pending, self.timer, anchors=True)
         for segment in self.pending:
+            if segment.neutral:
+                deque(islice(frames, segment.frames), maxlen=0)
+                continue
             state = None
             if self.render.settings.denoise_input and segment.continues_forward:
                 state = self._load_state(segment.number - 1, "denoise")
@@ -146,6 +154,8 @@ class SegmentRunner:
         engine = _TimedEngine(self.engine, self.timer)
         with closing(lightness):
             for segment in self.pending:
+                if segment.neutral:
+                    continue
                 images: Iterable[FloatArray] = (next(lightness) for _ in range(segment.frames))
                 passes = PassStates()
                 if segment.continues_forward:
@@ -221,6 +231,22 @@ class SegmentRunner:
         next(colors)
         self._record(segment, confidence, regions, thumbnail)
 
+    def _render_neutral(
+        self, segment: Segment, frames: Iterator[Frame], info: VideoInfo, progress: ProgressCallback
+    ) -> None:
+        """The frames of a shot that stays gray, encoded with exactly neutral chroma; their confidence is 1."""
+        thumbnail = b""
+        with SegmentWriter(self.workdir.segment_path(segment), info, self.render.encoding) as writer:
+            for position in range(segment.frames):
+                frame = next(frames)
+                colored = frame.with_chroma(*neutral_planes(frame, self.render.encoding.subsampling))
+                with self.timer.stage("write"):
+                    writer.write(colored)
+                if position == segment.frames // 2:
+                    thumbnail = frame_thumbnail(colored, info.orientation)
+                self._advance(1.0, progress)
+        self._record(segment, [1.0] * segment.frames, [np.ones(REGIONS, np.float32)] * segment.frames, thumbnail)
+
     def _record(self, segment: Segment, confidence: list[float], regions: list[Array], thumbnail: bytes) -> None:
         record: dict[str, Array] = {
             "confidence": np.array(confidence, np.float32),
@@ -251,6 +277,14 @@ class SegmentRunner:
             self.render.encoding.subsampling,
             quality=self.render.settings.chroma_upsampling,
         )
+
+
+def neutral_planes(frame: Frame, subsampling: tuple[int, int]) -> tuple[Array, Array]:
+    """U and V planes of a frame without color, (⌈H/sy⌉, ⌈W/sx⌉) each."""
+    height, width = frame.luma.shape
+    shape = (-(-height // subsampling[0]), -(-width // subsampling[1]))
+    plane = np.full(shape, 1 << (frame.coding.bit_depth - 1), frame.coding.dtype)
+    return plane, plane.copy()
 
 
 class _TimedEngine:

@@ -41,6 +41,7 @@ from kinemacolor.core.limits import (
 )
 from kinemacolor.core.validation import fault_lines
 from kinemacolor.engine.registry import DEFAULT_ENGINE, ENGINES
+from kinemacolor.references.neutral_choice import neutral_choice
 from kinemacolor.video.codecs import CODECS, DEFAULT_CODEC, ChromaFormat, ColorRange
 
 TIMES = "seconds or a time such as 00:12:07.200, not before 0"
@@ -144,6 +145,11 @@ def _number(text: str) -> Fraction | None:
         return None
 
 
+def _neutral_shots(text: str) -> str:
+    neutral_choice(text)
+    return text
+
+
 def _as_text(value: object) -> object:
     """TOML writes 420 for a name that looks like a number."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -232,6 +238,11 @@ class ColorizeSettings(StrictRecord):
         bool, Setting("frames", "Color", preview=True, old_names=(OldName("denoise_guide", flag=True),))
     ] = False
     """Show the network the film with less grain and flicker. The written luma stays untouched."""
+
+    neutral_shots: Annotated[
+        str, BeforeValidator(_as_text), AfterValidator(_neutral_shots), Setting("frames", "Color", preview=True)
+    ] = "auto"
+    """Shots that stay gray: `auto` for title cards and blank leader, or none; numbers as 3,7-9 join those found."""
 
     codec: Annotated[CodecName, Setting("frames", "Output")] = DEFAULT_CODEC
     """Encoder of the picture; see `kinemacolor info`."""

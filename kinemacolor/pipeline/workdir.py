@@ -164,11 +164,14 @@ class WorkDir:
         stored = _read_arrays(path)
         facts = json.loads(stored["facts"].tobytes())
         shots = tuple(Shot(int(start), int(stop)) for start, stop in stored["shots"])
-        return FilmAnalysis(pts=stored["pts"], shots=shots, time_base=Fraction(*facts.pop("time_base")), **facts)
+        marks = tuple(facts.pop("marks", ()))
+        time_base = Fraction(*facts.pop("time_base"))
+        return FilmAnalysis(pts=stored["pts"], shots=shots, time_base=time_base, marks=marks, **facts)
 
     def save_analysis(self, analysis: FilmAnalysis) -> None:
         """Keeps them."""
         facts = {name: getattr(analysis, name) for name in ("first", "whole", "repaired", "skipped", "damage")}
+        facts["marks"] = analysis.marks
         facts["time_base"] = analysis.time_base.as_integer_ratio()
         shots = np.array([(shot.start, shot.stop) for shot in analysis.shots], np.int64)
         self._save(
@@ -183,7 +186,8 @@ class WorkDir:
             return None
         try:
             record = json.loads(path.read_text("utf-8"))
-            return ReferenceSelection(tuple(tuple(shot) for shot in record["shots"]), tuple(record["mirrored"]))
+            shots = tuple(tuple(shot) for shot in record.pop("shots"))
+            return ReferenceSelection(shots, **{name: tuple(values) for name, values in record.items()})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(path, "is corrupt", START_OVER) from error
 

@@ -40,12 +40,26 @@ def mirrored_stills(
     """
     spread = sorted({round(k) for k in np.linspace(0, len(shots) - 1, min(COMPARED_SHOTS, len(shots)))})
     compared = [_compared_frames(binding, shots, spread) for binding in bindings]
-    thumbnails = {index: _thumbnail(lightness(index)) for index in sorted({i for frames in compared for i in frames})}
+    frame_thumbnail = frame_thumbnails(lightness)
+    for index in sorted({index for frames in compared for index in frames}):
+        frame_thumbnail(index)
     return tuple(
         number
         for number, (reference, frames) in enumerate(zip(references, compared, strict=True))
-        if shows_mirrored(reference, (thumbnails[index] for index in frames))
+        if shows_mirrored(reference, (frame_thumbnail(index) for index in frames))
     )
+
+
+def frame_thumbnails(lightness: Callable[[int], FloatArray]) -> Callable[[int], FloatArray]:
+    """Small pictures of frames, L*, by index, each made once from what ``lightness`` gives."""
+    thumbnails: dict[int, FloatArray] = {}
+
+    def frame_thumbnail(index: int) -> FloatArray:
+        if index not in thumbnails:
+            thumbnails[index] = _thumbnail(lightness(index))
+        return thumbnails[index]
+
+    return frame_thumbnail
 
 
 def _compared_frames(binding: Binding, shots: Sequence[Shot], spread: Sequence[int]) -> list[int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from kinemacolor.core.errors import InputError
 from kinemacolor.core.own_images import is_sheet
 from kinemacolor.references.image import GrayStillError, read_reference, to_reference
+from kinemacolor.references.neutral import marks_shot
 from kinemacolor.references.placement import ReferenceFile
 from kinemacolor.references.size import picture_aspect
 from kinemacolor.references.store import ReferenceStore
@@ -26,18 +27,21 @@ class LoadedReferences:
     Attributes:
         files: of each.
         references: the stills at network size.
+        gray: stills without color that are given by themselves, with their places: their shots stay gray.
         remarks: what the user should know about them, a line each.
     """
 
     files: tuple[ReferenceFile, ...]
     references: ReferenceStore
+    gray: tuple[ReferenceFile, ...]
     remarks: tuple[str, ...]
 
 
 def load_references(files: Sequence[ReferenceFile], info: VideoInfo, frame_size: tuple[int, int]) -> LoadedReferences:
     """Reads stills, one at a time in memory.
 
-    Of a folder's images, those without colors and sheets that this program made are passed over.
+    Of a folder's images, those without colors and sheets that this program made are passed over. A gray still that is
+    given by itself, with its place in the film, marks its shot.
 
     Args:
         files: the stills.
@@ -45,11 +49,13 @@ def load_references(files: Sequence[ReferenceFile], info: VideoInfo, frame_size:
         frame_size: (height, width) at which the network sees the film's frames as stored.
 
     Raises:
-        InputError: a still or mask cannot be used, a still given by itself is gray, or a folder has no colored one.
+        InputError: a still or mask cannot be used, a still given by itself is gray and has no place, all are gray, or
+            a folder has no colored one.
         OutputError: there is no room for temporary files.
     """
     store = ReferenceStore()
     painted: list[ReferenceFile] = []
+    gray: list[ReferenceFile] = []
     remarks: list[str] = []
     passed_over: dict[Path, _PassedOver] = {}
     for file in files:
@@ -60,9 +66,12 @@ def load_references(files: Sequence[ReferenceFile], info: VideoInfo, frame_size:
         try:
             remarks += _add(store, file, info, frame_size)
         except GrayStillError:
-            if not passed:
+            if passed:
+                passed.gray.append(file.path)
+            elif marks_shot(file):
+                gray.append(file)
+            else:
                 raise
-            passed.gray.append(file.path)
             continue
         painted.append(file)
     folders = {file.folder for file in painted}
@@ -72,7 +81,9 @@ def load_references(files: Sequence[ReferenceFile], info: VideoInfo, frame_size:
             raise InputError(folder, problem, "paint at least one of them in color")
         if passed.gray or passed.sheets:
             remarks.append(f"{folder}: passed over {passed}")
-    return LoadedReferences(tuple(painted), store, tuple(remarks))
+    if not painted:
+        raise InputError(gray[0].path, "is gray, and so are all stills", "give at least one in color")
+    return LoadedReferences(tuple(painted), store, tuple(gray), tuple(remarks))
 
 
 def _add(store: ReferenceStore, file: ReferenceFile, info: VideoInfo, frame_size: tuple[int, int]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Protocol
@@ -19,7 +19,6 @@ from kinemacolor.engine.features import (
 )
 from kinemacolor.engine.protocol import Engine
 from kinemacolor.references.film_names import placed_by_film_names
-from kinemacolor.references.flip import mirrored_stills
 from kinemacolor.references.placement import Binding, ReferenceFile, bind
 from kinemacolor.references.store import ArrayFile, StoredArray, TurnedReferences
 from kinemacolor.video.info import VideoInfo
@@ -63,31 +62,25 @@ class ReferenceSelection:
     Attributes:
         shots: for each shot the numbers of the references that color it beside those bound to its frames, best first.
         mirrored: numbers of the references that show the film left to right.
+        neutral: numbers of the shots that stay gray, from 0.
+        mismatches: lines for the user about stills that do not show the frames that they are bound to.
+        remarks: further lines for the user.
     """
 
     shots: tuple[tuple[int, ...], ...]
     mirrored: tuple[int, ...] = ()
+    neutral: tuple[int, ...] = ()
+    mismatches: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def unmirrored(self, references: Sequence[Reference]) -> Sequence[Reference]:
         """All of the film's references, the mirrored ones turned round."""
         return TurnedReferences(references, self.mirrored)
 
     def warnings(self, files: Sequence[ReferenceFile]) -> list[str]:
-        """A line for the user about each still that was turned round."""
-        return [f"{files[number].path}: shows the film mirrored, and was turned round" for number in self.mirrored]
-
-
-def select_references(
-    engine: Engine,
-    references: Sequence[Reference],
-    bindings: Sequence[Binding],
-    shots: Sequence[Shot],
-    lightness: Callable[[int], FloatArray],
-) -> ReferenceSelection:
-    """Finds the mirrored references, and for each shot those that color it; arguments as of ``select_for_shots``."""
-    mirrored = mirrored_stills(references, bindings, shots, lightness)
-    unmirrored = ReferenceSelection((), mirrored).unmirrored(references)
-    return ReferenceSelection(tuple(select_for_shots(engine, unmirrored, bindings, shots, lightness)), mirrored)
+        """Lines for the user, each still that was turned round among them."""
+        turned = [f"{files[number].path}: shows the film mirrored, and was turned round" for number in self.mirrored]
+        return [*self.mismatches, *turned, *self.remarks]
 
 
 def select_for_shots(
@@ -98,6 +91,7 @@ def select_for_shots(
     lightness: Callable[[int], FloatArray],
     *,
     most: int = 3,
+    neutral: Collection[int] = (),
 ) -> list[tuple[int, ...]]:
     """For each shot the references that color it beside those bound to its frames, best first.
 
@@ -111,6 +105,7 @@ def select_for_shots(
         shots: of the film.
         lightness: L* (h, w) of a frame at network size, by index; called in ascending order.
         most: references chosen for a shot, at most.
+        neutral: numbers of the shots that stay gray, for which none is chosen.
 
     Returns:
         Numbers of references for each shot; empty where those bound to its frames are all it may use.
@@ -118,7 +113,7 @@ def select_for_shots(
     features = _ReferenceFeatures(engine, references)
     selected: list[tuple[int, ...]] = []
     for number, shot in enumerate(shots):
-        candidates = allowed_references(bindings, number, shot)
+        candidates = [] if number in neutral else allowed_references(bindings, number, shot)
         if len(candidates) > 1:
             queries = [extract_features(engine, lightness(frame)) for frame in representative_frames(shot)]
             compared = features.nearest(queries, candidates)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ def film_report(
     notes: Sequence[str],
     first_frame: int,
     frame_numbers: Sequence[int],
+    neutral: Collection[int] = (),
 ) -> FilmReport:
     """The report on a finished film; its frames are indices in ``output``.
 
@@ -74,6 +75,7 @@ def film_report(
         notes: warnings for the user, a line each.
         first_frame: frame of the source that is the first of ``output``.
         frame_numbers: (F,) by which people refer to the frames.
+        neutral: numbers of the shots that stay gray, from 0.
 
     Raises:
         InputError: ``output`` cannot be read.
@@ -85,8 +87,8 @@ def film_report(
         film=output.name,
         rate=rate,
         shots=tuple(
-            ShotReport(shot, tuple(reference_names[number] for number in numbers))
-            for shot, numbers in zip(shots, references_by_shot, strict=True)
+            ShotReport(shot, tuple(reference_names[number] for number in numbers), index in neutral)
+            for index, (shot, numbers) in enumerate(zip(shots, references_by_shot, strict=True))
         ),
         confidence=confidence,
         threshold=LOW_CONFIDENCE,

@@ -207,7 +207,7 @@ def _shots(report: FilmReport) -> str:
     for k, ((start, stop), mean) in enumerate(zip(spans, means, strict=True)):
         lowest = start + int(report.confidence[start:stop].argmin())
         picture = _picture(report, strip.nearest((start + stop) // 2, start, stop)) if k in pictured else ""
-        names = ", ".join(map(escape, report.shots[k].references)) or "–"
+        names = ", ".join(map(escape, report.shots[k].references)) or ("stays gray" if report.shots[k].neutral else "–")
         numbers = f"{report.number(start):,} – {report.number(stop - 1):,}"
         kind = " class=low" if mean < report.threshold else ""
         rows.append(

@@ -21,10 +21,11 @@ _JPEG_QUALITY = 78
 
 @dataclass(frozen=True, slots=True)
 class ShotReport:
-    """A shot, and the names of the references that colored it, best first."""
+    """A shot, the names of the references that colored it, best first, and whether it stays gray."""
 
     shot: Shot
     references: tuple[str, ...]
+    neutral: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +246,7 @@ def _shot_to_json(report: FilmReport, number: int, entry: ShotReport) -> dict[st
         "stop": stop,
         "time": _rounded_seconds(report, start),
         "references": list(entry.references),
+        "neutral": entry.neutral,
         "confidence": round(float(confidence.mean()), 4),
         "lowest": start + int(confidence.argmin()),
     }

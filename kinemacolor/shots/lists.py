@@ -1,7 +1,8 @@
 """Lists of shots as files that people and editing programs read: JSON, CSV and EDL (CMX 3600).
 
 In JSON and CSV a shot has its first and last frame, both inclusive, and its times in seconds at the film's nominal
-rate; its end is the next shot's start. Frames decide; times may be left out, and must not contradict the frames.
+rate; its end is the next shot's start. Frames decide; times may be left out, and must not contradict the frames. The
+field ``neutral`` says whether the shot stays gray: yes, no, or nothing, and then that is found.
 
 In an EDL a shot is a video event whose out point is the next one's in point. EDLs are written in non-drop timecode at
 the rate rounded to whole frames (24 for 24000/1001), from 00:00:00:00, so that timecode counts frames. Drop-frame
@@ -14,7 +15,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -24,10 +25,17 @@ from kinemacolor.core.atomic_write import atomic_write
 from kinemacolor.core.errors import InputError, OutputError
 from kinemacolor.core.shot import Shot
 from kinemacolor.core.structured_text import parse_json
+from kinemacolor.shots.cards import ShotMark
 
 LIST_SUFFIXES = (".json", ".csv", ".edl")
 CSV_COLUMNS = ("shot", "first", "last", "start", "end")
-"""Shots count from 1; start and end are seconds."""
+"""Shots count from 1; start and end are seconds. A column ``neutral`` follows where a shot is marked."""
+NEUTRAL_WORDS: dict[str, ShotMark] = {
+    **dict.fromkeys(("yes", "true", "1", "y", "x"), "neutral"),
+    **dict.fromkeys(("no", "false", "0", "n"), "color"),
+    **dict.fromkeys(("", "none"), ""),
+}
+"""What may stand for ``neutral``, in lower case."""
 DROPPED_NUMBERS = {Fraction(30000, 1001): 2, Fraction(60000, 1001): 4}
 """Rates that have drop-frame timecode → frame numbers that it skips at the start of a minute (SMPTE ST 12-1)."""
 TIMECODE_HOURS = 100
@@ -46,6 +54,7 @@ class _Entry:
         place: line or entry of the file, for messages.
         first, stop: its first frame, and the one after its last.
         start, end: its times in seconds, if the file has them.
+        mark: whether it stays gray, if the file says so.
     """
 
     place: str
@@ -53,10 +62,29 @@ class _Entry:
     stop: int
     start: float | None = None
     end: float | None = None
+    mark: ShotMark = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ShotList:
+    """The shots of a film as a file lists them.
+
+    Attributes:
+        shots: each frame in one of them, in the film's order.
+        marks: for each shot, whether the file says that it stays gray.
+    """
+
+    shots: tuple[Shot, ...]
+    marks: tuple[ShotMark, ...]
 
 
 def read_shots(path: str | Path, frames: int, rate: Fraction) -> tuple[Shot, ...]:
-    """The shots of a film as a file lists them: each frame in one shot, in the film's order.
+    """The shots of a film as a file lists them; see ``read_shot_list``."""
+    return read_shot_list(path, frames, rate).shots
+
+
+def read_shot_list(path: str | Path, frames: int, rate: Fraction) -> ShotList:
+    """The shots of a film as a file lists them, and which of them stay gray.
 
     Args:
         path: ``.json``, ``.csv`` or ``.edl``.
@@ -80,7 +108,7 @@ def read_shots(path: str | Path, frames: int, rate: Fraction) -> tuple[Shot, ...
     if last.stop < frames:
         problem = f"{last.place}: the last shot ends at frame {last.stop - 1}, the film at {frames - 1}"
         raise InputError(path, problem, "list the film to its end")
-    return tuple(Shot(entry.first, entry.stop) for entry in entries)
+    return ShotList(tuple(Shot(entry.first, entry.stop) for entry in entries), tuple(entry.mark for entry in entries))
 
 
 def read_list(path: Path) -> str:
@@ -101,7 +129,9 @@ def read_list(path: Path) -> str:
         raise InputError(path, problem, f"give a file that ends in {', '.join(LIST_SUFFIXES)}") from error
 
 
-def write_shots(path: str | Path, shots: Sequence[Shot], rate: Fraction, film: str) -> None:
+def write_shots(
+    path: str | Path, shots: Sequence[Shot], rate: Fraction, film: str, neutral: Collection[int] = ()
+) -> None:
     """Writes a list of shots; the file gets its name, or replaces an older one, when it is complete.
 
     Args:
@@ -109,6 +139,7 @@ def write_shots(path: str | Path, shots: Sequence[Shot], rate: Fraction, film: s
         shots: with known ends.
         rate: the film's nominal frames a second.
         film: its name, for JSON and EDL.
+        neutral: indices of the shots that stay gray; an EDL cannot say that.
 
     Raises:
         OutputError: the extension is unknown, the file cannot be written, or timecode cannot count the film.
@@ -117,9 +148,9 @@ def write_shots(path: str | Path, shots: Sequence[Shot], rate: Fraction, film: s
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix == ".json":
-        text = json.dumps(shot_record(shots, rate, film), indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(shot_record(shots, rate, film, neutral), indent=2, ensure_ascii=False) + "\n"
     elif suffix == ".csv":
-        text = _as_csv(shot_record(shots, rate, film)["shots"])
+        text = _as_csv(shot_record(shots, rate, film, neutral)["shots"])
     elif suffix == ".edl":
         text = _as_edl(path, _spans(shots), rate, film)
     else:
@@ -180,22 +211,28 @@ def _entry(path: Path, place: str, row: dict[str, Any]) -> _Entry:
         except (TypeError, ValueError) as error:
             problem = f"{place}: {name} is not a time: {value!r}"
             raise InputError(path, problem, "give seconds, or leave the times out") from error
-    return _Entry(place, first, last + 1, *times)
+    neutral = row.get("neutral")
+    mark = NEUTRAL_WORDS.get("" if neutral is None else str(neutral).strip().lower())
+    if mark is None:
+        raise InputError(path, f"{place}: neutral is not yes or no: {neutral!r}", "give yes, no, or nothing")
+    return _Entry(place, first, last + 1, times[0], times[1], mark)
 
 
 # --- JSON and CSV --------------------
 
 
-def shot_record(shots: Sequence[Shot], rate: Fraction, film: str) -> dict[str, Any]:
-    """A list of shots as JSON-ready values.
+def shot_record(shots: Sequence[Shot], rate: Fraction, film: str, neutral: Collection[int] = ()) -> dict[str, Any]:
+    """A list of shots as JSON-ready values; where any of them stays gray, each says whether it does.
 
     Raises:
         ValueError: a shot has no end.
     """
-    rows: list[dict[str, int | float]] = []
+    rows: list[dict[str, Any]] = []
     for number, (first, stop) in enumerate(_spans(shots), start=1):
         start, end = (round(float(frame / rate), 6) for frame in (first, stop))
         rows.append({"shot": number, "first": first, "last": stop - 1, "start": start, "end": end})
+        if neutral:
+            rows[-1]["neutral"] = number - 1 in neutral
     return {"film": film, "frames": int(rows[-1]["last"]) + 1 if rows else 0, "rate": str(rate), "shots": rows}
 
 
@@ -237,9 +274,10 @@ def _is_number(value: Any, expected: Fraction) -> bool:
 
 def _as_csv(rows: list[dict[str, Any]]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
+    columns = (*CSV_COLUMNS, *(["neutral"] if any("neutral" in row for row in rows) else []))
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({**row, "neutral": "yes" if row["neutral"] else "no"} if "neutral" in row else row for row in rows)
     return text.getvalue()
 
 

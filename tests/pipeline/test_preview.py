@@ -80,6 +80,7 @@ USED: dict[str, Any] = {
     "saturation": 0.0,
     "working_size": 48,
     "denoise_input": True,
+    "neutral_shots": "none",
     "start": 0.1,
     "end": 0.2,
     "propagation": "off",

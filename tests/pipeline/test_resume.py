@@ -28,6 +28,7 @@ from kinemacolor.pipeline.job import colorize
 from kinemacolor.pipeline.segment_runner import SegmentRunner
 from kinemacolor.pipeline.summary import Summary
 from kinemacolor.pipeline.workdir import work_folder
+from kinemacolor.video.reader import VideoReader
 from tests.stills import halves, write_still
 
 FRAMES = 40
@@ -75,11 +76,14 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stills(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def stills(film: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """One bound in the middle of the first shot, one at its end, one free."""
     folder = tmp_path_factory.mktemp("stills")
-    names = ("0007.png", "0019.png", "any.png")
-    return [write_still(folder / name, np.roll(halves(), 40 * k, axis=1)) for k, name in enumerate(names)]
+    with VideoReader(film) as reader:
+        lumas = {frame.index: frame.luma for frame in reader.frames() if frame.index in (7, 19)}
+    painted = [np.dstack([luma, luma // 2 + 40, 255 - luma // 2]) for luma in lumas.values()]
+    images = zip(("0007.png", "0019.png", "any.png"), [*painted, np.roll(halves(), 80, axis=1)], strict=True)
+    return [write_still(folder / name, image) for name, image in images]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kinemacolor.core.errors import InputError, OutputError
 from kinemacolor.core.shot import Shot
-from kinemacolor.shots.lists import read_shots, shot_record, write_shots
+from kinemacolor.shots.lists import read_shot_list, read_shots, shot_record, write_shots
 
 FILM, NTSC = Fraction(24000, 1001), Fraction(30000, 1001)
 RATES = (Fraction(24), FILM, Fraction(25), NTSC, Fraction(60000, 1001), Fraction(16), Fraction(18), Fraction(120, 7))
@@ -231,3 +231,30 @@ def test_lists_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="known ends"):
         write_shots(tmp_path / "a.csv", [Shot(0)], Fraction(24), "film.mp4")
     assert not list(tmp_path.iterdir())
+
+
+# --- what stays gray --------------------
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_a_list_keeps_what_stays_gray(tmp_path: Path, kind: str) -> None:
+    path, shots = tmp_path / f"shots.{kind}", (Shot(0, 10), Shot(10, 30), Shot(30, 40))
+    write_shots(path, shots, Fraction(24), "film.mp4", neutral=(1,))
+    listed = read_shot_list(path, 40, Fraction(24))
+    assert (listed.shots, listed.marks) == (shots, ("color", "neutral", "color"))
+    write_shots(path, shots, Fraction(24), "film.mp4")
+    assert "neutral" not in path.read_text()
+    assert read_shot_list(path, 40, Fraction(24)).marks == ("", "", "")
+
+
+def test_neutral_is_yes_no_or_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "shots.csv"
+    path.write_text("first;last;Neutral\n0;9;YES\n10;29;\n30;39;no\n")
+    assert read_shot_list(path, 40, Fraction(24)).marks == ("neutral", "", "color")
+    path.write_text("first;last;neutral\n0;9;\n10;39;perhaps\n")
+    with pytest.raises(InputError, match="line 3: neutral is not yes or no: 'perhaps'; give yes, no, or nothing"):
+        read_shot_list(path, 40, Fraction(24))
+    path.with_suffix(".json").write_text(
+        '{"shots": [{"first": 0, "last": 9, "neutral": false}, {"first": 10, "last": 39, "neutral": null}]}'
+    )
+    assert read_shot_list(path.with_suffix(".json"), 40, Fraction(24)).marks == ("color", "")

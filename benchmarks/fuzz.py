@@ -101,7 +101,7 @@ def judge(run: FuzzRun, code: int, said: str, printed: str, late: bool) -> Itera
     allowed = [output.rstrip("/") for output in run.made.outputs]
     allowed += ["report.json"] if "report.html" in allowed else []
     overwriting = "--overwrite" in run.made.arguments
-    damaged = code == 3 and not said.startswith("kinemacolor: ")
+    damaged = code == 3 and not re.search("^kinemacolor: ", said, re.MULTILINE)
     for name, digest in run.before.items():
         written = overwriting and name in allowed and (code == 0 or damaged)
         if after.get(name) != digest and not written:

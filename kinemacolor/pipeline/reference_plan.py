@@ -14,6 +14,7 @@ from kinemacolor.references.check import check_places
 from kinemacolor.references.flip import frame_thumbnails, mirrored_stills
 from kinemacolor.references.neutral import neutral_shots
 from kinemacolor.references.neutral_choice import neutral_choice
+from kinemacolor.references.place_search import surroundings
 from kinemacolor.references.placement import ReferenceFile
 from kinemacolor.references.selection import ReferenceSelection, bindings_within, bound_frames, select_for_shots
 from kinemacolor.video.info import VideoInfo
@@ -51,9 +52,10 @@ def plan_references(
     def frame_name(index: int) -> int:
         return numbers[index - analysis.first]
 
-    mirrored = mirrored_stills(references, bindings, shots, thumbnail)
-    upright = ReferenceSelection((), mirrored).unmirrored(references)
     frames = {number: frame for frame, number in bound_frames(bindings).items()}
+    also_read = surroundings(frames.values(), shots)
+    mirrored = mirrored_stills(references, bindings, shots, thumbnail, also_read=also_read)
+    upright = ReferenceSelection((), mirrored).unmirrored(references)
     check = check_places(engine, upright, frames, shots, lightness, thumbnail)
     neutral = neutral_shots(
         neutral_choice(settings.neutral_shots),

@@ -7,35 +7,18 @@ the engine's features decide. The search is bounded: frames near by, those of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-
-import cv2
-import numpy as np
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from kinemacolor.core.shot import Shot
 from kinemacolor.core.types import FloatArray, Reference
-from kinemacolor.engine.features import extract_features, match_support
+from kinemacolor.engine.features import FrameFeatures, extract_features, match_support
 from kinemacolor.engine.protocol import Engine
-from kinemacolor.propagation.correspondence import correlation
+from kinemacolor.references.place_search import GOOD_FIT, PlaceSearch
 
-GOOD_FIT = 0.85
-"""Correlation above which a still shows its frame, unless it shows the frame of another still."""
 BAD_FIT = 0.5
 """Correlation below which a still does not show its frame, unless its features match there best."""
-LIKELY_FIT = 0.7
-"""Correlation above which another frame is named as the one that a still shows."""
-NEAR_FRAMES = (2, 3, 4, 6, 8, 12, 16, 24)
-"""Distances of frames that are compared with a still that does not show its own."""
-SEARCHED_FRAMES = 64
-"""Frames, spread over the shots, that are compared with such a still, about."""
-SEARCHED_STILLS = 24
-"""Stills for which more than their own surroundings is searched, at most; of further ones those are told that show
-the frame of another still."""
-_LEAD, _LEAD_OF_LACK = 0.02, 0.3  # by how much another frame fits better: at least, and of what is lacking to 1
-_SURE_GAIN, _TIE = 0.02, 0.002  # of correlation: what tells frames apart, and what does not
 _FEATURE_LEAD = 0.02  # of mean support (a cosine)
-_FLAT = 0.6  # standard deviation of L* below which a picture shows nothing
 _NAMED = 3  # stills that a line names
 
 
@@ -105,193 +88,59 @@ def check_places(
 ) -> PlaceCheck:
     """Compares stills with the frames that they are bound to.
 
+    Both functions are called in ascending order of frames, from the film's start again five times at most.
+
     Args:
         engine: its features decide where lightness does not.
         references: at network size, none of them mirrored.
         frames: number of a reference → index of its frame; those outside of ``shots`` are passed over.
         shots: that are colored.
         lightness: L* (h, w) of a frame at network size, by index.
-        thumbnail: the same, small; it may be called often for one frame.
+        thumbnail: the same, small.
     """
     inside = {number: frame for number, frame in frames.items() if any(frame in shot for shot in shots)}
     bound = dict(sorted(inside.items(), key=lambda item: item[1]))
     if not bound:
         return PlaceCheck()
-    search = _PlaceSearch(references, bound, shots, thumbnail)
-    shift = search.common_shift()
-    misplaced: list[Misplaced] = []
+    search = PlaceSearch(references, bound, shots, thumbnail)
+    misplaced: dict[int, Misplaced] = {}
+    unknown: list[int] = []  # stills that fit no frame, as far as their lightness tells
     for number, frame in bound.items():
-        thorough = search.searched < SEARCHED_STILLS
-        still = search.judge(number, shift, thorough=thorough)
-        if (
-            still is not None
-            and still.fits is None
-            and (not thorough or _features_fit(engine, search, number, lightness))
-        ):
-            continue
-        if still is not None:
-            misplaced.append(still)
-        elif shift and search.fit(number, frame) < GOOD_FIT:
-            misplaced.append(Misplaced(number, frame, frame + shift))
-    return PlaceCheck(tuple(misplaced), shift, tuple(bound))
+        own = search.own_fit(number)
+        if search.leads(number):
+            misplaced[number] = Misplaced(number, frame, search.best[number])
+        elif own < BAD_FIT:
+            if number in search.searched:
+                unknown.append(number)
+        elif search.shift and search.fit(number, frame) < GOOD_FIT:
+            misplaced[number] = Misplaced(number, frame, frame + search.shift)
+    fitting = _feature_fits(engine, search, unknown, lightness)
+    misplaced |= {number: Misplaced(number, bound[number], None) for number in unknown if number not in fitting}
+    return PlaceCheck(tuple(misplaced[number] for number in bound if number in misplaced), search.shift, tuple(bound))
 
 
-@dataclass(slots=True, eq=False)
-class _PlaceSearch:
-    """Stills, and how well frames fit them.
-
-    Attributes:
-        references: by number.
-        frames: number of a reference → index of its frame.
-        shots: that are colored.
-        thumbnail: of a frame, L*.
-        fits: (number, frame) → fit, as far as compared.
-        searched: number of stills for which more than their own surroundings was searched.
-    """
-
-    references: Sequence[Reference]
-    frames: Mapping[int, int]
-    shots: Sequence[Shot]
-    thumbnail: Callable[[int], FloatArray]
-    fits: dict[tuple[int, int], float] = field(default_factory=dict)
-    searched: int = 0
-
-    def fit(self, number: int, frame: int) -> float:
-        """How well a frame fits a still, in [-1, 1]."""
-        if (number, frame) not in self.fits:
-            self.fits[number, frame] = picture_fit(self.references[number], self.thumbnail(frame))
-        return self.fits[number, frame]
-
-    def exists(self, frame: int) -> bool:
-        """Whether a frame is among those that are colored."""
-        return self.shots[0].start <= frame < (self.shots[-1].stop or frame + 1)
-
-    def common_shift(self) -> int:
-        """-1 or 1 where every still fits the frame before, or after, its own as well or better, and some clearly."""
-        best, best_gain = 0, 0.0
-        for shift in (-1, 1):
-            pairs = [
-                (self.fit(number, frame), self.fit(number, frame + shift))
-                for number, frame in self.frames.items()
-                if self.exists(frame + shift)
-            ]
-            gains = [there - here for here, there in pairs]
-            if len(pairs) < len(self.frames) or min(gains) < -_TIE:
-                continue
-            sure = any(there >= GOOD_FIT and there - here > _SURE_GAIN for here, there in pairs)
-            likely = sum(there - here > max(_TIE, _LEAD_OF_LACK * (1 - here)) for here, there in pairs) >= 2
-            if (sure or likely) and sum(gains) > best_gain:
-                best, best_gain = shift, sum(gains)
-        return best
-
-    def judge(self, number: int, shift: int, *, thorough: bool) -> Misplaced | None:
-        """None for a still that shows its frame, or the one that the common shift leads to."""
-        frame = self.frames[number]
-        own = max(self.fit(number, frame), self.fit(number, frame + shift))
-        others = [other for other in self.frames.values() if abs(other - frame) > 1]
-        best = self._best(number, others)
-        if own < GOOD_FIT and thorough and not self._good(number, best):
-            self.searched += 1
-            near = [frame + side * step for step in (1, *NEAR_FRAMES) for side in (-1, 1)]
-            best = self._best(number, [*others, *filter(self.exists, near)])
-            if not self._good(number, best):
-                spread = self._spread()
-                best = self._best(number, [*others, *filter(self.exists, near), *spread])
-                best = self._refined(number, best)
-        if self._leads(number, best, own):
-            return Misplaced(number, frame, best)
-        return Misplaced(number, frame, None) if own < BAD_FIT else None
-
-    def _best(self, number: int, frames: Iterable[int]) -> int | None:
-        return max(frames, key=lambda frame: self.fit(number, frame), default=None)
-
-    def _good(self, number: int, frame: int | None) -> bool:
-        return frame is not None and self.fit(number, frame) >= GOOD_FIT
-
-    def _leads(self, number: int, best: int | None, own: float) -> bool:
-        if best is None:
-            return False
-        fit = self.fit(number, best)
-        return fit >= LIKELY_FIT and fit - own > _LEAD + _LEAD_OF_LACK * (1 - own)
-
-    def starts(self) -> list[int]:
-        """First frames of shots that are spread over the film."""
-        spread = {round(k) for k in np.linspace(0, len(self.shots) - 1, min(SEARCHED_FRAMES, len(self.shots)))}
-        return [self.shots[number].start for number in sorted(spread)]
-
-    def _spread(self) -> list[int]:
-        """The same, and where there are few shots, frames that are spread over each of them."""
-        share = max(1, SEARCHED_FRAMES // len(self.shots))
-        return sorted({frame for start in self.starts() for frame in self._shot_frames(start, share)})
-
-    def _shot_frames(self, start: int, count: int) -> range:
-        shot = self._shot(start)
-        return range(shot.start, shot.stop or start + 1, self._step(shot, count))
-
-    def _shot(self, frame: int) -> Shot:
-        return next(shot for shot in self.shots if frame in shot)
-
-    def _step(self, shot: Shot, count: int) -> int:
-        return max(1, -(-((shot.stop or shot.start + 1) - shot.start) // count))
-
-    def _refined(self, number: int, frame: int | None) -> int | None:
-        """The frame that fits best around a frame, in its shot: one in ``step``, then nearer ones."""
-        if frame is None:
-            return None
-        shot = self._shot(frame)
-        best, step = frame, self._step(shot, max(4, SEARCHED_FRAMES // len(self.shots)))
-        if len(self.shots) > SEARCHED_FRAMES // 4:
-            best = self._best(number, [frame, *self._shot_frames(frame, 4)]) or frame
-        while step >= 1:
-            nearer = [other for other in (best, best - step, best + step) if other in shot]
-            step = step // 2 if (moved := self._best(number, nearer) or best) == best else step
-            best = moved
-        return best
+def _feature_fits(
+    engine: Engine, search: PlaceSearch, stills: Collection[int], lightness: Callable[[int], FloatArray]
+) -> set[int]:
+    """Those of some stills which the engine's features match to their own frame, and to frames of other shots less."""
+    compared: dict[int, list[int]] = {}
+    for number in stills:
+        others = search.other_starts(search.frames[number])
+        if others:
+            compared[number] = [search.frames[number], *others[:: max(1, -(-len(others) // 4))]]
+    keys = {number: _still_features(engine, search.references[number]) for number in compared}
+    support: dict[tuple[int, int], float] = {}
+    for frame in sorted({frame for frames in compared.values() for frame in frames}):
+        features = [extract_features(engine, lightness(frame))]
+        for number, frames in compared.items():
+            if frame in frames:
+                support[number, frame] = float(match_support(keys[number], features).mean())
+    return {
+        number
+        for number, (own, *others) in compared.items()
+        if support[number, own] > max(support[number, other] for other in others) + _FEATURE_LEAD
+    }
 
 
-# --- two pictures --------------------
-
-
-def picture_fit(still: Reference, frame: FloatArray) -> float:
-    """Correlation of a still's lightness with a frame's, L* (h, w), where the still gives color.
-
-    Borders that only one of them has count for nothing. Two pictures without contrast fit each other; a still without
-    any fits every frame.
-    """
-    size = (frame.shape[1], frame.shape[0])
-    picture: FloatArray = cv2.resize(still.lightness, size, interpolation=cv2.INTER_AREA)
-    if float(picture.std()) < _FLAT:
-        return 1.0
-    if not still.mask.all():
-        opaque = cv2.resize(still.mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) >= 0.5
-        if opaque.sum() < 16:
-            return 1.0
-        return correlation(picture[opaque], frame[opaque])
-    whole = correlation(picture, frame)
-    if whole >= GOOD_FIT:
-        return whole
-    inner = [cv2.resize(_without_bars(image), size, interpolation=cv2.INTER_LINEAR) for image in (picture, frame)]
-    return max(whole, correlation(np.asarray(inner[0]), np.asarray(inner[1])))
-
-
-def _without_bars(image: FloatArray) -> FloatArray:
-    """The picture within black borders; all of it where hardly anything is bright."""
-    bright = image > 15
-    rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
-    if len(rows) < 8 or len(columns) < 8:
-        return image
-    return np.ascontiguousarray(image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
-
-
-def _features_fit(engine: Engine, search: _PlaceSearch, number: int, lightness: Callable[[int], FloatArray]) -> bool:
-    """Whether the engine's features match a still to its own frame, and to frames of other shots less."""
-    frame, reference = search.frames[number], search.references[number]
-    starts = [start for start in search.starts() if not any(frame in s and start in s for s in search.shots)]
-    others = starts[:: max(1, -(-len(starts) // 4))]
-    if not others:
-        return False
-    still = extract_features(engine, reference.lightness, reference.mask)
-    support = [
-        float(match_support(still, [extract_features(engine, lightness(index))]).mean()) for index in (frame, *others)
-    ]
-    return support[0] > max(support[1:]) + _FEATURE_LEAD
+def _still_features(engine: Engine, still: Reference) -> FrameFeatures:
+    return extract_features(engine, still.lightness, still.mask)

@@ -26,6 +26,8 @@ def mirrored_stills(
     bindings: Sequence[Binding],
     shots: Sequence[Shot],
     lightness: Callable[[int], FloatArray],
+    *,
+    also_read: Iterable[int] = (),
 ) -> tuple[int, ...]:
     """Numbers of the references that are mirrored: a frame of the film shows them left to right.
 
@@ -37,11 +39,12 @@ def mirrored_stills(
         bindings: of each reference.
         shots: of the film.
         lightness: L* (h, w) of a frame at network size, by index; called in ascending order.
+        also_read: frames that ``lightness`` is called for as well, so that one that keeps them reads the film once.
     """
     spread = sorted({round(k) for k in np.linspace(0, len(shots) - 1, min(COMPARED_SHOTS, len(shots)))})
     compared = [_compared_frames(binding, shots, spread) for binding in bindings]
     frame_thumbnail = frame_thumbnails(lightness)
-    for index in sorted({index for frames in compared for index in frames}):
+    for index in sorted({index for frames in compared for index in frames}.union(also_read)):
         frame_thumbnail(index)
     return tuple(
         number

@@ -16,6 +16,7 @@ from av.sidedata.sidedata import Type
 
 from kinemacolor.video.codecs import CODECS, NalUnits, alternatives
 from kinemacolor.video.decode import open_film, video_stream
+from kinemacolor.video.side_data import picture_side_data
 
 _CODECS_WITH_CAPTIONS = ("mpeg1video", "mpeg2video", "h264", "hevc")
 _MARKS = (b"GA94\x03", b"\0\0\1\xb2CC\1", b"\0\0\1\xb2\x03\x01", b"\0\0\1\xb2\x03\x81")  # A/53, DVD, SCTE 20
@@ -28,12 +29,7 @@ _UNIT, _MOST_UNITS = 3, 31
 
 def picture_captions(picture: av.VideoFrame) -> bytes | None:
     """The captions of a decoded picture, in units of three bytes; None where it has none."""
-    with contextlib.suppress(ValueError):  # side data of a kind that PyAV does not know
-        entries: Any = picture.side_data
-        for entry in entries:
-            if entry.type is Type.A53_CC:
-                return bytes(entry) or None
-    return None
+    return picture_side_data(picture, Type.A53_CC) or None
 
 
 def caption_warning(film: Path, index: int, codec: str) -> str | None:

@@ -12,10 +12,12 @@ from typing import Any, Literal
 
 import av
 import numpy as np
+from av.sidedata.sidedata import Type
 
 from kinemacolor.core.color import rgb_to_codes, yuv_to_rgb
 from kinemacolor.core.types import Array, Coding
 from kinemacolor.video.codecs import ChromaFormat
+from kinemacolor.video.side_data import picture_side_data
 
 FilmChroma = ChromaFormat | Literal["gray"]
 """Subsampling of U and V in a film, which may have none."""
@@ -198,8 +200,5 @@ def picture_from_planes(planes: tuple[Array, Array, Array], name: str) -> av.Vid
 
 def display_matrix(picture: av.VideoFrame) -> tuple[int, ...] | None:
     """The nine numbers of the picture's display matrix (FFmpeg's layout), or None."""
-    side_data: Any = picture.side_data  # a Mapping by its type, but iterating it yields the entries
-    for entry in side_data:
-        if entry.type.name == "DISPLAYMATRIX":
-            return tuple(int(number) for number in np.frombuffer(entry, dtype=np.int32)[:9])
-    return None
+    matrix = picture_side_data(picture, Type.DISPLAYMATRIX)
+    return None if matrix is None else tuple(int(number) for number in np.frombuffer(matrix, np.int32)[:9])

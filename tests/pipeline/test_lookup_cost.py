@@ -87,8 +87,9 @@ def test_planning_and_preview_cost_in_proportion_to_the_film(
         previewed.append(decoded())
     length = 4 * SHOT
     for factor, plan, preview in zip((1, 2, 4), planned, previewed, strict=True):
-        assert plan <= 3 * factor * length + 20  # analysis, mirrored stills, selection
-        assert preview <= 4 * factor * length + 20
+        # A pass for the analysis, the stills' places, their features and the selection; more where places do not fit.
+        assert plan <= 7 * factor * length + 20
+        assert preview <= 8 * factor * length + 20
     for counts in (planned, previewed):
         assert counts[2] - counts[1] <= 2.1 * (counts[1] - counts[0])  # nothing grows with the square
 

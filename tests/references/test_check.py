@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 from kinemacolor.core.shot import Shot
 from kinemacolor.core.types import FloatArray, Reference
 from kinemacolor.engine.registry import open_engine
-from kinemacolor.references.check import SEARCHED_STILLS, Misplaced, PlaceCheck, check_places
+from kinemacolor.references.check import Misplaced, PlaceCheck, check_places
 from kinemacolor.references.flip import frame_thumbnails
+from kinemacolor.references.place_search import SEARCHED_STILLS
 
 SIZE = (72, 128)
 SHOTS = [Shot(0, 40), Shot(40, 90), Shot(90, 150), Shot(150, 200)]
@@ -135,3 +137,12 @@ def test_the_search_is_bounded_for_many_stills() -> None:
     result = check({index: index for index in other}, lambda index: other[index], reads)
     assert 0 < len(result.misplaced) <= SEARCHED_STILLS
     assert len(reads) <= 200 + 5 * SEARCHED_STILLS
+
+
+def test_the_film_is_read_a_few_times_in_order_however_many_stills_are_astray() -> None:
+    reads: list[int] = []
+    rng = np.random.default_rng(5)
+    places = rng.permutation(200)[:40].tolist()
+    check({place: int(rng.integers(0, 200)) for place in sorted(places)}, reads=reads)
+    returns = sum(after < before for before, after in pairwise(reads))
+    assert 0 < returns <= 4

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -165,23 +167,46 @@ def film_pictures(
         index: of the stream.
         start: only pictures at or after this time, which must be that of a keyframe; the film's clock must not jump.
     """
+    given = 0
+    try:
+        for picture in _film_pictures(path, damage, index, start):
+            given += 1
+            yield picture
+    except _SlicesDamaged:
+        yield from islice(_film_pictures(path, damage, index, start, one_thread=True), given, None)
+
+
+class _SlicesDamaged(Exception):
+    """Slices of a picture are damaged, in a film whose slices are decoded at once."""
+
+
+def _film_pictures(
+    path: Path, damage: Damage, index: int, start: int | None, *, one_thread: bool = False
+) -> Iterator[av.VideoFrame]:
     with open_film(path) as container:
         stream = video_stream(path, container, index)
         if start is not None:
             # MPEG containers are searched by decoding times, which lie before the pictures' own.
             early = container.format.name.startswith("mpeg")
             container.seek(start - (round(_REORDERING / (stream.time_base or 1)) if early else 0), stream=stream)
-        for picture in _decoded(container, stream, damage):
+        for picture in _decoded(container, stream, damage, one_thread=one_thread):
             if start is None or (picture.pts is not None and picture.pts >= start):
                 yield picture
 
 
-def _decoded(container: InputContainer, stream: VideoStream, damage: Damage) -> Iterator[av.VideoFrame]:
+def _decoded(
+    container: InputContainer, stream: VideoStream, damage: Damage, *, one_thread: bool
+) -> Iterator[av.VideoFrame]:
     # Decoders that work on several frames at once repair damage differently from run to run, and drop frames behind it.
-    # That of H.264 neither repairs nor reports it when it works on several slices at once.
+    # That of H.264 neither repairs nor reports it when it works on several slices at once; that of FFV1 lets damaged
+    # slices write over others, in any order.
     stream.codec_context.thread_type = "SLICE"
-    if stream.codec_context.name == "h264":
+    if one_thread or stream.codec_context.name == "h264":
         stream.codec_context.thread_count = 1
+    decode: Callable[[Packet[Stream] | None], list[av.VideoFrame]]
+    decode = partial(_packet_pictures, container, stream, damage)
+    if not one_thread and stream.codec_context.name == "ffv1":
+        decode = partial(_undamaged_pictures, container, stream)
     reached = Fraction(0)
     suspect = False
     mender = ClockMender(film_clock(container))
@@ -201,9 +226,9 @@ def _decoded(container: InputContainer, stream: VideoStream, damage: Damage) -> 
             continue
         suspect = bool(packet.is_corrupt) if packet.size else suspect
         flushed = flushed or not packet.size
-        yield from _packet_pictures(container, stream, packet, damage)
+        yield from decode(packet)
     if not flushed:
-        yield from _packet_pictures(container, stream, None, damage)
+        yield from decode(None)
     if damage.broke_off is None:
         declared = _declared_end(container)
         slack = Fraction(1, 5) + 2 / (stream.guessed_rate or Fraction(25))
@@ -213,8 +238,18 @@ def _decoded(container: InputContainer, stream: VideoStream, damage: Damage) -> 
             damage.broke_off = f"its header declares {float(declared):.3f} s, but it holds {float(reached):.3f} s"
 
 
+def _undamaged_pictures(
+    container: InputContainer, stream: VideoStream, packet: Packet[Stream] | None
+) -> list[av.VideoFrame]:
+    found = Damage()
+    pictures = _packet_pictures(container, stream, found, packet)
+    if found.undecodable or any(picture.is_corrupt for picture in pictures):
+        raise _SlicesDamaged
+    return pictures
+
+
 def _packet_pictures(
-    container: InputContainer, stream: VideoStream, packet: Packet[Stream] | None, damage: Damage
+    container: InputContainer, stream: VideoStream, damage: Damage, packet: Packet[Stream] | None
 ) -> list[av.VideoFrame]:
     try:
         pictures = stream.decode(packet)

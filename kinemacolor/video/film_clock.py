@@ -7,20 +7,25 @@ and picture stay in step, and no stream overlaps.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
+from heapq import heappop, heappush
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
 
-_BACKWARD = Fraction(1, 10)  # seconds that a clock may step back within one recording
+_BACKWARD = Fraction(1, 10)  # seconds by which packets of one recording may overlap
+_ROUNDING = Fraction(1, 1000)  # seconds by which times of sound are inexact
 _FORWARD = Fraction(10)  # seconds without a packet that may be a pause in one recording
 _RETURN = Fraction(1)  # seconds from its own end within which a stream joins a part that another stream began
 _RECENT_PARTS = 4
+_SORTED_PACKETS = 512  # packets within which those of several streams are brought into the order of the file
 
 
 @dataclass(slots=True)
@@ -95,22 +100,20 @@ class ClockMender:
             return
         base = packet.time_base
         shown = place
-        if _crosses_parts(packet) and place + 1 < len(offsets):
-            shown += 1
+        if packet.pts is not None and packet.dts is not None and place + 1 < len(offsets):
+            shown += _crosses_parts(packet.pts * base, packet.dts * base)
         if packet.pts is not None:
             packet.pts += round(offsets[shown][1] / base)
         if packet.dts is not None:
             packet.dts += round(offsets[place][1] / base)
 
 
-def _crosses_parts(packet: Packet[Stream]) -> bool:
+def _crosses_parts(shown: Fraction, decoded: Fraction) -> bool:
     """Whether a picture's time of display is on the clock of the next part.
 
     Where a picture has no such time, FFmpeg takes it from the next picture's time of decoding.
     """
-    if packet.pts is None or packet.dts is None or not packet.time_base:
-        return False
-    return abs(packet.pts - packet.dts) * packet.time_base > _FORWARD
+    return abs(shown - decoded) > _FORWARD
 
 
 def film_clock(container: InputContainer) -> FilmClock:
@@ -128,10 +131,42 @@ def film_clock(container: InputContainer) -> FilmClock:
 def _read_clock(path: Path, _size: int, _modified: int) -> FilmClock:
     scan = _Scan()
     with contextlib.suppress(av.FFmpegError, OSError), av.open(str(path), "r", metadata_errors="replace") as container:
-        for packet in container.demux():
-            if packet.size:
-                scan.add(packet)
+        for stamp in _in_file_order(container.demux()):
+            scan.add(stamp)
     return scan.clock()
+
+
+class _Stamp(NamedTuple):
+    """The times of a packet, in seconds; its place is in bytes of the file, and its number among all packets."""
+
+    place: int
+    number: int
+    stream: int
+    kind: str
+    shown: Fraction | None
+    decoded: Fraction | None
+    length: Fraction
+    keyframe: bool
+
+
+def _in_file_order(packets: Iterator[Packet[Stream]]) -> Iterator[_Stamp]:
+    """The packets' stamps in the order of the file: FFmpeg gives pictures later, when it has seen where they end."""
+    places: dict[int, int] = {}
+    waiting: list[_Stamp] = []
+    for number, packet in enumerate(packets):
+        index, base = packet.stream.index, packet.time_base
+        if not packet.size or not base:
+            continue
+        places[index] = max(places.get(index, 0), packet.pos or 0)
+        shown = None if packet.pts is None else packet.pts * base
+        decoded = None if packet.dts is None else packet.dts * base
+        length = (packet.duration or 0) * base
+        kind, keyframe = packet.stream.type, bool(packet.is_keyframe)
+        heappush(waiting, _Stamp(places[index], number, index, kind, shown, decoded, length, keyframe))
+        if len(waiting) > _SORTED_PACKETS:
+            yield heappop(waiting)
+    while waiting:
+        yield heappop(waiting)
 
 
 class _Scan:
@@ -142,38 +177,66 @@ class _Scan:
         self._counts: dict[int, int] = {}
         self._part_of: dict[int, int] = {}
         self._ends: dict[int, Fraction] = {}  # of each stream's last packet, on its part's own clock
+        self._decoded: dict[int, Fraction] = {}  # when each stream's last packet is decoded, on that clock
         self._reordering: dict[int, Fraction] = {}  # seconds from decoding to display, at most
         self._changes: dict[int, list[tuple[int, int]]] = {}
         self._position = Fraction(0)  # of the last packet of picture or sound, on the continuous clock
 
-    def add(self, packet: Packet[Stream]) -> None:
+    def add(self, stamp: _Stamp) -> None:
         """Takes the next packet of the film."""
-        index = packet.stream.index
+        index = stamp.stream
         number = self._counts.get(index, 0)
         self._counts[index] = number + 1
-        stamp = packet.dts if packet.dts is not None else packet.pts
-        if stamp is None or not packet.time_base:
+        time = stamp.decoded if stamp.decoded is not None else stamp.shown
+        if time is None:
             return
-        time, length = stamp * packet.time_base, (packet.duration or 0) * packet.time_base
-        timed = packet.stream.type in ("video", "audio")
-        part = self._find_part(index, time, timed)
+        timed = stamp.kind in ("video", "audio")
+        part = self._find_part(index, time, timed, self._starts_again(stamp))
         if self._part_of.get(index) != part:
             for left in range(part + 1, self._part_of.get(index, part) + 1):
                 self._parts[left].erroneous = True
             self._part_of[index] = part
             self._changes.setdefault(index, []).append((number, part))
-        self._ends[index] = time + length
+        self._ends[index] = time + stamp.length
+        if stamp.decoded is not None:
+            self._decoded[index] = time
         if timed:
-            if packet.pts is None or _crosses_parts(packet):
-                shown = time + self._reordering.get(index, Fraction(0))
-            else:
-                shown = packet.pts * packet.time_base
-                self._reordering[index] = max(shown - time, self._reordering.get(index, Fraction(0)))
-            self._parts[part].add(index, shown, shown + length)
+            shown = self._shown(stamp, time)
+            self._parts[part].add(index, shown, shown + stamp.length)
             self._position = time + self._parts[part].offset
 
-    def _find_part(self, index: int, time: Fraction, timed: bool) -> int:
-        """The part to which a packet belongs; a new one where it fits none."""
+    def _shown(self, stamp: _Stamp, time: Fraction) -> Fraction:
+        """When a packet is shown, on its part's own clock."""
+        reordering = self._reordering.get(stamp.stream, Fraction(0))
+        if stamp.shown is None or (stamp.decoded is not None and _crosses_parts(stamp.shown, stamp.decoded)):
+            return time + reordering
+        self._reordering[stamp.stream] = max(stamp.shown - time, reordering)
+        return stamp.shown
+
+    def _starts_again(self, stamp: _Stamp) -> bool:
+        """Whether a packet starts a part that overlaps the one before by less than recordings do within themselves.
+
+        FFmpeg guesses when some pictures of a recording are decoded, and may be wrong by one.
+        """
+        last = self._decoded.get(stamp.stream)
+        if last is None or stamp.decoded is None:
+            return False
+        if stamp.kind != "video":
+            return stamp.decoded < last - _ROUNDING
+        part = self._part_of[stamp.stream]
+        end = self._parts[part].ends[stamp.stream]
+        goes_back = stamp.decoded <= last and stamp.shown is not None and stamp.shown < end
+        return goes_back and (stamp.keyframe or part + 1 < len(self._parts))
+
+    def _find_part(self, index: int, time: Fraction, timed: bool, again: bool) -> int:
+        """The part to which a packet belongs; a new one where it fits none.
+
+        Args:
+            index: of its stream.
+            time: of the packet, on its own clock.
+            timed: whether it is of picture or sound.
+            again: whether it starts another part however little its time goes back.
+        """
         newest = len(self._parts) - 1
         if index not in self._ends:
             return newest  # the first packet of a stream
@@ -181,21 +244,31 @@ class _Scan:
         step = time - end
         if not timed:  # subtitles pause for any time: they belong where picture and sound are
             parts = range(part, newest + 1)
-            return min(parts, key=lambda other: abs(time + self._parts[other].offset - self._position))
-        if -_BACKWARD <= step <= _FORWARD or (step > 0 and self._resumes(part, time)):
+            distances: dict[int, Fraction] = {
+                other: abs(time + self._parts[other].offset - self._position) for other in parts
+            }
+            return min(distances, key=lambda other: distances[other])
+        overlaps = step >= -_BACKWARD
+        if overlaps and not again and (step <= _FORWARD or self._reaches(part, time)):
             return part
         place = end + self._parts[part].offset
-        candidates = [other for other in range(max(0, newest - _RECENT_PARTS), newest + 1) if other != part]
-        gaps = {other: abs(time + self._parts[other].offset - place) for other in candidates}
+        earlier = () if overlaps else range(max(0, newest - _RECENT_PARTS), part)
+        later = [other for other in range(part + 1, newest + 1) if self._reaches(other, time)]
+        gaps: dict[int, Fraction] = {
+            other: abs(time + self._parts[other].offset - place) for other in (*earlier, *later)
+        }
         nearest = min(gaps, key=lambda other: gaps[other], default=None)
         if nearest is not None and gaps[nearest] <= _RETURN:
             return nearest
+        if newest in later:
+            return newest  # the stream was not in all parts between
         self._parts.append(_Part(place - time))
         return newest + 1
 
-    def _resumes(self, part: int, time: Fraction) -> bool:
-        """Whether other streams of a part are at ``time``, so that the clock did not jump: this one paused."""
-        return any(abs(time - end) <= _FORWARD for other, end in self._ends.items() if self._part_of.get(other) == part)
+    def _reaches(self, part: int, time: Fraction) -> bool:
+        """Whether a stream is in a part, and near a time of its clock."""
+        streams = (stream for stream, other in self._part_of.items() if other == part)
+        return any(abs(time - self._ends[stream]) <= _FORWARD for stream in streams)
 
     def clock(self) -> FilmClock:
         """The continuous clock of all packets that were taken."""

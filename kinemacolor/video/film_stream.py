@@ -16,6 +16,7 @@ from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.video.decode import ATTACHED_PICTURE, open_film
 
 _SCANNED_PACKETS = 2000
+_DEFAULT = 1  # the disposition bit of the stream that players show first
 _EQUAL = 0.9  # streams of at least this share of the most frames are equally long
 
 
@@ -58,7 +59,7 @@ def choose_stream(path: Path, number: int | None = None) -> StreamChoice:
         frames = _count_frames(container, candidates)
         most = max(frames.values())
         longest = [stream for stream in candidates if frames[stream.index] >= _EQUAL * most]
-        film = max(longest, key=lambda stream: stream.width * stream.height)
+        film = max(longest, key=lambda stream: (stream.width * stream.height, int(stream.disposition) & _DEFAULT))
         others = ", ".join(_description(stream, frames) for stream in candidates if stream is not film)
         remark = (
             f"{path}: several streams hold pictures: the film is taken to be {_description(film, frames)}, "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -140,12 +139,3 @@ def conversion_warning(index: int, name: str | None, codec: str, container: str)
         f"audio stream {index} ({name}), which {container} output cannot hold as it is, was converted to {codec} "
         "without loss"
     )
-
-
-def lost_sound(converters: Mapping[int, SoundConverter]) -> list[str]:
-    """A line for each stream of which packets could not be decoded."""
-    return [
-        f"{converter.lost} packets of audio stream {index} could not be decoded and were left out"
-        for index, converter in sorted(converters.items())
-        if converter.lost
-    ]

@@ -16,13 +16,14 @@ from av.stream import Stream
 
 from kinemacolor.core.errors import OutputError
 from kinemacolor.video.decode import ATTACHED_PICTURE
+from kinemacolor.video.decoding_times import DecodingOrder, with_decoding_times
 from kinemacolor.video.film_clock import ClockMender, film_clock
 from kinemacolor.video.info import VideoInfo
+from kinemacolor.video.languages import quicktime_language
 from kinemacolor.video.muxing_trial import container_accepts, sample_packets
-from kinemacolor.video.sound import SoundConverter, conversion_warning, lost_sound
+from kinemacolor.video.sound import SoundConverter, conversion_warning
+from kinemacolor.video.subtitles import SubtitleConverter
 
-_TEXT_SUBTITLES = frozenset({"subrip", "srt", "mov_text", "webvtt", "ass", "ssa", "text"})
-_TEXT_CODEC = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip"}
 _INTERLEAVING = 10  # seconds by which streams of one film may lie apart in the file
 _CONTAINER_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "software", "duration"})
 _ENCODING_TAGS = frozenset({"encoder", "duration", "bps", "number_of_frames", "number_of_bytes", "vendor_id"})
@@ -68,6 +69,8 @@ def film_tags(tags: dict[str, str]) -> dict[str, str]:
 
 def stream_tags(tags: dict[str, str], *, colored: bool) -> dict[str, str]:
     """A stream's tags; those of the colored stream without the ones that describe its old encoding."""
+    if "name" in tags and "title" not in tags:  # as MP4 and QuickTime files are read; they are written by the other
+        tags = {"title": tags["name"], **{key: value for key, value in tags.items() if key != "name"}}
     if not colored:
         return dict(tags)
     return {
@@ -123,10 +126,9 @@ class CopiedStreams:
         self._film, self._output = film, output
         self._begin, self._stop, self._shift = begin, stop, shift
         self._targets: dict[int, Stream] = {}
-        self._texts: dict[int, Any] = {}
-        self._sounds: dict[int, SoundConverter] = {}
+        self._converters: dict[int, SoundConverter | SubtitleConverter] = {}
         self._samples = sample_packets(Path(film.name), picture)
-        self._last: dict[int, int] = {}
+        self._order = DecodingOrder(output.format.name)
         self._untimed: Counter[int] = Counter()
         self._pending: Packet[Stream] | None = None
         for stream in film.streams:
@@ -134,7 +136,7 @@ class CopiedStreams:
                 stream.discard = av.stream.Discard.all
             else:
                 self._add(stream, strict)
-        self._packets = self._read() if self._targets else iter(())
+        self._packets = with_decoding_times(self._read()) if self._targets else iter(())
 
     def _add(self, stream: Stream, strict: bool) -> None:
         container = self._output.format.name
@@ -147,10 +149,8 @@ class CopiedStreams:
             return
         elif container_accepts(container, stream, self._samples):
             target = self._output.add_stream_from_template(stream, opaque=True)
-        elif _name(stream) in _TEXT_SUBTITLES and container in _TEXT_CODEC:
-            target = self._add_text(stream, _TEXT_CODEC[container])
-        elif stream.type == "audio" and not strict:
-            target = self._add_sound(stream)
+        elif stream.type == "subtitle" or (stream.type == "audio" and not strict):
+            target = self._convert(stream)
         if target is None:
             label = f"{stream.type} stream {stream.index} ({_name(stream) or 'no codec'})"
             fits_mkv = container != "matroska" and container_accepts("matroska", stream, self._samples)
@@ -161,18 +161,28 @@ class CopiedStreams:
             self.warnings.append(f"{label} was left out, which {container} cannot hold{remedy}")
             stream.discard = av.stream.Discard.all
             return
-        target.metadata.update(stream_tags(stream.metadata, colored=False))
+        target.metadata.update(self._tags(stream))
         target.disposition = stream.disposition
         if stream.type == "attachment":
             return
         self._targets[stream.index] = target
 
+    def _tags(self, stream: Stream) -> dict[str, str]:
+        """The tags of a copied stream, in the words of the output's container."""
+        tags = stream_tags(stream.metadata, colored=False)
+        if self._output.format.name == "mov" and "language" in tags:
+            language = quicktime_language(tags["language"])
+            if language is None:
+                line = f"{stream.type} stream {stream.index}: its language ({tags['language']}) is left out"
+                self.warnings.append(f"{line}, which mov cannot hold; an .mp4 or .mkv file keeps it")
+            tags["language"] = language or "und"
+        return tags
+
     def _muxer_recreates(self, stream: Stream) -> bool:
-        """Whether a stream becomes a tag from which the muxer makes it again: MP4 chapters as text, time code."""
+        """Whether a stream becomes chapters or a tag, from which the muxer makes it again: MP4 chapters, time code."""
         if stream.type != "data" or not self._film.format.name.startswith("mov"):
             return False
-        chapters = _name(stream) == "bin_data" and bool(self._film.chapters())
-        return "timecode" in stream.metadata or (chapters and self._output.format.name in ("mp4", "mov"))
+        return "timecode" in stream.metadata or (_name(stream) == "bin_data" and bool(self._film.chapters()))
 
     def _attach_cover(self, stream: Stream) -> bool:
         """Puts a cover picture into an MKV file, where covers are attachments."""
@@ -188,29 +198,21 @@ class CopiedStreams:
         self._output.add_attachment(name, f"image/{image_type}", bytes(packet))
         return True
 
-    def _add_sound(self, stream: Stream) -> Stream | None:
+    def _convert(self, stream: Stream) -> Stream | None:
+        """The new stream of sound or subtitles that can be converted; None where this one cannot."""
+        name = _name(stream)
         try:
-            converter = SoundConverter(stream, self._output)
+            if stream.type == "subtitle":
+                subtitles = SubtitleConverter(stream, self._output)
+                self.warnings.append(f"subtitle stream {stream.index} was converted from {name} to {subtitles.codec}")
+                self._converters[stream.index] = subtitles
+            else:
+                sound = SoundConverter(stream, self._output)
+                self.warnings.append(conversion_warning(stream.index, name, sound.codec, self._output.format.name))
+                self._converters[stream.index] = sound
         except (av.FFmpegError, ValueError):
             return None
-        self._sounds[stream.index] = converter
-        self.warnings.append(conversion_warning(stream.index, _name(stream), converter.codec, self._output.format.name))
-        target: Stream = converter.target
-        return target
-
-    def _add_text(self, stream: Stream, codec: str) -> Stream | None:
-        try:
-            target = self._output.add_stream(codec)
-            source: Any = stream.codec_context
-            source.open(strict=False)
-            context: Any = target.codec_context
-            context.subtitle_header = source.subtitle_header
-            context.time_base = Fraction(1, 1000)
-            target.time_base = Fraction(1, 1000)
-        except (av.FFmpegError, ValueError):
-            return None
-        self._texts[stream.index] = (source, context)
-        self.warnings.append(f"subtitle stream {stream.index} was converted from {_name(stream)} to {codec}")
+        target: Stream = self._converters[stream.index].target
         return target
 
     def _read(self) -> Iterator[Packet[Stream]]:
@@ -240,9 +242,12 @@ class CopiedStreams:
         """Closes the film and adds warnings about packets that were left out."""
         for index, count in sorted(self._untimed.items()):
             self.warnings.append(f"{count} packets of stream {index} without a valid time were left out")
-        self.warnings.extend(lost_sound(self._sounds))
+        for index, converter in sorted(self._converters.items()):
+            if converter.lost:
+                lost = "packets of audio" if isinstance(converter, SoundConverter) else "texts of subtitle"
+                self.warnings.append(f"{converter.lost} {lost} stream {index} could not be decoded and were left out")
         self._untimed.clear()
-        self._sounds.clear()
+        self._converters.clear()
         self._packets = iter(())
         self._film.close()
 
@@ -253,7 +258,7 @@ class CopiedStreams:
             self._pending = packet
             if packet is None:
                 if until is None:
-                    self._finish_sound()
+                    self._finish_conversion()
                 return
             time = _time(packet)
             if until is not None and time is not None and time > until:
@@ -267,30 +272,25 @@ class CopiedStreams:
     def write_samples(self) -> None:
         """Writes one packet of each stream, where the film has one early on: a rehearsal."""
         for index, packet in sorted(self._samples.items()):
-            if index in self._targets and index not in self._sounds:
+            if index in self._targets and not isinstance(self._converters.get(index), SoundConverter):
                 packet.stream = self._film.streams[index]
+                packet.dts = packet.pts if packet.dts is None else packet.dts
                 self._write(packet)
-        for index, converter in self._sounds.items():
-            for sound in converter.silence():
-                self._mux(index, sound)
+        for index, converter in self._converters.items():
+            ready = converter.silence() if isinstance(converter, SoundConverter) else converter.convert(None)
+            for new in ready:
+                self._mux(index, new)
 
-    def _finish_sound(self) -> None:
-        for index, converter in self._sounds.items():
+    def _finish_conversion(self) -> None:
+        for index, converter in self._converters.items():
             for packet in converter.convert(None):
                 self._mux(index, packet)
 
     def _write(self, packet: Packet[Stream]) -> None:
         index = packet.stream.index
-        if index in self._sounds:
-            for sound in self._sounds[index].convert(packet):
-                self._mux(index, sound)
-            return
-        if index in self._texts:
-            text = self._convert_text(packet, *self._texts[index])
-            if text is None:
-                return
-            packet = text
-        self._mux(index, packet)
+        converter = self._converters.get(index)
+        for new in [packet] if converter is None else converter.convert(packet):
+            self._mux(index, new)
 
     def _mux(self, index: int, packet: Packet[Any]) -> None:
         """Writes a packet of stream ``index``, whose times are those of the film."""
@@ -301,27 +301,11 @@ class CopiedStreams:
         packet.dts = packet.dts - offset if packet.dts is not None else packet.pts
         if packet.dts is None and int(self._film.streams[index].disposition) & ATTACHED_PICTURE:
             packet.pts = packet.dts = 0
-        if packet.dts is None or packet.dts < self._last.get(index, packet.dts):
-            self._untimed[index] += 1
-            return
-        self._last[index] = packet.dts
         packet.stream = self._targets[index]
-        self._output.mux_one(packet)
-
-    def _convert_text(self, packet: Packet[Stream], source: Any, context: Any) -> Packet[Stream] | None:
-        try:
-            subtitles = source.decode2(packet)
-            if subtitles is None:
-                return None
-            text: Packet[Stream] = context.encode_subtitle(subtitles)
-        except (av.FFmpegError, ValueError):
-            self.warnings.append("a subtitle that cannot be read was left out")
-            return None
-        base = packet.time_base or Fraction(1, 1000)
-        text.time_base = base
-        text.pts = text.dts = packet.pts
-        text.duration = packet.duration or round(Fraction(2) / base)
-        return text
+        if self._order.accept(packet):
+            self._output.mux_one(packet)
+        else:
+            self._untimed[index] += 1
 
 
 def _name(stream: Stream) -> str | None:

@@ -25,6 +25,7 @@ _ROUNDING = Fraction(1, 1000)  # seconds by which times of sound are inexact
 _FORWARD = Fraction(10)  # seconds without a packet that may be a pause in one recording
 _RETURN = Fraction(1)  # seconds from its own end within which a stream joins a part that another stream began
 _RECENT_PARTS = 4
+_NOTABLE = 0.05  # share of the film's pictures that a part of it has at least
 _SORTED_PACKETS = 512  # packets within which those of several streams are brought into the order of the file
 
 
@@ -35,12 +36,15 @@ class _Part:
     Attributes:
         offset: seconds that are added to its times.
         starts, ends: for each stream of picture or sound, where it starts and ends on the part's own clock.
+        resumed: for each stream of pictures that goes on in the middle of a group of pictures: the part in which it was
+            before, and seconds to add to the offset of that part.
         erroneous: whether it was left for an earlier part: a few packets with wrong times.
     """
 
     offset: Fraction
     starts: dict[int, Fraction] = field(default_factory=dict)
     ends: dict[int, Fraction] = field(default_factory=dict)
+    resumed: dict[int, tuple[int, Fraction]] = field(default_factory=dict)
     erroneous: bool = False
 
     def add(self, stream: int, start: Fraction, end: Fraction) -> None:
@@ -57,14 +61,35 @@ class FilmClock:
         offsets: for each stream, (number of its first packet, seconds to add) of each part in the order of the file.
         jumps: times on the continuous clock, in seconds, at which the film's own clock jumps.
         ends: where each stream of picture or sound ends on the continuous clock, in seconds.
+        pictures: for each stream of pictures, how many packets it has, and where the first and the last lie in the
+            file, in bytes.
     """
 
     offsets: dict[int, tuple[tuple[int, Fraction], ...]] = field(default_factory=dict)
     jumps: tuple[Fraction, ...] = ()
     ends: dict[int, Fraction] = field(default_factory=dict)
+    pictures: dict[int, tuple[int, int, int]] = field(default_factory=dict)
 
-    def remarks(self, path: Path, first_time: Fraction) -> tuple[str, ...]:
-        """What the user is told."""
+    def remarks(self, path: Path, stream: int, first_time: Fraction) -> tuple[str, ...]:
+        """What the user is told, where a stream of pictures is colored whose first frame is at ``first_time``."""
+        return (*self._jump_remark(path, first_time), *self._other_pictures_remark(path, stream))
+
+    def _other_pictures_remark(self, path: Path, stream: int) -> tuple[str, ...]:
+        count, first, last = self.pictures.get(stream, (0, 0, 0))
+        others = [
+            str(other)
+            for other, (packets, begin, end) in self.pictures.items()
+            if (end < first or last < begin) and packets >= count * _NOTABLE
+        ]
+        if not count or not others:
+            return ()
+        return (
+            f"{path}: the pictures of stream {stream} fill one part of the file, those of stream {', '.join(others)} "
+            "another, as in films joined from recordings whose streams bear other numbers; only the first are colored; "
+            "join the recordings so that their streams are one (ffmpeg -f concat -i list.txt -c copy film.mkv)",
+        )
+
+    def _jump_remark(self, path: Path, first_time: Fraction) -> tuple[str, ...]:
         if not self.jumps:
             return ()
         places = ", ".join(f"{float(jump - first_time):.3f} s" for jump in self.jumps[:5])
@@ -180,6 +205,7 @@ class _Scan:
         self._decoded: dict[int, Fraction] = {}  # when each stream's last packet is decoded, on that clock
         self._reordering: dict[int, Fraction] = {}  # seconds from decoding to display, at most
         self._changes: dict[int, list[tuple[int, int]]] = {}
+        self._pictures: dict[int, tuple[int, int, int]] = {}
         self._position = Fraction(0)  # of the last packet of picture or sound, on the continuous clock
 
     def add(self, stamp: _Stamp) -> None:
@@ -187,14 +213,20 @@ class _Scan:
         index = stamp.stream
         number = self._counts.get(index, 0)
         self._counts[index] = number + 1
+        if stamp.kind == "video":
+            self._pictures[index] = (number + 1, self._pictures.get(index, (0, stamp.place, 0))[1], stamp.place)
         time = stamp.decoded if stamp.decoded is not None else stamp.shown
         if time is None:
             return
         timed = stamp.kind in ("video", "audio")
         part = self._find_part(index, time, timed, self._starts_again(stamp))
-        if self._part_of.get(index) != part:
-            for left in range(part + 1, self._part_of.get(index, part) + 1):
-                self._parts[left].erroneous = True
+        before = self._part_of.get(index)
+        if before != part:
+            if before is not None:
+                for left in range(part + 1, before + 1):
+                    self._parts[left].erroneous = True
+                if stamp.kind == "video" and not stamp.keyframe:
+                    self._parts[part].resumed.setdefault(index, (before, self._ends[index] - time))
             self._part_of[index] = part
             self._changes.setdefault(index, []).append((number, part))
         self._ends[index] = time + stamp.length
@@ -276,7 +308,9 @@ class _Scan:
         jumps: list[Fraction] = []
         for number, part in enumerate(self._parts):
             if number:
-                gaps = [reached[stream] - start for stream, start in part.starts.items() if stream in reached]
+                starts = {stream: start for stream, start in part.starts.items() if stream in reached}
+                gaps = [reached[stream] - start for stream, start in starts.items() if stream not in part.resumed]
+                gaps += [self._parts[before].offset + offset for before, offset in part.resumed.values()]
                 if gaps and not part.erroneous:
                     part.offset = max(gaps)
                 jumps.append(min(part.starts.values(), default=Fraction(0)) + part.offset)
@@ -286,4 +320,4 @@ class _Scan:
             index: tuple((number, self._parts[part].offset) for number, part in changes)
             for index, changes in self._changes.items()
         }
-        return FilmClock(offsets, tuple(jumps), reached)
+        return FilmClock(offsets, tuple(jumps), reached, self._pictures)

@@ -115,5 +115,5 @@ def _declared_seconds(stream: VideoStream) -> float | None:
 
 def _description(stream: VideoStream, frames: dict[int, int]) -> str:
     count = frames[stream.index]
-    size = f"{stream.width}x{stream.height}"
-    return f"stream {stream.index} ({stream.codec_context.name}, {size}, {count} frame{'s' * (count != 1)})"
+    size = f"{stream.width}x{stream.height}, " if stream.width else ""
+    return f"stream {stream.index} ({stream.codec_context.name}, {size}{count} frame{'s' * (count != 1)})"

@@ -207,7 +207,7 @@ def film_info(
         display_matrix=matrix,
         flipped=orientation.flipped,
         stream=stream.index,
-        remarks=(*remarks, *clock.remarks(path, first_pts * time_base)),
+        remarks=(*remarks, *clock.remarks(path, stream.index, first_pts * time_base)),
     )
 
 

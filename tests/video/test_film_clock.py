@@ -153,3 +153,77 @@ def test_a_pause_of_the_sound_is_no_jump(tmp_path: Path) -> None:
     times = [float(time) for _, time in sound_packets(source)]
     assert max(late - early for early, late in itertools.pairwise(times)) > 11
     assert VideoReader(source).info.remarks == ()
+
+
+def test_a_part_without_sound_leaves_the_next_in_step(tmp_path: Path) -> None:
+    kind = KINDS["mpeg2"]
+    silent = Kind(kind.suffix, kind.picture, ("-an",))
+    parts = [part(tmp_path, kind, 0), part(tmp_path, silent, 1), part(tmp_path, kind, 2)]
+    source, out = joined(tmp_path / "film.ts", *parts), tmp_path / "out.mkv"
+    assert "jumps 2 times" in VideoReader(source).info.remarks[0]
+    color(source, out)
+    frames = [frame.time for frame in VideoReader(out).frames()]
+    assert len(frames) == 3 * SECONDS * RATE
+    written, last = sound_packets(out), sound_packets(parts[2])
+    assert [data for data, _ in written] == [data for file in (parts[0], parts[2]) for data, _ in sound_packets(file)]
+    first = next(time for data, time in written if data == last[0][0])
+    apart = last[0][1] - VideoReader(parts[2]).info.first_time
+    assert abs(first - frames[2 * SECONDS * RATE] - apart) < Fraction(2, 1000)
+
+
+@pytest.mark.parametrize("begin", ["1.5", "1.9", "1.95", "1.98"])
+def test_parts_that_overlap_by_however_little_lose_nothing(tmp_path: Path, begin: str) -> None:
+    kind = KINDS["mpeg2"]
+    parts = [part(tmp_path, kind, 0), part(tmp_path, kind, 1, "-output_ts_offset", begin)]
+    source, out = joined(tmp_path / "film.ts", *parts), tmp_path / "out.mkv"
+    reader = VideoReader(source)
+    assert "jumps once" in reader.info.remarks[0]
+    assert len(list(reader.frames())) == 2 * SECONDS * RATE
+    assert reader.damage is None
+    check(source, out, parts)
+
+
+def moved(source: Path, path: Path, kind: str, second: Fraction) -> Path:
+    """A film whose clock of picture or of sound jumps by an hour, in the middle of a group of pictures."""
+    options = {"mpegts_copyts": "1"}
+    with av.open(str(source)) as film, av.open(str(path), "w", format="mpegts", options=options) as target:
+        streams = {stream.index: target.add_stream_from_template(stream, opaque=True) for stream in film.streams}
+        for packet in film.demux():
+            if packet.dts is None or packet.pts is None:
+                continue
+            if packet.stream.type == kind and packet.dts * packet.time_base >= second:
+                packet.pts += 3600 * 90000
+                packet.dts += 3600 * 90000
+            packet.stream = streams[packet.stream.index]
+            target.mux_one(packet)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["video", "audio"])
+def test_one_clock_that_jumps_alone_moves_nothing(tmp_path: Path, kind: str) -> None:
+    source = part(tmp_path, KINDS["mpeg2"], 0)
+    film, out = moved(source, tmp_path / "film.ts", kind, Fraction(5, 2)), tmp_path / "out.mkv"
+    assert "jumps once" in VideoReader(film).info.remarks[0]
+    reader = VideoReader(film)
+    times = [frame.time - reader.info.first_time for frame in reader.frames()]
+    assert reader.damage is None
+    origin = VideoReader(source).info.first_time
+    assert times == [frame.time - origin for frame in VideoReader(source).frames()]
+    color(film, out)
+    apart = VideoReader(out).info.first_time
+    written = [(data, time - apart) for data, time in sound_packets(out)]
+    for (data, time), (expected, at) in zip(written, sound_packets(source), strict=True):
+        assert data == expected
+        assert abs(time - (at - origin)) < Fraction(2, 1000)
+
+
+def test_parts_whose_streams_bear_other_numbers_are_told(tmp_path: Path) -> None:
+    kind = KINDS["mpeg2"]
+    parts = [part(tmp_path, kind, 0), part(tmp_path, kind, 1, "-mpegts_start_pid", "512")]
+    remarks = VideoReader(joined(tmp_path / "film.ts", *parts)).info.remarks
+    (line,) = [remark for remark in remarks if "concat" in remark]
+    assert "stream 0" in line
+    assert "stream 2" in line
+    both = ("-f", "lavfi", "-i", f"testsrc=s=32x24:r={RATE}:d=2", "-f", "lavfi", "-i", f"testsrc=s=64x48:r={RATE}:d=2")
+    assert ffmpeg(*both, "-map", "0", "-map", "1", "-c:v", "mpeg2video", tmp_path / "angles.ts").returncode == 0
+    assert not any("concat" in remark for remark in VideoReader(tmp_path / "angles.ts").info.remarks)

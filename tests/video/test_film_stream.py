@@ -17,6 +17,7 @@ from kinemacolor.pipeline.job import colorize
 from kinemacolor.video.film_stream import choose_stream
 from kinemacolor.video.reader import VideoReader
 from tests.stills import halves, write_still
+from tests.video.test_video import ffmpeg
 
 SIZES = {"poster": (96, 80), "film": (64, 48), "proxy": (32, 24)}
 
@@ -69,6 +70,13 @@ def test_the_film_is_the_stream_with_the_most_frames(
 ) -> None:
     for name in ("film.mkv", "film.mp4"):
         assert choose_stream(write_streams(tmp_path / name, streams)).index == expected
+
+
+def test_of_equal_streams_the_one_that_players_show_is_the_film(tmp_path: Path) -> None:
+    film = write_streams(tmp_path / "film.mkv", [("film", 9), ("film", 9)])
+    marks = ("-disposition:v:0", "0", "-disposition:v:1", "default")
+    assert ffmpeg("-i", film, "-map", "0", "-c", "copy", *marks, tmp_path / "marked.mkv").returncode == 0
+    assert choose_stream(tmp_path / "marked.mkv").index == 1
 
 
 def test_a_long_film_is_judged_by_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

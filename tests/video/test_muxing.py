@@ -136,6 +136,108 @@ def test_a_stream_that_fails_only_at_the_end_of_the_file_is_left_out(
     color(source, tmp_path / "out.mov")
 
 
+# --- packets --------------------
+
+
+def decoded(path: Path, stream: str) -> str:
+    """A checksum of all pictures of a stream, as an independent ffmpeg decodes them."""
+    done = ffmpeg("-i", path, "-map", f"0:{stream}", "-fps_mode", "passthrough", "-f", "rawvideo", "-")
+    assert done.stdout
+    return hashlib.sha256(done.stdout).hexdigest()
+
+
+@pytest.mark.parametrize("container", ["mkv", "mov", "mp4"])
+def test_another_angle_with_reordered_pictures_is_copied(tmp_path: Path, container: str) -> None:
+    angle = ("-f", "lavfi", "-i", "testsrc2=s=48x32:r=24:d=1")
+    pictures = ("-map", "0", "-map", "1", "-c:v", "libx264", "-bf", "3", "-b_strategy", "0")
+    source = make(tmp_path / "film.mkv", *pictures, sources=(*PICTURE, *angle))
+    with av.open(str(source)) as film:
+        assert next(film.demux(film.streams.video[1])).dts is None  # Matroska does not store it
+    out = tmp_path / f"out.{container}"
+    writer = color(source, out)
+    assert not any("left out" in line for line in writer.warnings)
+    assert decoded(out, "v:1") == decoded(source, "v:1")
+    with av.open(str(source)) as film, av.open(str(out)) as copy:
+        times = [
+            sorted(p.pts * p.time_base for p in f.demux(f.streams.video[1]) if p.pts is not None) for f in (film, copy)
+        ]
+    assert len(times[0]) == 24
+    assert times[0] == times[1]
+
+
+@pytest.mark.parametrize("container", ["mkv", "mov", "mp4"])
+def test_packets_of_sound_shorter_than_the_units_of_time_are_copied(tmp_path: Path, container: str) -> None:
+    plain, source = make(tmp_path / "plain.mkv", "-c:v", "mpeg4", "-c:a", "pcm_s16le"), tmp_path / "film.mkv"
+    with av.open(str(plain)) as film, av.open(str(source), "w") as target:
+        streams = {stream.index: target.add_stream_from_template(stream, opaque=True) for stream in film.streams}
+        sample = 0
+        for packet in film.demux():
+            content = bytes(packet)
+            step = 4 * 20 if packet.stream.type == "audio" else len(content) or 1
+            for begin in range(0, len(content), step):
+                piece = av.Packet(content[begin : begin + step])
+                piece.pts, piece.dts, piece.time_base = packet.pts, packet.dts, packet.time_base
+                if packet.stream.type == "audio":
+                    piece.pts = piece.dts = sample
+                    piece.time_base, sample = Fraction(1, 48000), sample + 20
+                piece.is_keyframe, piece.stream = packet.is_keyframe, streams[packet.stream.index]
+                target.mux(piece)
+    out = tmp_path / f"out.{container}"
+    color(source, out)
+    assert samples(out) == samples(plain)
+    assert first_sound(out)[1] == 0
+
+
+# --- names, languages, chapters --------------------
+
+
+def track_tags(path: Path, kind: str) -> list[tuple[str | None, str | None]]:
+    """Language and name of each track of a kind."""
+    with av.open(str(path)) as film:
+        tags = [stream.metadata for stream in film.streams if stream.type == kind]
+        return [(tag.get("language"), tag.get("title") or tag.get("name")) for tag in tags]
+
+
+@pytest.mark.parametrize("container", ["mkv", "mov", "mp4"])
+def test_names_and_languages_of_tracks_are_kept(tmp_path: Path, container: str) -> None:
+    languages = ("-metadata:s:a:0", "language=deu", "-metadata:s:a:1", "language=fra")
+    names = ("-metadata:s:a:0", "title=Stummfilm", "-metadata:s:a:1", "title=Kommentar")
+    tracks = ("-map", "0", "-map", "1", "-map", "1", "-c:v", "mpeg4", "-c:a", "aac", *languages, *names)
+    expected = [("ger" if container == "mov" else "deu", "Stummfilm"), ("fra", "Kommentar")]
+    source = make(tmp_path / "film.mp4", *tracks)
+    out = tmp_path / f"out.{container}"
+    assert not any("language" in line for line in color(source, out).warnings)
+    assert track_tags(out, "audio") == expected
+    color(out, tmp_path / f"again.{container}")
+    assert track_tags(tmp_path / f"again.{container}", "audio") == expected
+
+
+def test_a_language_that_quicktime_does_not_know_is_told(tmp_path: Path) -> None:
+    source = make(tmp_path / "film.mkv", "-c:v", "mpeg4", "-c:a", "aac", "-metadata:s:a:0", "language=gle")
+    (line,) = [line for line in rehearsed(source, tmp_path / "out.mov") if "language" in line]
+    assert "(gle)" in line
+    assert "audio stream 1" in line
+    assert not any("language" in line for line in rehearsed(source, tmp_path / "out.mp4"))
+
+
+@pytest.mark.parametrize("container", ["mkv", "mov", "mp4"])
+def test_chapters_kept_as_a_track_of_text_stay_chapters(tmp_path: Path, container: str) -> None:
+    (tmp_path / "chapters.txt").write_text(
+        ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/10\nSTART=0\nEND=4\ntitle=Erstes\n"
+        "[CHAPTER]\nTIMEBASE=1/10\nSTART=4\nEND=10\ntitle=Zweites\n"
+    )
+    sources = (*PICTURE, *SOUND, "-i", str(tmp_path / "chapters.txt"))
+    source = make(tmp_path / "film.mov", "-map_metadata", "2", "-c:v", "mjpeg", "-c:a", "pcm_s16le", sources=sources)
+    with av.open(str(source)) as film:
+        assert [stream.type for stream in film.streams] == ["video", "audio", "data"]
+    out = tmp_path / f"out.{container}"
+    assert not any("stream" in line for line in rehearsed(source, out, strict=True))
+    color(source, out)
+    with av.open(str(out)) as film:
+        chapters = [(round(c["start"] * c["time_base"], 3), c["metadata"]["title"]) for c in film.chapters()]
+    assert chapters == [(0, "Erstes"), (Fraction(2, 5), "Zweites")]
+
+
 # --- sound --------------------
 
 DISC = ("-c:v", "mpeg2video", "-c:a")

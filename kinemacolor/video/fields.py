@@ -14,8 +14,10 @@ from kinemacolor.video.info import FieldOrder
 
 _TOP_FIRST, _BOTTOM_FIRST = (2, 4), (3, 5)
 """FFmpeg's numbers: 4 and 5 are what it writes for fields that lie interleaved in a frame."""
-_UNMARKED_FRAMES = frozenset({"hevc", "vp9", "av1", "libdav1d", "rawvideo", "v210", "huffyuv", "ffvhuff", "utvideo"})
+_MARKED_FRAMES = frozenset({"h264", "mpeg2video", "mpeg4", "vc1", "wmv3", "dvvideo", "prores", "dnxhd", "ffv1"})
+"""Codecs whose frames say whether they are interlaced; of others only the container can."""
 _INTERLACED_CODING = {"flags": "+ilme+ildct"}
+_REMEDY = "where motion shows combs, deinterlace the film first (ffmpeg -i film -vf bwdif -c:v ffv1 film.mkv)"
 _EXAMINED = 24  # frames
 _TICKS = Fraction(1, 1000)
 _ORDER_OPTIONS: dict[str, dict[FieldOrder, str]] = {
@@ -24,8 +26,10 @@ _ORDER_OPTIONS: dict[str, dict[FieldOrder, str]] = {
 }
 
 
-def film_field_order(first: av.VideoFrame, following: Iterator[av.VideoFrame], declared: int, codec: str) -> FieldOrder:
-    """The field order of a film.
+def film_field_order(
+    first: av.VideoFrame, following: Iterator[av.VideoFrame], declared: int, codec: str
+) -> tuple[FieldOrder, str | None]:
+    """The field order of a film, and what the user should know about how it was found.
 
     Args:
         first: its first picture.
@@ -33,15 +37,21 @@ def film_field_order(first: av.VideoFrame, following: Iterator[av.VideoFrame], d
         declared: what the stream says: FFmpeg's AVFieldOrder.
         codec: of the film.
     """
-    marked = first if first.interlaced_frame else None
+    if first.interlaced_frame:
+        return _first_field(first), None
+    if declared not in (*_TOP_FIRST, *_BOTTOM_FIRST):
+        return "progressive", None
     of_stream: FieldOrder = "top" if declared in _TOP_FIRST else "bottom"
-    if marked is None and declared in (*_TOP_FIRST, *_BOTTOM_FIRST):
-        if codec in _UNMARKED_FRAMES:
-            return of_stream
-        examined = list(islice(following, _EXAMINED))
-        interlaced = [picture for picture in examined if picture.interlaced_frame]
-        marked = interlaced[0] if 2 * len(interlaced) > len(examined) else None
-    return "progressive" if marked is None else _first_field(marked)
+    if codec not in _MARKED_FRAMES:
+        return of_stream, None
+    examined = list(islice(following, _EXAMINED))
+    interlaced = [picture for picture in examined if picture.interlaced_frame]
+    if 2 * len(interlaced) > len(examined):
+        return _first_field(interlaced[0]), None
+    return "progressive", (
+        f"the file says that the film is interlaced ({of_stream} field first), but its frames are marked as "
+        f"progressive and taken for that; {_REMEDY}"
+    )
 
 
 def _first_field(picture: av.VideoFrame) -> FieldOrder:
@@ -80,5 +90,5 @@ def field_warning(record: CodecRecord | None, container: str, order: FieldOrder,
         kept = f"{record.name} in MP4 bears no mark of it (h264, or a .mov or .mkv file, does)"
     return (
         f"the film is interlaced ({order} field first): both fields of a frame are colored as one picture, {kept}; "
-        "where motion shows combs, deinterlace the film first (ffmpeg -i film -vf bwdif -c:v ffv1 film.mkv)"
+        f"{_REMEDY}"
     )

@@ -327,9 +327,9 @@ def _probe(path: Path, stream: int | None) -> VideoInfo:
         first = _next_pts(picture, None, 1, Damage())
         film = video_stream(path, container, choice.index)
         info = film_info(path, container, film, picture, first)
-        order = film_field_order(picture, pictures, int(film.codec_context.field_order), info.codec)
-    remarks = (choice.remark, *info.remarks) if choice.remark else info.remarks
-    return replace(info, field_order=order, remarks=remarks)
+        order, fields = film_field_order(picture, pictures, int(film.codec_context.field_order), info.codec)
+    remarks = [*([choice.remark] if choice.remark else []), *info.remarks, *([f"{path}: {fields}"] if fields else [])]
+    return replace(info, field_order=order, remarks=tuple(remarks))
 
 
 def _next_pts(picture: av.VideoFrame, last: int | None, step: int, damage: Damage) -> int:

@@ -51,6 +51,34 @@ def test_a_progressive_film_is_known_as_such(tmp_path: Path, name: str) -> None:
     assert info.field_order == "progressive"
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("-c:v", "jpeg2000", "-pix_fmt", "yuv422p10"),
+        ("-c:v", "mjpeg", "-pix_fmt", "yuvj422p"),
+        ("-c:v", "utvideo"),
+        ("-c:v", "huffyuv", "-pix_fmt", "yuv422p"),
+    ],
+)
+def test_where_frames_bear_no_mark_the_container_says_it(tmp_path: Path, options: tuple[str, ...]) -> None:
+    for order, mark in (("top", "tt"), ("bottom", "bb")):
+        source = make_interlaced(tmp_path / f"{order}.mkv", order, (*options, "-field_order", mark))
+        info = VideoReader(source).info
+        assert (info.field_order, info.remarks) == (order, ())
+
+
+def test_marks_that_disagree_are_told(tmp_path: Path) -> None:
+    source = make_interlaced(tmp_path / "film.mov", "bottom", ("-c:v", "prores_ks", "-pix_fmt", "yuv422p10"))
+    assert "bottom " in described(source)
+    assert set(frame_fields(source)) == {"P"}
+    info = VideoReader(source).info
+    assert info.field_order == "progressive"
+    (remark,) = info.remarks
+    assert str(source) in remark
+    assert "(bottom field first)" in remark
+    assert "bwdif" in remark
+
+
 def test_dv_has_its_bottom_field_first(tmp_path: Path) -> None:
     options = ("-s", "720x576", "-pix_fmt", "yuv420p", "-c:v", "dvvideo")
     assert VideoReader(make_interlaced(tmp_path / "dv.avi", "bottom", options)).info.field_order == "bottom"

@@ -6,6 +6,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from kinemacolor.video.sound import SoundConverter, conversion_warning
 from kinemacolor.video.subtitles import SubtitleConverter
 
 _INTERLEAVING = 10  # seconds by which streams of one film may lie apart in the file
+_LONGEST_SUBTITLE = 10  # seconds
 _CONTAINER_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "software", "duration"})
 _ENCODING_TAGS = frozenset({"encoder", "duration", "bps", "number_of_frames", "number_of_bytes", "vendor_id"})
 ITUNES_TAGS = frozenset(
@@ -221,7 +223,8 @@ class CopiedStreams:
         if self._begin is not None and self._begin > 0 and not clock.jumps:
             # Where seeking fails, reading starts at the beginning; packets before the part are skipped anyway.
             with contextlib.suppress(av.FFmpegError):
-                self._film.seek(int(self._begin * av.time_base))
+                early = _LONGEST_SUBTITLE if any(self._film.streams[i].type == "subtitle" for i in self._targets) else 0
+                self._film.seek(int(max(Fraction(0), self._begin - early) * av.time_base))
         packets = self._film.demux()
         while True:
             try:
@@ -265,9 +268,21 @@ class CopiedStreams:
                 return
             self._pending = None
             before = self._begin is not None and time is not None and time < self._begin
+            before = before and not self._still_shown(packet)
             after = self._stop is not None and time is not None and time >= self._stop
             if not before and not after:
                 self._write(packet)
+
+    def _still_shown(self, packet: Packet[Stream]) -> bool:
+        """Whether a subtitle from before the part is still shown in it; it is then moved to the part's begin."""
+        base, pts, duration = packet.time_base, packet.pts, packet.duration
+        if packet.stream.type != "subtitle" or not base or pts is None or not duration or self._begin is None:
+            return False
+        begin = ceil(self._begin / base)
+        if pts + duration <= begin:
+            return False
+        packet.pts, packet.dts, packet.duration = begin, begin, pts + duration - begin
+        return True
 
     def write_samples(self) -> None:
         """Writes one packet of each stream, where the film has one early on: a rehearsal."""

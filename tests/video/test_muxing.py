@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -236,6 +237,60 @@ def test_chapters_kept_as_a_track_of_text_stay_chapters(tmp_path: Path, containe
     with av.open(str(out)) as film:
         chapters = [(round(c["start"] * c["time_base"], 3), c["metadata"]["title"]) for c in film.chapters()]
     assert chapters == [(0, "Erstes"), (Fraction(2, 5), "Zweites")]
+
+
+# --- subtitles --------------------
+
+SHOWN = """1
+00:00:00,100 --> 00:00:00,600
+One
+
+2
+00:00:00,100 --> 00:00:00,600
+Two at once
+
+3
+00:00:00,300 --> 00:00:00,900
+Three, over both
+
+"""
+
+
+def subtitles(path: Path) -> list[tuple[str, str]]:
+    """When subtitles are shown, and their text, as an independent ffmpeg reads them."""
+    text = ffmpeg("-i", path, "-map", "0:s", "-f", "srt", "-").stdout.decode()
+    blocks = [block.split("\n", 2) for block in text.replace("\r", "").strip().split("\n\n")]
+    return [(block[1].replace("00:00:00,", ""), re.sub("<[^>]*>", "", block[2])) for block in blocks]
+
+
+@pytest.mark.parametrize("codec", ["srt", "ass", "webvtt"])
+@pytest.mark.parametrize("container", ["mov", "mp4"])
+def test_subtitles_that_overlap_stay_when_and_as_long_as_they_were(tmp_path: Path, container: str, codec: str) -> None:
+    (tmp_path / "shown.srt").write_text(SHOWN)
+    sources = (*PICTURE, "-i", str(tmp_path / "shown.srt"))
+    source = make(tmp_path / "film.mkv", "-c:v", "mpeg4", "-c:s", codec, sources=sources)
+    writer = color(source, tmp_path / f"out.{container}")
+    assert sum("subtitle stream 1 was converted" in line for line in writer.warnings) == 1
+    assert subtitles(tmp_path / f"out.{container}") == [
+        ("100 --> 300", "One\nTwo at once"),
+        ("300 --> 600", "One\nTwo at once\nThree, over both"),
+        ("600 --> 900", "Three, over both"),
+    ]
+    color(source, tmp_path / "part.mp4", start=0.5)
+    assert subtitles(tmp_path / "part.mp4") == [
+        ("000 --> 100", "One\nTwo at once\nThree, over both"),
+        ("100 --> 400", "Three, over both"),
+    ]
+
+
+@pytest.mark.parametrize("container", ["mkv", "mov", "mp4"])
+def test_a_subtitle_shown_when_a_part_begins_is_in_it(tmp_path: Path, container: str) -> None:
+    (tmp_path / "shown.srt").write_text("1\n00:00:00,100 --> 00:00:00,800\nStill here\n\n")
+    sources = (*PICTURE, "-i", str(tmp_path / "shown.srt"))
+    source = make(tmp_path / "film.mkv", "-c:v", "mpeg4", "-g", "6", "-c:s", "srt", sources=sources)
+    out = tmp_path / f"out.{container}"
+    color(source, out, start=0.5)
+    assert subtitles(out) == [("000 --> 300", "Still here")]
 
 
 # --- sound --------------------

@@ -16,6 +16,7 @@ from av.sidedata.sidedata import Type
 
 from kinemacolor.video.codecs import CODECS, NalUnits, alternatives
 from kinemacolor.video.decode import open_film, video_stream
+from kinemacolor.video.input_container import container_packets
 from kinemacolor.video.side_data import picture_side_data
 
 _CODECS_WITH_CAPTIONS = ("mpeg1video", "mpeg2video", "h264", "hevc")
@@ -49,7 +50,7 @@ def _has_captions(film: Path, index: int) -> bool:
             return False
         size = 0
         with contextlib.suppress(av.FFmpegError, OSError):
-            for count, packet in enumerate(container.demux(stream)):
+            for count, packet in enumerate(container_packets(container, stream)):
                 data = bytes(packet)
                 if any(mark in data for mark in _MARKS):
                     return True

@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from kinemacolor.core.errors import InputError
 from kinemacolor.video.film_clock import ClockMender, film_clock
+from kinemacolor.video.input_container import container_packets, open_container
 
 _CONTAINERS_WITH_DURATION = ("matroska", "mov,mp4", "avi")
 _REORDERING = 2  # seconds by which a picture may be decoded before it is shown
@@ -118,8 +119,8 @@ class Damage:
         return "; ".join(parts) or None
 
 
-def open_film(path: Path) -> InputContainer:
-    """Opens a film for reading.
+def open_film(path: Path, *, thorough: bool = False) -> InputContainer:
+    """Opens a film for reading; see ``open_container`` for ``thorough``.
 
     Raises:
         InputError: the file is missing, a folder, empty, locked, or no film.
@@ -133,8 +134,7 @@ def open_film(path: Path) -> InputContainer:
     if not os.access(path, os.R_OK):
         raise InputError(path, "reading it is not permitted", "change its permissions")
     try:
-        # An absolute path cannot be mistaken for a network address; odd bytes in old tags must not stop a film.
-        container = av.open(str(path.absolute()), "r", metadata_errors="replace")
+        container = open_container(str(path.absolute()), thorough=thorough)
     except av.error.PermissionError as error:
         raise InputError(path, "reading it is not permitted", "change its permissions") from error
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -210,7 +210,7 @@ def _decoded(
     reached = Fraction(0)
     suspect = False
     mender = ClockMender(film_clock(container))
-    packets = container.demux()
+    packets = container_packets(container)
     flushed = False
     while True:
         try:

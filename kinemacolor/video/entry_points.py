@@ -12,12 +12,12 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Discard
-from av.video.stream import VideoStream
+from av.stream import Discard, Stream
 from numpy.typing import NDArray
 
 from kinemacolor.video.decode import open_film, video_stream
 from kinemacolor.video.film_clock import film_clock
+from kinemacolor.video.input_container import container_packets
 
 _SEEKABLE = ("matroska", "mov,mp4", "mpeg")  # beginnings of names: also mpegts
 _ONE_FRAME_PER_PACKET = frozenset(
@@ -48,7 +48,7 @@ class EntryPoints:
         self._path, self._first, self._index = path, first, index
         self._lock = threading.Lock()
         self._container: InputContainer | None = None
-        self._packets: Iterator[Packet[VideoStream]] | None = None
+        self._packets: Iterator[Packet[Stream]] | None = None
         self._times, self._keyframes = array("q"), array("q")
         self._sorted_times: NDArray[np.int64] = np.empty(0, np.int64)
         self._final_count = 0
@@ -119,7 +119,7 @@ class EntryPoints:
         for other in container.streams:
             if other.index != stream.index:
                 other.discard = Discard.all
-        self._packets = iter(container.demux(stream))
+        self._packets = container_packets(container, stream)
 
     def _read_batch(self) -> bool:
         """Reads up to ``_BATCH`` packets; False at the end of the film."""

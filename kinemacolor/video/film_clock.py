@@ -20,6 +20,8 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
 
+from kinemacolor.video.input_container import container_packets, open_container
+
 _BACKWARD = Fraction(1, 10)  # seconds by which packets of one recording may overlap
 _ROUNDING = Fraction(1, 1000)  # seconds by which times of sound are inexact
 _FORWARD = Fraction(10)  # seconds without a packet that may be a pause in one recording
@@ -155,8 +157,8 @@ def film_clock(container: InputContainer) -> FilmClock:
 @lru_cache(maxsize=64)
 def _read_clock(path: Path, _size: int, _modified: int) -> FilmClock:
     scan = _Scan()
-    with contextlib.suppress(av.FFmpegError, OSError), av.open(str(path), "r", metadata_errors="replace") as container:
-        for stamp in _in_file_order(container.demux()):
+    with contextlib.suppress(av.FFmpegError, OSError), open_container(str(path), thorough=True) as container:
+        for stamp in _in_file_order(container_packets(container)):
             scan.add(stamp)
     return scan.clock()
 

@@ -97,7 +97,7 @@ class FilmSink:
         container.metadata.update(film_tags(self._with_timecode(info.metadata)))
         self.stream = self._add_picture(container, container_name)
         if info.container != "image2":
-            film = open_film(info.path)
+            film = open_film(info.path, thorough=True)
             picture = video_stream(info.path, film, info.stream)
             self.stream.disposition = picture.disposition
             self._copied = CopiedStreams(

@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 from kinemacolor.core.clock import clock_seconds
 from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.video.decode import ATTACHED_PICTURE, open_film
+from kinemacolor.video.input_container import container_packets
 
 _SCANNED_PACKETS = 2000
 _DEFAULT = 1  # the disposition bit of the stream that players show first
@@ -84,7 +85,7 @@ def _count_frames(container: InputContainer, streams: list[VideoStream]) -> dict
     begin, end = None, Fraction(0)
     complete = True
     try:
-        for packet in container.demux(streams):
+        for packet in container_packets(container, *streams):
             if not packet.size:
                 continue
             counts[packet.stream.index] += 1

@@ -12,6 +12,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from kinemacolor.video.decode import open_film
+from kinemacolor.video.input_container import container_packets
 
 _SAMPLED_PACKETS = 4000
 _SAMPLED_BYTES = 512 << 20
@@ -25,7 +26,7 @@ def sample_packets(film: Path, picture: int) -> dict[int, Packet[Stream]]:
         picture: index of the stream that is colored.
     """
     samples: dict[int, Packet[Stream]] = {}
-    with open_film(film) as container:
+    with open_film(film, thorough=True) as container:
         expected = set()
         for stream in container.streams:
             if stream.index == picture or stream.type == "attachment":
@@ -36,7 +37,7 @@ def sample_packets(film: Path, picture: int) -> dict[int, Packet[Stream]]:
                 expected.add(stream.index)
         size = 0
         with contextlib.suppress(av.FFmpegError, OSError):
-            for count, packet in enumerate(container.demux()):
+            for count, packet in enumerate(container_packets(container)):
                 size += packet.size
                 if packet.size and packet.stream.index in expected - samples.keys() and not packet.is_corrupt:
                     samples[packet.stream.index] = packet

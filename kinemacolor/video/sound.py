@@ -18,7 +18,9 @@ _PCM_OF_FORMAT = {
     "flt": "pcm_f32le",
     "dbl": "pcm_f64le",
 }
-_DEPTH_24 = frozenset({"pcm_dvd", "pcm_bluray", "pcm_s24daud", "truehd", "mlp"})  # decoded to 32 bits, 24 of them used
+_DEPTH_24 = frozenset(
+    {"pcm_dvd", "pcm_bluray", "pcm_s24daud", "pcm_s24le", "pcm_s24be", "truehd", "mlp"}
+)  # decoded to 32 bits, 24 of them used
 _FLAC_CHANNELS = 8
 _USUAL_LAYOUTS = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")  # of one channel and more
 _SILENT_SAMPLES = 1024

@@ -20,6 +20,7 @@ from kinemacolor.video.decode import ATTACHED_PICTURE
 from kinemacolor.video.decoding_times import DecodingOrder, with_decoding_times
 from kinemacolor.video.film_clock import ClockMender, film_clock
 from kinemacolor.video.info import VideoInfo
+from kinemacolor.video.input_container import container_packets, open_container, parameters_known
 from kinemacolor.video.languages import quicktime_language
 from kinemacolor.video.muxing_trial import container_accepts, sample_packets
 from kinemacolor.video.sound import SoundConverter, conversion_warning
@@ -154,20 +155,32 @@ class CopiedStreams:
         elif stream.type == "subtitle" or (stream.type == "audio" and not strict):
             target = self._convert(stream)
         if target is None:
-            label = f"{stream.type} stream {stream.index} ({_name(stream) or 'no codec'})"
-            fits_mkv = container != "matroska" and container_accepts("matroska", stream, self._samples)
-            if strict:
-                remedy = "write an .mkv file, or leave out `strict`" if fits_mkv else "leave out `strict`"
-                raise OutputError(f"{container} output", f"cannot hold {label}", remedy)
-            remedy = "; an .mkv file keeps it" if fits_mkv else ""
-            self.warnings.append(f"{label} was left out, which {container} cannot hold{remedy}")
             stream.discard = av.stream.Discard.all
+            if not self._is_empty(stream):
+                self._leave_out(stream, container, strict)
             return
         target.metadata.update(self._tags(stream))
         target.disposition = stream.disposition
         if stream.type == "attachment":
             return
         self._targets[stream.index] = target
+
+    def _is_empty(self, stream: Stream) -> bool:
+        """Whether a film is known to have no packet of a stream: MPEG streams announce some that never come."""
+        packets = film_clock(self._film).offsets
+        return bool(packets) and stream.index not in packets
+
+    def _leave_out(self, stream: Stream, container: str, strict: bool) -> None:
+        label = f"{stream.type} stream {stream.index} ({_name(stream) or 'no codec'})"
+        fits_mkv = container != "matroska" and container_accepts("matroska", stream, self._samples)
+        if strict:
+            remedy = "write an .mkv file, or leave out `strict`" if fits_mkv else "leave out `strict`"
+            raise OutputError(f"{container} output", f"cannot hold {label}", remedy)
+        remedy = "; an .mkv file keeps it" if fits_mkv else ""
+        reason = f"which {container} cannot hold{remedy}"
+        if not parameters_known(stream):
+            reason = "as the film does not say early enough what it holds"
+        self.warnings.append(f"{label} was left out, {reason}")
 
     def _tags(self, stream: Stream) -> dict[str, str]:
         """The tags of a copied stream, in the words of the output's container."""
@@ -191,7 +204,7 @@ class CopiedStreams:
         image_type = {"png": "png", "mjpeg": "jpeg"}.get(_name(stream) or "")
         if image_type is None:
             return False
-        with av.open(self._film.name, "r", metadata_errors="replace") as film:
+        with open_container(self._film.name) as film:
             packet = next((packet for packet in film.demux(film.streams[stream.index]) if packet.size), None)
         stream.discard = av.stream.Discard.all
         if packet is None:
@@ -225,7 +238,7 @@ class CopiedStreams:
             with contextlib.suppress(av.FFmpegError):
                 early = _LONGEST_SUBTITLE if any(self._film.streams[i].type == "subtitle" for i in self._targets) else 0
                 self._film.seek(int(max(Fraction(0), self._begin - early) * av.time_base))
-        packets = self._film.demux()
+        packets = container_packets(self._film)
         while True:
             try:
                 packet = next(packets, None)

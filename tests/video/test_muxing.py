@@ -189,6 +189,41 @@ def test_packets_of_sound_shorter_than_the_units_of_time_are_copied(tmp_path: Pa
     assert first_sound(out)[1] == 0
 
 
+NOISE = ("-f", "lavfi", "-i", "nullsrc=s=320x240:r=24:d=4,geq=random(1)*255:128:128")
+LATE = ("-itsoffset", "3", "-f", "lavfi", "-i", "anoisesrc=d=1:r=48000:c=pink:seed=4")
+EARLY = ("-f", "lavfi", "-i", "anoisesrc=d=4:r=48000:c=pink:seed=5")
+
+
+@pytest.mark.parametrize(("name", "early"), [("film.vob", False), ("film.vob", True), ("film.ts", True)])
+def test_sound_that_begins_after_what_is_probed_is_kept(tmp_path: Path, name: str, early: bool) -> None:
+    sources = (*NOISE, *(EARLY if early else ()), *LATE)
+    mapping = [argument for number in range(3 if early else 2) for argument in ("-map", str(number))]
+    codecs = ("-c:v", "mpeg2video", "-g", "1", "-q:v", "1", "-c:a", "ac3", "-ac", "2")
+    source = make(tmp_path / name, *mapping, *codecs, sources=sources)
+    assert source.stat().st_size > 8_000_000
+    out = tmp_path / "out.mkv"
+    assert not any("stream" in line for line in rehearsed(source, out, strict=True))
+    color(source, out)
+    with av.open(str(out)) as film:
+        tracks = [stream.codec_context.name for stream in film.streams.audio]
+    assert tracks == ["ac3"] * (2 if early else 1)
+    late = ffmpeg("-i", out, "-map", f"0:a:{int(early)}", "-f", "s16le", "-").stdout
+    assert len(late) // 4 in range(48000, 48000 + 2 * 1536)
+    begin = VideoReader(out).info.first_time
+    with av.open(str(out)) as film:
+        packet = next(film.demux(film.streams.audio[int(early)]))
+        assert packet.pts is not None
+        assert abs(packet.pts * packet.time_base - begin - 3) < Fraction(1, 50)
+
+
+def test_a_stream_that_is_announced_and_never_comes_is_no_loss(tmp_path: Path) -> None:
+    sounds = ("-map", "0", "-map", "1", "-c:v", "libx264", "-c:a", "truehd", "-strict", "-2")
+    source = make(tmp_path / "film.m2ts", *sounds)
+    with av.open(str(source)) as film:
+        assert [stream.codec_context.name for stream in film.streams.audio] == ["truehd", "ac3"]
+    assert not any("stream" in line for line in rehearsed(source, tmp_path / "out.mkv", strict=True))
+
+
 # --- names, languages, chapters --------------------
 
 
@@ -306,6 +341,7 @@ SOUNDS = {
     "qt.mov": ("-c:v", "mpeg4", "-c:a", "adpcm_ima_qt"),
     "mulaw.avi": ("-c:v", "mpeg4", "-c:a", "pcm_mulaw"),
     "alaw.mov": ("-c:v", "mpeg4", "-c:a", "pcm_alaw"),
+    "s24.mkv": ("-c:v", "mpeg4", "-c:a", "pcm_s24le"),
     "u8.avi": ("-c:v", "mpeg4", "-c:a", "pcm_u8"),
 }
 
@@ -324,6 +360,7 @@ def test_every_sample_is_kept_and_conversion_is_told_before(tmp_path: Path, name
         assert told == []
     else:
         assert codecs[1].startswith(("pcm_", "flac"))
+        assert codecs[1] == "flac" or container != "mp4" or codecs[0].startswith("wma") or name == "u8.avi"
         (line,) = told
         assert codecs[0] in line
         assert codecs[1] in line

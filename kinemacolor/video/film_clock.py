@@ -65,12 +65,14 @@ class FilmClock:
         ends: where each stream of picture or sound ends on the continuous clock, in seconds.
         pictures: for each stream of pictures, how many packets it has, and where the first and the last lie in the
             file, in bytes.
+        streams: those that have packets.
     """
 
     offsets: dict[int, tuple[tuple[int, Fraction], ...]] = field(default_factory=dict)
     jumps: tuple[Fraction, ...] = ()
     ends: dict[int, Fraction] = field(default_factory=dict)
     pictures: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    streams: frozenset[int] = frozenset()
 
     def remarks(self, path: Path, stream: int, first_time: Fraction) -> tuple[str, ...]:
         """What the user is told, where a stream of pictures is colored whose first frame is at ``first_time``."""
@@ -322,4 +324,4 @@ class _Scan:
             index: tuple((number, self._parts[part].offset) for number, part in changes)
             for index, changes in self._changes.items()
         }
-        return FilmClock(offsets, tuple(jumps), reached, self._pictures)
+        return FilmClock(offsets, tuple(jumps), reached, self._pictures, frozenset(self._counts))

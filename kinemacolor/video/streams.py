@@ -166,9 +166,9 @@ class CopiedStreams:
         self._targets[stream.index] = target
 
     def _is_empty(self, stream: Stream) -> bool:
-        """Whether a film is known to have no packet of a stream: MPEG streams announce some that never come."""
-        packets = film_clock(self._film).offsets
-        return bool(packets) and stream.index not in packets
+        """Whether a stream has nothing to keep: MPEG streams announce some that never come, DVDs their menus."""
+        streams = film_clock(self._film).streams
+        return (bool(streams) and stream.index not in streams) or _name(stream) == "dvd_nav_packet"
 
     def _leave_out(self, stream: Stream, container: str, strict: bool) -> None:
         label = f"{stream.type} stream {stream.index} ({_name(stream) or 'no codec'})"

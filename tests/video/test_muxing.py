@@ -224,6 +224,13 @@ def test_a_stream_that_is_announced_and_never_comes_is_no_loss(tmp_path: Path) -
     assert not any("stream" in line for line in rehearsed(source, tmp_path / "out.mkv", strict=True))
 
 
+def test_the_menus_of_a_dvd_are_no_loss(tmp_path: Path) -> None:
+    source = make(tmp_path / "film.vob", "-target", "ntsc-dvd")
+    with av.open(str(source)) as film:
+        assert [stream.type for stream in film.streams] == ["data", "video", "audio"]
+    assert not any("stream" in line for line in rehearsed(source, tmp_path / "out.mkv", strict=True))
+
+
 # --- names, languages, chapters --------------------
 
 

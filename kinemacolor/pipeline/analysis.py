@@ -41,6 +41,7 @@ class FilmAnalysis:
         repaired: whether times are not those of the film's packets, some of which were missing or out of order.
         skipped: shots of a list that lie before the first frame, by which its numbers are off.
         damage: None, or where and how the film broke off.
+        remark: what else the user should know of its frames, or None.
         marks: for each shot, what is known of its colors; empty where nothing is known of any.
     """
 
@@ -52,6 +53,7 @@ class FilmAnalysis:
     repaired: bool = False
     skipped: int = 0
     damage: str | None = None
+    remark: str | None = None
     marks: tuple[ShotMark, ...] = ()
 
     @property
@@ -204,6 +206,7 @@ def scan_frames(
         whole := start is None and end is None,
         repaired=whole and reader.times() is None,
         damage=reader.damage,
+        remark=reader.remark,
         marks=_found_marks(cards, placed, indices[0]),
     )
 

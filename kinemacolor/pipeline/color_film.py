@@ -143,7 +143,8 @@ def color_film(prepared: PreparedFilm, context: JobContext, begun: FilmPlan | No
         warnings = [warning for warning in warnings if warning not in prepared.remarks]
         for warning in warnings:
             context.warn(warning)
-        warnings = [*prepared.remarks, *plan.selection.warnings(prepared.files), *warnings]
+        remarks = [*prepared.remarks, *([plan.analysis.remark] if plan.analysis.remark else [])]
+        warnings = [*remarks, *plan.selection.warnings(prepared.files), *warnings]
         _write_extras(prepared, plan, confidence, regions, warnings)
         summary = Summary(
             output=spec.output,
@@ -283,6 +284,8 @@ def plan_film(
                 progress=context.progress("analyze"),
             )
     tell_damaged_images(prepared.info, analysis.damage, context, strict=settings.strict)
+    if analysis.remark:
+        context.warn(analysis.remark)
     selection = (workdir.load_selection() if workdir else None) or (begun.selection if begun else None)
     bindings = bindings_within(prepared.files, analysis, prepared.info)
     if selection is None:

@@ -170,7 +170,8 @@ class WorkDir:
 
     def save_analysis(self, analysis: FilmAnalysis) -> None:
         """Keeps them."""
-        facts = {name: getattr(analysis, name) for name in ("first", "whole", "repaired", "skipped", "damage")}
+        names = ("first", "whole", "repaired", "skipped", "damage", "remark")
+        facts = {name: getattr(analysis, name) for name in names}
         facts["marks"] = analysis.marks
         facts["time_base"] = analysis.time_base.as_integer_ratio()
         shots = np.array([(shot.start, shot.stop) for shot in analysis.shots], np.int64)

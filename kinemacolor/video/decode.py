@@ -42,6 +42,7 @@ class Damage:
         undecodable: packets that could not be decoded.
         lost_images: names of the files among them, of a film of images.
         concealed: frames that the decoder had to repair.
+        interlaced: frames that are marked as interlaced, which is no fault.
         retimed: frames that had no valid time of their own.
         first: where the first fault is, or None.
         broke_off: why the film ends early, or None.
@@ -55,6 +56,7 @@ class Damage:
     undecodable: int = 0
     lost_images: list[str] = field(default_factory=list)
     concealed: int = 0
+    interlaced: int = 0
     retimed: int = 0
     first: str | None = None
     broke_off: str | None = None
@@ -62,8 +64,9 @@ class Damage:
     skipped: int = 0
     skipped_time: Fraction = Fraction(0)
 
-    def count_frame(self, index: int, time: Fraction, corrupt: bool) -> None:
+    def count_frame(self, index: int, time: Fraction, corrupt: bool, interlaced: bool = False) -> None:
         """Counts a frame that decoded, at ``time`` seconds from the first."""
+        self.interlaced += interlaced
         self.index, self.time = index + self.skipped, time + self.skipped_time
         if corrupt:
             self.concealed += 1

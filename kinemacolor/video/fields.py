@@ -10,7 +10,7 @@ import av
 import av.filter
 
 from kinemacolor.video.codecs import CodecRecord
-from kinemacolor.video.info import FieldOrder
+from kinemacolor.video.info import FieldOrder, VideoInfo
 
 _TOP_FIRST, _BOTTOM_FIRST = (2, 4), (3, 5)
 """FFmpeg's numbers: 4 and 5 are what it writes for fields that lie interleaved in a frame."""
@@ -19,6 +19,7 @@ _MARKED_FRAMES = frozenset({"h264", "mpeg2video", "mpeg4", "vc1", "wmv3", "dvvid
 _INTERLACED_CODING = {"flags": "+ilme+ildct"}
 _REMEDY = "where motion shows combs, deinterlace the film first (ffmpeg -i film -vf bwdif -c:v ffv1 film.mkv)"
 _EXAMINED = 24  # frames
+_MANY = 0.1  # of all frames
 _TICKS = Fraction(1, 1000)
 _ORDER_OPTIONS: dict[str, dict[FieldOrder, str]] = {
     "mov": {"top": "tb", "bottom": "bt"},  # in QuickTime 9 and 14: interleaved, top or bottom field first
@@ -51,6 +52,16 @@ def film_field_order(
     return "progressive", (
         f"the file says that the film is interlaced ({of_stream} field first), but its frames are marked as "
         f"progressive and taken for that; {_REMEDY}"
+    )
+
+
+def mixed_fields(info: VideoInfo, interlaced: int, frames: int) -> str | None:
+    """A line for a film whose first frames are progressive, but many others interlaced; else None."""
+    if info.field_order != "progressive" or interlaced < _MANY * frames:
+        return None
+    return (
+        f"{info.path}: {interlaced} of {frames} frames are marked as interlaced, but not the first ones, as whose the "
+        f"output is marked; {_REMEDY}"
     )
 
 

@@ -23,7 +23,7 @@ from kinemacolor.core.types import Array, Frame
 from kinemacolor.video.captions import picture_captions
 from kinemacolor.video.decode import Damage, film_pictures, open_film, video_stream
 from kinemacolor.video.entry_points import EntryPoints
-from kinemacolor.video.fields import film_field_order
+from kinemacolor.video.fields import film_field_order, mixed_fields
 from kinemacolor.video.film_stream import choose_stream
 from kinemacolor.video.image_sequence import ImageSequence, is_image_source
 from kinemacolor.video.info import VideoInfo, film_info
@@ -54,6 +54,7 @@ class VideoReader:
     Attributes:
         info: what the film says about itself.
         damage: after an iteration of ``frames``, a line that says where the film is damaged or breaks off, or None.
+        remark: after an iteration, a line on marks of frames that are not those of the first ones, or None.
 
     Raises:
         InputError: the film is missing, unreadable, no film, or none of its frames can be decoded.
@@ -63,6 +64,7 @@ class VideoReader:
     def __init__(self, source: str | Path, *, rate: Fraction | None = None, stream: int | None = None) -> None:
         path = Path(source)
         self.damage: str | None = None
+        self.remark: str | None = None
         if rate is not None and rate <= 0:
             raise UsageError("rate", f"{rate} is not a frame rate", "give frames a second above 0, such as 24")
         self._images: ImageSequence | None = None
@@ -131,6 +133,7 @@ class VideoReader:
                 if last is not None and frame.index == last - 1:
                     break
         self.damage = damage.summary()
+        self.remark = mixed_fields(self.info, damage.interlaced, damage.index + 1)
         if count == 0:
             length = f"{self.info.duration:.3f} s" if self.info.duration is not None else "unknown length"
             raise UsageError(self.info.path, f"no frame lies in the interval ({length})", "choose another start or end")
@@ -251,7 +254,8 @@ class VideoReader:
         last: int | None = None
         for index, picture in enumerate(pictures, number):
             last = _next_pts(picture, last, step, damage)
-            damage.count_frame(index, last * info.time_base - info.first_time, bool(picture.is_corrupt))
+            time, corrupt = last * info.time_base - info.first_time, bool(picture.is_corrupt)
+            damage.count_frame(index, time, corrupt, bool(picture.interlaced_frame))
             yield index, last, picture
 
     def _entry(self, begin: Fraction, first: int) -> tuple[int, int] | None:

@@ -135,3 +135,28 @@ def test_a_finished_job_keeps_the_order_and_warns_before_the_work(tmp_path: Path
     assert len(told) == 1
     names = [type(event).__name__ for event in events]
     assert names.index("WarningEvent") < names.index("PlannedEvent")
+
+
+def test_interlaced_frames_after_progressive_ones_are_told_before_the_work(tmp_path: Path) -> None:
+    mpeg2 = SOURCES["mpeg2.mpg"]
+    parts = [
+        make_interlaced(tmp_path / "title.mpg", None, mpeg2[:2]),
+        make_interlaced(tmp_path / "rest.mpg", "top", mpeg2),
+    ]
+    source = tmp_path / "film.mpg"
+    source.write_bytes(b"".join(part.read_bytes() for part in parts))
+    assert set(frame_fields(source)) == {"P", "T"}
+    assert VideoReader(source).info.field_order == "progressive"
+    events: list[AnyEvent] = []
+    still = write_still(tmp_path / "still.png", halves())
+    summary = colorize(source, still, tmp_path / "out.mkv", on_event=events.append)
+    assert summary.damage is None
+    told = [event.message for event in events if isinstance(event, WarningEvent)]
+    (line,) = [line for line in told if "marked as interlaced" in line]
+    assert line.startswith(f"{source}: 4 of {summary.frames} frames")
+    assert line in summary.warnings
+    names = [type(event).__name__ for event in events]
+    assert "WarningEvent" not in names[names.index("PlannedEvent") :]
+    reader = VideoReader(parts[0])
+    assert len(list(reader.frames())) == 4
+    assert reader.remark is None

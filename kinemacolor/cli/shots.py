@@ -65,7 +65,7 @@ def shots(
         check_file(Path(sheet), SHEET_SUFFIXES, film, overwrite)
     reader = VideoReader(film, rate=ColorizeSettings(fps=fps).fps, stream=stream)
     for remark in reader.info.remarks:
-        print(remark, file=sys.stderr)
+        print(printable(f"warning: {remark}"), file=sys.stderr)
     hidden = quiet or as_json
     with progress_line("finding shots", hidden=hidden) as progress:
         analysis = analyze_film(reader, progress=progress)

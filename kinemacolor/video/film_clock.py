@@ -26,6 +26,7 @@ _BACKWARD = Fraction(1, 10)  # seconds by which packets of one recording may ove
 _ROUNDING = Fraction(1, 1000)  # seconds by which times of sound are inexact
 _FORWARD = Fraction(10)  # seconds without a packet that may be a pause in one recording
 _RETURN = Fraction(1)  # seconds from its own end within which a stream joins a part that another stream began
+_LONGEST = Fraction(1, 10)  # seconds of a packet of unknown length, at most
 _RECENT_PARTS = 4
 _NOTABLE = 0.05  # share of the film's pictures that a part of it has at least
 _SORTED_PACKETS = 512  # packets within which those of several streams are brought into the order of the file
@@ -207,6 +208,7 @@ class _Scan:
         self._part_of: dict[int, int] = {}
         self._ends: dict[int, Fraction] = {}  # of each stream's last packet, on its part's own clock
         self._decoded: dict[int, Fraction] = {}  # when each stream's last packet is decoded, on that clock
+        self._steps: dict[int, Fraction] = {}  # seconds between each stream's last packets
         self._reordering: dict[int, Fraction] = {}  # seconds from decoding to display, at most
         self._changes: dict[int, list[tuple[int, int]]] = {}
         self._pictures: dict[int, tuple[int, int, int]] = {}
@@ -233,12 +235,15 @@ class _Scan:
                     self._parts[part].resumed.setdefault(index, (before, self._ends[index] - time))
             self._part_of[index] = part
             self._changes.setdefault(index, []).append((number, part))
-        self._ends[index] = time + stamp.length
+        if before == part and stamp.decoded is not None and time > self._decoded.get(index, time):
+            self._steps[index] = time - self._decoded[index]
+        length = stamp.length or min(_LONGEST, self._steps.get(index, _LONGEST))
+        self._ends[index] = time + length
         if stamp.decoded is not None:
             self._decoded[index] = time
         if timed:
             shown = self._shown(stamp, time)
-            self._parts[part].add(index, shown, shown + stamp.length)
+            self._parts[part].add(index, shown, shown + length)
             self._position = time + self._parts[part].offset
 
     def _shown(self, stamp: _Stamp, time: Fraction) -> Fraction:

@@ -584,3 +584,13 @@ def test_as_a_module_errors_are_one_line_too(bad: Path) -> None:
     assert (result.returncode, result.stdout) == (3, "")
     assert ERROR.fullmatch(result.stderr), result.stderr
     assert snapshot(bad) == before
+
+
+def test_what_shots_tells_of_a_film_is_marked_as_a_warning(tmp_path: Path, run: Run) -> None:
+    part = tmp_path / "part.ts"
+    make_film(part, Film(codec="libx264"))
+    (tmp_path / "film.ts").write_bytes(2 * part.read_bytes())
+    result = run("shots", tmp_path / "film.ts", "-o", tmp_path / "shots.json", "--quiet")
+    assert result.code == 0
+    assert result.err.startswith(f"warning: {tmp_path / 'film.ts'}: its clock starts over")
+    assert len(result.err.splitlines()) == 1

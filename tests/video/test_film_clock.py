@@ -13,6 +13,7 @@ import pytest
 from kinemacolor.video.film_sink import check_muxing
 from kinemacolor.video.reader import VideoReader
 from kinemacolor.video.writer import plan_output
+from tests.media import Film, make_film
 from tests.video.test_video import color, ffmpeg
 
 SECONDS, RATE = 2, 24
@@ -181,6 +182,18 @@ def test_parts_that_overlap_by_however_little_lose_nothing(tmp_path: Path, begin
     assert len(list(reader.frames())) == 2 * SECONDS * RATE
     assert reader.damage is None
     check(source, out, parts)
+
+
+def test_packets_of_unknown_length_follow_one_another(tmp_path: Path) -> None:
+    source = tmp_path / "part.ts"
+    make_film(source, Film(codec="libx264"))
+    with av.open(str(source)) as film:
+        assert not any(packet.duration for packet in film.demux())
+    reader = VideoReader(joined(tmp_path / "film.ts", source, source))
+    times = [frame.time for frame in reader.frames()]
+    assert reader.damage is None
+    steps = [late - early for early, late in itertools.pairwise(times)]
+    assert all(abs(step - Fraction(1, RATE)) < Fraction(2, 1000) for step in steps)
 
 
 def moved(source: Path, path: Path, kind: str, second: Fraction) -> Path:

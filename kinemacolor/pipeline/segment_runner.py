@@ -305,15 +305,20 @@ class _TimedEngine:
 def _read_segments(
     reader: VideoReader, segments: Sequence[Segment], timer: StageTimer, *, anchors: bool = False
 ) -> Generator[Frame, None, None]:
-    """Frames of segments in the order given; neighbors are read in one go."""
-    position = -1
+    """Frames of segments in the order given; neighbors are read in one go.
+
+    With ``anchors``, the frame at an anchored stop follows its segment.
+    """
     source: Iterator[Frame] = iter(())
+    frame: Frame | None = None
     for segment in segments:
-        stop = segment.stop + int(anchors and segment.anchored)
-        if position != segment.start:
-            source = reader.frames(first=segment.start)
-        for _ in range(segment.start, stop):
+        first = segment.start
+        if frame is not None and frame.index == first:  # the anchor of the segment before
+            yield frame
+            first += 1
+        elif frame is None or frame.index + 1 != first:
+            source = reader.frames(first=first)
+        for _ in range(first, segment.stop + int(anchors and segment.anchored)):
             with timer.stage("read"):
                 frame = next(source)
             yield frame
-        position = stop

@@ -169,6 +169,7 @@ def film_pictures(
         damage: takes the faults.
         index: of the stream.
         start: only pictures at or after this time, which must be that of a keyframe; the film's clock must not jump.
+            None are given where the container cannot be searched.
     """
     given = 0
     try:
@@ -191,7 +192,10 @@ def _film_pictures(
         if start is not None:
             # MPEG containers are searched by decoding times, which lie before the pictures' own.
             early = container.format.name.startswith("mpeg")
-            container.seek(start - (round(_REORDERING / (stream.time_base or 1)) if early else 0), stream=stream)
+            try:
+                container.seek(start - (round(_REORDERING / (stream.time_base or 1)) if early else 0), stream=stream)
+            except (av.FFmpegError, OSError):
+                return
         for picture in _decoded(container, stream, damage, one_thread=one_thread):
             if start is None or (picture.pts is not None and picture.pts >= start):
                 yield picture

@@ -19,7 +19,8 @@ from kinemacolor.video.decode import open_film, video_stream
 from kinemacolor.video.film_clock import film_clock
 from kinemacolor.video.input_container import container_packets
 
-_SEEKABLE = ("matroska", "mov,mp4", "mpeg")  # beginnings of names: also mpegts
+_SEEKABLE = ("matroska", "mov,mp4", "mpegts")  # beginnings of names
+_PROGRAM_STREAM = "mpeg"  # "mpegvideo" is a stream without any container, and cannot be entered
 _ONE_FRAME_PER_PACKET = frozenset(
     ("h264", "hevc", "vp9", "libdav1d", "av1", "prores", "dnxhd", "ffv1", "huffyuv", "ffvhuff", "utvideo", "mjpeg")
 ) | {"dvvideo", "rawvideo", "v210", "png", "jpeg2000", "cfhd"}
@@ -112,7 +113,8 @@ class EntryPoints:
         stream = video_stream(self._path, container, self._index)
         self._picture = stream.index
         self._decoding_order = container.format.name == "avi"
-        self.reliable = container.format.name.startswith(_SEEKABLE) or self._decoding_order
+        seekable = container.format.name.startswith(_SEEKABLE) or container.format.name == _PROGRAM_STREAM
+        self.reliable = seekable or self._decoding_order
         if film_clock(container).jumps:  # seeking by time would lead anywhere
             self.reliable = False
         self.countable = self.countable and stream.codec_context.name in _ONE_FRAME_PER_PACKET

@@ -29,6 +29,7 @@ FORMATS = {
     ".flv": ("-c:v", "flv"),
     ".wmv": ("-c:v", "wmv2"),
     ".ogv": ("-c:v", "libtheora"),
+    ".m2v": ("-c:v", "mpeg2video"),
 }
 
 
@@ -138,3 +139,23 @@ def test_a_film_that_can_be_entered_is_not_decoded_through(tmp_path: Path, decod
         for index in (5, 20, 50):
             assert lookup.frame(index).index == index
     assert decoded() <= 6
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".m2v"])
+def test_coloring_to_and_fro_between_stills_costs_in_proportion_to_the_film(
+    tmp_path: Path, decoded: Callable[[], int], suffix: str
+) -> None:
+    """A still in the middle of each shot: half of it is colored backward from there."""
+    counts = []
+    for factor in (1, 2, 4):
+        film, folder = make_dependent(tmp_path / f"{factor}{suffix}", 4 * factor), tmp_path / str(factor)
+        folder.mkdir()
+        places = range(SHOT // 2, 4 * factor * SHOT, SHOT)
+        stills = [write_still(folder / f"frame_{place:06d}.png", halves()) for place in places]
+        bounds = tuple((SHOT * number, SHOT * (number + 1)) for number in range(4 * factor))
+        settings = ColorizeSettings(engine="matching", working_size=32)
+        decoded()
+        Job(JobSpec(film=film, references=stills, output=film.with_suffix(".mp4"), shots=bounds, settings=settings)).run()
+        counts.append(decoded())
+    assert counts[2] - counts[1] <= 2.1 * (counts[1] - counts[0])
+    assert counts[2] <= 12 * 16 * SHOT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 from dataclasses import is_dataclass
 from typing import Any, get_args, get_type_hints
@@ -32,6 +33,20 @@ def unknown_name(name: str, names: Iterable[str]) -> str:
     if similar:
         return f"unknown name; did you mean {similar[0]}?"
     return f"unknown name; known names are {', '.join(names)}"
+
+
+def path_text(value: object) -> str:
+    """A path as text, from text or anything that stands for a path (``os.PathLike``).
+
+    Raises:
+        ValueError: it is something else, or empty.
+    """
+    text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(text, str):
+        raise ValueError(f"expected string, got {value!r}")
+    if not text:
+        raise ValueError(f"expected some text, got {value!r}")
+    return text
 
 
 def _expectation(fault: Any) -> str:

@@ -44,6 +44,7 @@ from kinemacolor.references.placement import ReferenceFile
 from kinemacolor.references.selection import ReferenceSelection, bindings_within, bound_frames
 from kinemacolor.references.size import network_lightness, network_size, picture_aspect
 from kinemacolor.report.film import film_report, write_film_report, write_overlay
+from kinemacolor.shots.lists import read_list
 from kinemacolor.video.codecs import CONTAINERS
 from kinemacolor.video.film_sink import check_muxing
 from kinemacolor.video.frame_lookup import FrameLookup
@@ -179,6 +180,8 @@ def prepare_film(spec: JobSpec, engine: Engine | None = None) -> PreparedFilm:
     """
     begin, settings = time.perf_counter(), spec.settings
     files = spec.reference_files()
+    if isinstance(spec.shots, Path):
+        read_list(spec.shots)
     with reachable(spec.output, OutputError):
         check_destination(spec.output, source=spec.film, codec=settings.codec, overwrite=spec.overwrite)
     _check_extras(spec)

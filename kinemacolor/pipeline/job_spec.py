@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -22,7 +23,7 @@ from pydantic.fields import FieldInfo
 
 from kinemacolor.core.errors import UsageError
 from kinemacolor.core.shot import Shot
-from kinemacolor.core.validation import fault_lines
+from kinemacolor.core.validation import fault_lines, path_text
 from kinemacolor.pipeline.settings import SEE_HELP, ColorizeSettings, Seconds, StrictRecord
 from kinemacolor.references.placement import ReferenceFile, reference_files
 
@@ -62,12 +63,8 @@ def job_field(field: FieldInfo) -> JobField:
     raise TypeError("every field of a job carries a JobField in its annotation")
 
 
-def _as_path(value: object) -> object:
-    if not isinstance(value, (str, Path)):
-        raise ValueError(f"expected string, got {value!r}")
-    if not str(value):
-        raise ValueError(f"expected some text, got {value!r}")
-    return Path(value)
+def _as_path(value: object) -> Path:
+    return Path(path_text(value))
 
 
 FilePath = Annotated[
@@ -120,13 +117,13 @@ class ReferenceEntry(StrictRecord):
 
 def _read_shots(value: object) -> object:
     """``auto`` and ``none``, a list's path, or shots as records or pairs."""
-    if isinstance(value, str) and value:
-        return value if value in ("auto", "none") else Path(value)
+    if isinstance(value, str) and value in ("auto", "none"):
+        return value
+    if isinstance(value, (str, PathLike)) and value:
+        return _as_path(value)
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)) and value:
         return tuple(map(_read_shot, value))
-    if not isinstance(value, Path):
-        raise ValueError(f"expected a shot list, auto or none, got {value!r}")
-    return value
+    raise ValueError(f"expected a shot list, auto or none, got {value!r}")
 
 
 def _read_shot(value: Any) -> Shot:
@@ -145,14 +142,16 @@ def _write_shots(value: object) -> object:
 
 def _read_references(value: object) -> object:
     """Paths, files and entries, one or several."""
-    if isinstance(value, (str, Path, ReferenceFile, ReferenceEntry)):
+    if isinstance(value, (str, PathLike, ReferenceFile, ReferenceEntry)):
         value = [value]
-    if not isinstance(value, Sequence):
+    if not isinstance(value, Iterable) or isinstance(value, (Mapping, bytes, bytearray)):
         raise ValueError(f"expected a table [[references]] for each still, got {value!r}")
+    if isinstance(value, Set):
+        value = sorted(value, key=str)  # in the same order in every run
     entries: list[object] = []
     for reference in value:
-        if isinstance(reference, (str, Path)):
-            entries.append(ReferenceEntry(file=Path(reference)))
+        if isinstance(reference, (str, PathLike)):
+            entries.append(ReferenceEntry(file=_as_path(reference)))
         else:
             entries.append(ReferenceEntry.of(reference) if isinstance(reference, ReferenceFile) else reference)
     return tuple(entries)

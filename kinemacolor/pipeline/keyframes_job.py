@@ -24,7 +24,7 @@ from kinemacolor.pipeline.color_film import reachable
 from kinemacolor.pipeline.event_job import EventJob
 from kinemacolor.pipeline.film_images import missing_remarks
 from kinemacolor.pipeline.job_spec import FilePath, Shots
-from kinemacolor.pipeline.settings import EngineName, FramesPerSecond, StrictRecord
+from kinemacolor.pipeline.settings import EngineName, FramesPerSecond, PathText, StrictRecord
 from kinemacolor.references.size import network_size, picture_aspect
 from kinemacolor.video.reader import VideoReader
 
@@ -50,7 +50,7 @@ class KeyframesSpec(StrictRecord):
     """Shot list (json, csv, edl), auto to find cuts, or none for one shot."""
     engine: EngineName = "matching"
     """Engine whose features are compared."""
-    weights: str | None = None
+    weights: PathText | None = None
     """Weights of a trained network: a file for torch, a folder for onnx."""
     every: Annotated[int | None, Field(ge=1)] = None
     """Compare one frame in every N."""

@@ -39,7 +39,7 @@ from kinemacolor.core.limits import (
     Propagation,
     UpsamplingQuality,
 )
-from kinemacolor.core.validation import fault_lines
+from kinemacolor.core.validation import fault_lines, path_text
 from kinemacolor.engine.registry import DEFAULT_ENGINE, ENGINES
 from kinemacolor.references.neutral_choice import neutral_choice
 from kinemacolor.video.codecs import CODECS, DEFAULT_CODEC, ChromaFormat, ColorRange
@@ -170,6 +170,7 @@ FramesPerSecond = Annotated[
 EngineName = Annotated[
     str, AfterValidator(_known_engine), Field(json_schema_extra=lambda schema: schema.update(enum=list(ENGINES)))
 ]
+PathText = Annotated[str, BeforeValidator(path_text)]
 CodecName = Annotated[
     str, AfterValidator(_known_codec), Field(json_schema_extra=lambda schema: schema.update(enum=list(CODECS)))
 ]
@@ -195,7 +196,7 @@ class ColorizeSettings(StrictRecord):
 
     engine: Annotated[EngineName, Setting("frames", "Engine", preview=True)] = DEFAULT_ENGINE
     """Engine that colors; see `kinemacolor info`."""
-    weights: Annotated[str | None, Setting("frames", "Engine", preview=True)] = None
+    weights: Annotated[PathText | None, Setting("frames", "Engine", preview=True)] = None
     """Weights of a trained network: a file for torch, a folder for onnx."""
     block_size: Annotated[
         int | None,

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.core.shot import Shot
+from kinemacolor.pipeline.job import colorize
 from kinemacolor.pipeline.job_spec import JobSpec, ReferenceEntry, job_field
 from kinemacolor.pipeline.project import Project, job_spec, read_project
 from kinemacolor.pipeline.settings import ColorizeSettings
 from kinemacolor.references.placement import ReferenceFile, bind
+from tests.stills import halves, write_still
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "project.md").read_text("utf-8")
@@ -304,6 +306,53 @@ def test_options_that_cannot_be_used(
     with pytest.raises(UsageError) as error:
         job_spec(project, fields, settings)
     assert str(error.value).startswith(message)
+
+
+class Place:
+    """Something else that stands for a path."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __fspath__(self) -> str:
+        return str(self._path)
+
+
+@pytest.mark.parametrize("kind", [str, Path, Place])
+def test_a_path_in_any_type_is_a_path(folder: Path, kind: Any) -> None:
+    still, shots, weights = folder / "a.png", folder / "shots.json", folder / "net"
+    for references in (kind(still), [kind(still)], (kind(path) for path in [still]), {still}, map(kind, [still])):
+        spec = JobSpec(
+            film=kind(folder / "film.mp4"),
+            output=kind(folder / "o.mp4"),
+            references=references,
+            shots=kind(shots),
+            report=kind(folder / "r.html"),
+            settings=ColorizeSettings(engine="onnx", weights=kind(weights)),
+        )
+        assert (spec.film, spec.output, spec.shots) == (folder / "film.mp4", folder / "o.mp4", shots)
+        assert spec.reference_files() == (ReferenceFile(still),)
+        assert (spec.report, spec.settings.weights) == (folder / "r.html", str(weights))
+
+
+@pytest.mark.parametrize("value", [b"a.png", {"a.png": 3}, 7, None, True])
+def test_what_is_no_path_is_an_error(value: Any) -> None:
+    for name in ("film", "output", "references", "shots"):
+        values: dict[str, Any] = {"film": "film.mp4", "output": "o.mp4", name: value}
+        with pytest.raises(UsageError, match=rf"^{name}: expected "):
+            JobSpec(**values)
+    if value is not None:
+        with pytest.raises(UsageError, match=r"^weights: expected string, got"):
+            ColorizeSettings(engine="onnx", weights=value)
+
+
+@pytest.mark.parametrize("name", ["shots.csv", "no/such/shots.csv", "~/shots.csv"])
+def test_a_shot_list_that_is_missing_is_told_before_the_work(folder: Path, name: str) -> None:
+    film, still = folder / "two.png", write_still(folder / "b.png", halves())
+    write_still(film, halves())
+    with pytest.raises(InputError, match=r"shots\.csv: cannot be read \(No such file or directory\)"):
+        colorize(film, still, folder / "out.mkv", shots=name, engine="matching", working_size=32)
+    assert not list(folder.glob("out*"))
 
 
 @pytest.mark.parametrize("name", ["film", "output"])

@@ -183,7 +183,9 @@ def prepare_film(spec: JobSpec, engine: Engine | None = None) -> PreparedFilm:
     if isinstance(spec.shots, Path):
         read_list(spec.shots)
     with reachable(spec.output, OutputError):
-        check_destination(spec.output, source=spec.film, codec=settings.codec, overwrite=spec.overwrite)
+        check_destination(
+            spec.output, source=spec.film, codec=settings.codec, overwrite=spec.overwrite, new_folders=True
+        )
     _check_extras(spec)
     with reachable(spec.film, InputError):
         info = VideoReader(spec.film, rate=settings.fps, stream=settings.stream).info

@@ -28,6 +28,7 @@ def tell_damaged_images(info: VideoInfo, damage: str | None, context: JobContext
     """
     if info.names is None or damage is None or damage == info.missing:
         return
+    damage = damage.removeprefix(f"{info.missing}; ")
     if strict:
         raise InputError(info.path, damage, "replace them, or leave out `strict`")
     context.warn(f"{info.path}: {damage}")

@@ -73,7 +73,7 @@ class WorkDir:
         self._fingerprint = json.loads(json.dumps({"format": FORMAT, **fingerprint}))
         self._restart = restart
         self._lock: Any = None
-        self._made: Path | None = None
+        self._made: list[Path] = []  # folders, outermost first
 
     def __enter__(self) -> Self:
         try:
@@ -91,11 +91,13 @@ class WorkDir:
         return self
 
     def _make_target(self) -> None:
-        """Makes the folder of a pattern of images (``new/%06d.png``), in which the work folder lies."""
-        target = image_target(self.output)
-        if target is not None and target.pattern is not None and not target.folder.exists():
-            target.folder.mkdir()
-            self._made = target.folder
+        """Makes the folders of images (``new/reel/%06d.png``) in which the work folder lies."""
+        if image_target(self.output) is None:
+            return
+        missing = [folder for folder in self.folder.absolute().parents if not folder.exists()]
+        for folder in reversed(missing):
+            folder.mkdir()
+            self._made.append(folder)
 
     def _remove_partial_outputs(self) -> None:
         """Removes what a run that was killed while joining left beside the output: nobody else is at work on it."""
@@ -248,9 +250,9 @@ class WorkDir:
         self._unlock()
         self._forget()
         shutil.rmtree(self.folder, ignore_errors=True)
-        if self._made is not None:
-            with contextlib.suppress(OSError):  # it holds the images
-                self._made.rmdir()
+        with contextlib.suppress(OSError):  # the innermost one holds the images
+            for folder in reversed(self._made):
+                folder.rmdir()
 
     def _save(self, path: Path, arrays: Mapping[str, Array]) -> None:
         with self._writing(), atomic_write(path) as part, part.open("wb") as file:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from kinemacolor.references.placement import ReferenceFile, name_binding
+from kinemacolor.video.image_numbers import numbered_names
 
 _NUMBERED = re.compile(r"(.*?[^0-9])([0-9]+)")
 _ADDED_WORDS = re.compile(r"(?<=[0-9])(?: ?\([0-9]+\)|[ _.(-]+[^\W\d_].*)$")
@@ -22,10 +23,14 @@ class FilmNames:
     def __init__(self, names: Sequence[str]) -> None:
         self._positions: dict[str, int] = {}
         self._numbers: dict[tuple[str, int], int] = {}
+        self._tail = ""  # of all numbered names
         for position, name in enumerate(names):
             self._positions.setdefault(name.casefold(), position)
-            if numbered := _NUMBERED.fullmatch(name.casefold()):
-                self._numbers.setdefault((numbered[1], int(numbered[2])), position)
+        for position, numbered in enumerate(numbered_names([name.casefold() for name in names])):
+            if numbered:
+                self._tail = numbered.tail
+                self._positions.setdefault(numbered.start + numbered.digits, position)
+                self._numbers.setdefault((numbered.start, numbered.number), position)
 
     def position(self, stem: str) -> int | None:
         """Position in the film of the image that a still's name (without extension) means, or None.
@@ -35,7 +40,7 @@ class FilmNames:
         name = stem.casefold()
         if name in self._positions:
             return self._positions[name]
-        numbered = _NUMBERED.fullmatch(name)
+        numbered = _NUMBERED.fullmatch(name.removesuffix(self._tail))
         return self._numbers.get((numbered[1], int(numbered[2]))) if numbered else None
 
     def position_before_words(self, stem: str) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from kinemacolor.core.errors import InputError
 from kinemacolor.core.own_images import is_sheet
 from kinemacolor.references.image import GrayStillError, read_reference, to_reference
 from kinemacolor.references.neutral import marks_shot
-from kinemacolor.references.placement import ReferenceFile
+from kinemacolor.references.placement import STILL_SUFFIXES, ReferenceFile, shot_of_folder
 from kinemacolor.references.size import picture_aspect
 from kinemacolor.references.store import ReferenceStore
 from kinemacolor.video.info import VideoInfo
@@ -60,8 +61,11 @@ def load_references(files: Sequence[ReferenceFile], info: VideoInfo, frame_size:
     passed_over: dict[Path, _PassedOver] = {}
     for file in files:
         passed = passed_over.setdefault(file.folder, _PassedOver()) if file.folder else None
-        if passed and _is_own_sheet(file.path):
-            passed.sheets.append(file.path)
+        if _is_own_sheet(file.path):
+            if passed:
+                passed.sheets.append(file.path)
+            else:
+                remarks.append(f"{file.path}: passed over, since kinemacolor made it")
             continue
         try:
             remarks += _add(store, file, info, frame_size)
@@ -78,11 +82,13 @@ def load_references(files: Sequence[ReferenceFile], info: VideoInfo, frame_size:
     for folder, passed in passed_over.items():
         if folder not in folders:
             problem = f"none of its images is painted: {passed}"
-            raise InputError(folder, problem, "paint at least one of them in color")
+            raise InputError(folder, problem, f"paint at least one of them in color{_unread_folders(folder)}")
         if passed.gray or passed.sheets:
             remarks.append(f"{folder}: passed over {passed}")
-    if not painted:
+    if not painted and gray:
         raise InputError(gray[0].path, "is gray, and so are all stills", "give at least one in color")
+    if not painted:
+        raise InputError(files[0].path, "was made by kinemacolor for people to look at", "give a colored still")
     return LoadedReferences(tuple(painted), store, tuple(gray), tuple(remarks))
 
 
@@ -108,6 +114,16 @@ class _PassedOver:
         if self.sheets:
             parts.append(f"{_names(self.sheets)}, which kinemacolor made")
         return " and ".join(parts)
+
+
+def _unread_folders(folder: Path) -> str:
+    """Words about a folder's subfolders with images, none of which is read; nothing where there is none."""
+    with contextlib.suppress(OSError):
+        unread = [path for path in sorted(folder.iterdir()) if path.is_dir() and shot_of_folder(path) is None]
+        unread = [path for path in unread if any(file.suffix.lower() in STILL_SUFFIXES for file in path.iterdir())]
+        if unread:
+            return f", or give the folder inside it: {_names(unread)}"
+    return ""
 
 
 def _names(paths: Sequence[Path]) -> str:

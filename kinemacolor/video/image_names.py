@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kinemacolor.core.errors import InputError
-from kinemacolor.video.image_sequence import image_files, is_image_source, pattern_regex, rising_numbers
+from kinemacolor.video.image_numbers import rising_numbers
+from kinemacolor.video.image_sequence import image_files, is_image_source, pattern_regex
 
 _FRAME_NAMES = "frame_%06d.png"
 

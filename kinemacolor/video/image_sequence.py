@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +15,9 @@ import numpy as np
 from kinemacolor.core.errors import InputError
 from kinemacolor.core.natural_sort import natural_key
 from kinemacolor.core.orientation import AS_STORED, Orientation, image_orientation
-from kinemacolor.core.types import Array, Frame
+from kinemacolor.core.types import Array, Coding, Frame
 from kinemacolor.video.frame_series import frames_of_folder
+from kinemacolor.video.image_numbers import missing_images, rising_numbers
 from kinemacolor.video.info import VideoInfo, picture_coding, picture_tags
 from kinemacolor.video.planes import (
     PixelLayout,
@@ -37,8 +36,6 @@ COMMON_IMAGE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".b
 IMAGE_SUFFIXES = COMMON_IMAGE_SUFFIXES | {".dpx", ".exr", ".pgm", ".ppm"}
 """Extensions of images that a film may be kept as."""
 _PATTERN = re.compile(r"%(?:0(\d+))?d")
-_NAMED_RANGES = 5  # gaps in the numbers of images that are named
-_NUMBER = re.compile(r"[0-9]+$")
 
 
 def is_image_source(path: Path) -> bool:
@@ -53,43 +50,6 @@ def pattern_regex(name: str) -> re.Pattern[str] | None:
         return None
     digits = rf"\d{{{int(match[1])},}}" if match[1] else r"0|[1-9]\d*"
     return re.compile(f"{re.escape(name[: match.start()])}({digits}){re.escape(name[match.end() :])}")
-
-
-def rising_numbers(stems: Sequence[str]) -> tuple[int, ...] | None:
-    """The numbers in which names without extension end, if all have one and each is larger than the one before it."""
-    numbers = tuple(int(match[0]) for stem in stems if (match := _NUMBER.search(stem)))
-    rising = len(numbers) == len(stems) and all(a < b for a, b in pairwise(numbers))
-    return numbers if rising else None
-
-
-def missing_images(stems: Sequence[str]) -> str | None:
-    """Which images are missing by the numbers in which the names of the others end, as a line; None where none is.
-
-    Names that begin alike are counted together. Numbers are taken to rise by the most common of their distances, where
-    at least half of the distances are that one.
-    """
-    series: dict[str, dict[int, str]] = {}
-    for stem in stems:
-        match = _NUMBER.search(stem)
-        if match:
-            series.setdefault(stem[: match.start()], {})[int(match[0])] = match[0]
-    count, ranges = 0, []
-    for start, numbers in series.items():
-        ordered, digits = sorted(numbers), min(map(len, numbers.values()))
-        distances = Counter(b - a for a, b in pairwise(ordered))
-        step = max(distances, key=lambda distance: (distances[distance], -distance), default=0)
-        if 2 * distances[step] < distances.total():
-            continue
-        for before, after in pairwise(ordered):
-            if after - before > step:
-                count += (after - before - 1) // step
-                first, last = (f"{start}{number:0{digits}}" for number in (before + step, after - step))
-                ranges.append(first if before + step >= after - step else f"{first} to {last}")
-    if not count:
-        return None
-    more = f" and {len(ranges) - _NAMED_RANGES} more gaps" if len(ranges) > _NAMED_RANGES else ""
-    images = "1 image is" if count == 1 else f"{count} images are"
-    return f"{images} missing by their numbers: {', '.join(ranges[:_NAMED_RANGES])}{more}"
 
 
 class ImageSequence:
@@ -151,11 +111,9 @@ class ImageSequence:
                 damage.count_lost_image(file.name)
                 continue
             layout = pixel_layout(picture.format.name)
-            coding = picture_coding(picture, layout, "image")
-            width, height = _upright_size(picture, orientation)
-            if (width, height, coding) != (info.width, info.height, info.coding):
-                this = f"{width}x{height} at {coding.bit_depth} bits"
-                first = f"{info.width}x{info.height} at {info.coding.bit_depth} bits"
+            this = _format_text(_upright_size(picture, orientation), picture_coding(picture, layout, "image"))
+            first = _format_text((info.width, info.height), info.coding)
+            if this != first:
                 raise InputError(file, f"is {this}, the first image is {first}", "convert the images to one format")
             damage.count_frame(index, position * info.time_base, False)
             luma, planes = self._planes(picture, layout, orientation, chroma)
@@ -215,6 +173,11 @@ def image_files(path: Path) -> list[Path]:
             path, "no image has a name that fits this pattern", "check the folder and the number of digits"
         )
     return [file for _, file in numbered]
+
+
+def _format_text(size: tuple[int, int], coding: Coding) -> str:
+    """What all images of a film have in common. The matrix does not matter to gray, as which images are read."""
+    return f"{size[0]}x{size[1]} at {coding.bit_depth} bits" + ("" if coding.full_range else " of limited range")
 
 
 def _size(file: Path) -> tuple[int, int] | None:

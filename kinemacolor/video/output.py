@@ -93,8 +93,16 @@ def check_destination(
     source: str | Path | None = None,
     codec: str = DEFAULT_CODEC,
     overwrite: bool = False,
+    new_folders: bool = False,
 ) -> None:
     """Checks a destination before any work is done; makes nothing.
+
+    Args:
+        destination: a film, a folder of images, or a pattern of their names.
+        source: the film that is read.
+        codec: of the film.
+        overwrite: whether what is there is replaced.
+        new_folders: whether several folders of images, one in another, are going to be made where they are missing.
 
     Raises:
         OutputError: it exists (without ``overwrite``), is the source, is a folder where a film is meant, lies in a
@@ -105,7 +113,7 @@ def check_destination(
     record = find_codec(codec)
     target = image_target(path)
     if target is not None:
-        _check_images(path, target, Path(source) if source is not None else None, overwrite)
+        _check_images(path, target, Path(source) if source is not None else None, overwrite, new_folders)
         return
     _check_extension(path, record)
     if path.is_dir():
@@ -133,12 +141,13 @@ def _check_extension(path: Path, record: CodecRecord) -> None:
         raise OutputError(path, f"{suffix} cannot hold {record.name}", remedy)
 
 
-def _check_images(path: Path, target: ImageTarget, source: Path | None, overwrite: bool) -> None:
+def _check_images(path: Path, target: ImageTarget, source: Path | None, overwrite: bool, new_folders: bool) -> None:
     folder = target.folder
     if folder.exists() and not folder.is_dir():
         raise OutputError(path, f"{folder} is a file", "give the name of a folder")
     if not folder.exists():
-        _check_folder(folder.absolute().parent)
+        parents = folder.absolute().parents
+        _check_folder(next(parent for parent in parents if parent.exists()) if new_folders else parents[0])
         return
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(folder, "writing into it is not permitted", "choose another folder")

@@ -9,14 +9,14 @@ import cv2
 import numpy as np
 import pytest
 
-from kinemacolor.core.errors import InputError, OutputError
+from kinemacolor.core.errors import InputError, OutputError, UsageError
 from kinemacolor.core.types import Array
 from kinemacolor.pipeline.job import Job, colorize
 from kinemacolor.pipeline.job_spec import JobSpec
 from kinemacolor.references.film_names import FilmNames
 from kinemacolor.references.placement import reference_files
 from kinemacolor.references.selection import bindings_within
-from kinemacolor.video.image_sequence import missing_images
+from kinemacolor.video.image_numbers import missing_images
 from kinemacolor.video.reader import VideoReader
 from kinemacolor.video.writer import VideoWriter
 from tests.stills import halves, write_still
@@ -81,6 +81,63 @@ def test_images_keep_their_numbers_in_a_pattern_of_a_new_folder(tmp_path: Path) 
     run(film, tmp_path / "new" / "color_%08d.png", still(tmp_path))
     assert names_in(tmp_path / "new") == [f"color_{number:08d}.png" for number in range(86400, 86404)]
     assert names_in(tmp_path) == ["film", "new", "still.png"]
+
+
+@pytest.mark.parametrize("output", ["new/reel/1", "new/reel/1/%07d.png"])
+def test_folders_of_images_are_made_however_many_are_missing(tmp_path: Path, output: str) -> None:
+    film, path = make_scans(tmp_path / "film", scan_names(count=4)), still(tmp_path)
+    with pytest.raises(InputError):
+        run(film, tmp_path / output, tmp_path / "none.png")
+    with pytest.raises(UsageError):  # told after the film was read
+        run(film, tmp_path / output, path, neutral_shots="7")
+    assert names_in(tmp_path) == ["film", "still.png"]
+    run(film, tmp_path / output, path)
+    assert names_in(tmp_path / "new" / "reel" / "1") == scan_names(count=4)
+    assert [names_in(folder) for folder in (tmp_path / "new", tmp_path / "new" / "reel")] == [["reel"], ["1"]]
+
+
+def test_numbers_inside_names_are_kept(tmp_path: Path) -> None:
+    names = [f"scan_{number:05d}_v2_gray.png" for number in range(500, 506)]
+    film = make_scans(tmp_path / "film", names)
+    assert run(film, tmp_path / "new" / "%06d.png", still(tmp_path)) == []
+    assert names_in(tmp_path / "new") == [f"{number:06d}.png" for number in range(500, 506)]
+    assert bound(film, still(tmp_path, "scan_00503_v2_color.png")) == 3
+    assert bound(film, still(tmp_path, "scan_00503_color.png")) == 3
+    assert bound(film, still(tmp_path, "scan_503_v2_gray.png")) == 3
+    assert bound(film, still(tmp_path, "0000504.png")) == 4
+    (film / names[2]).unlink()
+    (warning,) = run(film, tmp_path / "out", still(tmp_path))
+    assert "1 image is missing by their numbers: scan_00502_v2_gray;" in warning
+
+
+def test_images_of_several_formats_are_one_film(tmp_path: Path) -> None:
+    suffixes = [".tif", ".png", ".jpg", ".bmp", ".png", ".webp"]
+    film = make_scans(tmp_path / "film", [f"{number:04d}{suffix}" for number, suffix in enumerate(suffixes)])
+    for number in (3, 4):  # in color, as many scanners write gray
+        assert cv2.imwrite(str(film / f"{number:04d}{suffixes[number]}"), np.dstack([picture(number)] * 3))
+    assert run(film, tmp_path / "out", still(tmp_path)) == []
+    for number in range(6):
+        image = cv2.imread(str(tmp_path / "out" / f"{number:04d}.png"))
+        assert image is not None
+        luma = image.astype(float) @ np.array([0.114, 0.587, 0.299])
+        errors = [np.abs(luma - picture(other)).mean() for other in range(6)]
+        assert int(np.argmin(errors)) == number
+
+
+def test_images_of_other_depth_are_named(tmp_path: Path) -> None:
+    film = make_scans(tmp_path / "film", scan_names())
+    assert cv2.imwrite(str(film / "0086403.png"), picture(3).astype(np.uint16) * 257)
+    with pytest.raises(InputError, match=r"0086403.png: is 80x64 at 16 bits, the first image is 80x64 at 8 bits; conv"):
+        run(film, tmp_path / "out", still(tmp_path))
+
+
+def test_what_was_told_of_a_gap_is_not_told_again(tmp_path: Path) -> None:
+    film = make_scans(tmp_path / "film", scan_names())
+    (film / "0086402.png").unlink()
+    (film / "0086404.png").write_bytes(b"")
+    gap, damage = run(film / "%07d.png", tmp_path / "out", still(tmp_path))
+    assert "missing by their numbers: 0086402" in gap
+    assert damage.startswith(f"{film}/%07d.png: 1 image could not be decoded: 0086404.png")
 
 
 def test_a_part_keeps_its_numbers(tmp_path: Path) -> None:

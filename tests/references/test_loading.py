@@ -142,6 +142,27 @@ def test_a_sheet_is_known_by_its_content(tmp_path: Path, film: Path) -> None:
     assert loaded.remarks == (f"{folder}: passed over renamed.png, which kinemacolor made",)
 
 
+def test_a_sheet_given_by_itself_is_passed_over(film: Path, exported: Path) -> None:
+    """As where a program lists the folder's images."""
+    info, (first, *_), sheet = VideoReader(film).info, frames_of(exported), exported / "sheet.png"
+    paint(first)
+    loaded = load_references(reference_files([sheet, first]), info, (48, 60))
+    assert [file.path for file in loaded.files] == [first]
+    assert loaded.remarks == (f"{sheet}: passed over, since kinemacolor made it",)
+    with pytest.raises(InputError, match=r"sheet\.png: was made by kinemacolor .*; give a colored still"):
+        load_references(reference_files([sheet]), info, (48, 60))
+
+
+def test_painted_images_in_a_folder_that_is_not_read_are_named(film: Path, exported: Path) -> None:
+    first = frames_of(exported)[0]
+    (exported / "painted").mkdir()
+    paint(first)
+    first.rename(exported / "painted" / first.name)
+    (exported / "notes").mkdir()
+    with pytest.raises(InputError, match=r"in color, or give the folder inside it: painted$"):
+        load_references(reference_files([exported]), VideoReader(film).info, (48, 60))
+
+
 # --- memory --------------------
 
 

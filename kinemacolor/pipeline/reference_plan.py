@@ -69,7 +69,8 @@ def plan_references(
         misplaced={still.number for still in check.misplaced},
     )
     chosen = select_for_shots(engine, upright, bindings, shots, lightness, neutral=neutral.numbers)
-    mismatches = check.lines([str(file.path) for file in files], frame_name)
+    by_time = [number for number, binding in enumerate(bindings) if binding.file.time is not None]
+    mismatches = check.lines([str(file.path) for file in files], frame_name, by_time)
     return ReferenceSelection(tuple(chosen), mirrored, neutral.numbers, mismatches, neutral.lines)
 
 

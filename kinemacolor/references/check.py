@@ -14,7 +14,8 @@ from kinemacolor.core.shot import Shot
 from kinemacolor.core.types import FloatArray, Reference
 from kinemacolor.engine.features import FrameFeatures, extract_features, match_support
 from kinemacolor.engine.protocol import Engine
-from kinemacolor.references.place_search import GOOD_FIT, PlaceSearch
+from kinemacolor.references.picture_fit import GOOD_FIT
+from kinemacolor.references.place_search import PlaceSearch
 
 BAD_FIT = 0.5
 """Correlation below which a still does not show its frame, unless its features match there best."""
@@ -30,11 +31,13 @@ class Misplaced:
         number: of the reference.
         frame: index of the frame it is bound to.
         fits: index of the frame that it does show, as far as one was found.
+        mirrored: whether it shows that frame left to right.
     """
 
     number: int
     frame: int
     fits: int | None
+    mirrored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,39 +46,73 @@ class PlaceCheck:
 
     Attributes:
         misplaced: the stills that do not show their frames.
-        shift: -1 or 1 where all bound stills show the frame before, or after, the one that they are bound to; else 0.
+        shift: where all bound stills show a frame at one distance from those that they are bound to, that distance in
+            frames, -1 for the one before; else 0.
         bound: numbers of all stills that were compared.
+        frames: those to which they are bound.
     """
 
     misplaced: tuple[Misplaced, ...] = ()
     shift: int = 0
     bound: tuple[int, ...] = ()
+    frames: tuple[int, ...] = ()
 
-    def lines(self, names: Sequence[str], frame_name: Callable[[int], int]) -> tuple[str, ...]:
-        """What the user should know, a line each.
+    def lines(
+        self, names: Sequence[str], frame_name: Callable[[int], int], by_time: Collection[int] = ()
+    ) -> tuple[str, ...]:
+        """What the user should know, a line each; stills that are off by the same number are named together.
 
         Args:
             names: of the stills, by number.
             frame_name: the number by which people call the frame of an index.
+            by_time: numbers of the stills that are bound by a time.
         """
-        lines = [self._shift_line(names)] if self.shift else []
+        groups: dict[int | None, list[Misplaced]] = {}
         for still in self.misplaced:
-            if still.fits is not None and still.fits == still.frame + self.shift:
-                continue
-            problem = f"{names[still.number]}: does not show frame {frame_name(still.frame)}, to which it is bound"
-            if still.fits is None:
-                lines.append(f"{problem}, nor any frame that was compared; check its name, or bind it to no frame")
+            if self.shift == 0 or still.fits != still.frame + self.shift:
+                step = None if still.fits is None else frame_name(still.fits) - frame_name(still.frame)
+                groups.setdefault(step, []).append(still)
+        lines = []
+        if self.shift:
+            steps = {frame_name(frame + self.shift) - frame_name(frame) for frame in self.frames}
+            numbered = len(steps) == 1 and not set(by_time) & set(self.bound)
+            lines.append(_step_line(names, self.bound, steps.pop(), numbered=numbered, everyone=True))
+        for step, stills in groups.items():
+            numbers = [still.number for still in stills]
+            if len(stills) == 1:
+                lines.append(_still_line(names, stills[0], frame_name))
+            elif step is None:
+                problem = "do not show the frames to which they are bound, nor any frame that was compared"
+                lines.append(f"{_listed(names, numbers)}: {problem}; check their names, or bind them to no frame")
             else:
-                lines.append(f"{problem}, but fits frame {frame_name(still.fits)}; bind it to that frame")
+                lines.append(_step_line(names, numbers, step, numbered=not set(by_time) & set(numbers)))
         return tuple(lines)
 
-    def _shift_line(self, names: Sequence[str]) -> str:
-        listed = ", ".join(names[number] for number in self.bound[:_NAMED])
-        more = f" and {len(self.bound) - _NAMED} more" if len(self.bound) > _NAMED else ""
-        side, change = ("before", "lower") if self.shift < 0 else ("after", "higher")
-        reason = " (ffmpeg numbers images from 1, frames count from 0)" if self.shift < 0 else ""
-        what = "all bound stills show" if len(self.bound) > 1 else "shows"
-        return f"{listed}{more}: {what} the frame {side} the one they name{reason}; make each number one {change}"
+
+def _listed(names: Sequence[str], numbers: Sequence[int]) -> str:
+    more = f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
+    return ", ".join(names[number] for number in numbers[:_NAMED]) + more
+
+
+def _still_line(names: Sequence[str], still: Misplaced, frame_name: Callable[[int], int]) -> str:
+    problem = f"{names[still.number]}: does not show frame {frame_name(still.frame)}, to which it is bound"
+    if still.fits is None:
+        return f"{problem}, nor any frame that was compared; check its name, or bind it to no frame"
+    turned = ", mirrored" if still.mirrored else ""
+    return f"{problem}, but fits frame {frame_name(still.fits)}{turned}; bind it to that frame"
+
+
+def _step_line(
+    names: Sequence[str], numbers: Sequence[int], step: int, *, numbered: bool, everyone: bool = False
+) -> str:
+    """A line about stills that show frames at one distance, in numbers of frames, from those they are bound to."""
+    count = "one" if abs(step) == 1 else str(abs(step))
+    side, change = ("before", "lower") if step < 0 else ("after", "higher")
+    place = side if abs(step) == 1 or not numbered else f"{count} {side}"
+    reason = " (ffmpeg numbers images from 1, frames count from 0)" if step == -1 and numbered else ""
+    what = "shows" if len(numbers) == 1 else "all bound stills show" if everyone else "show"
+    remedy = f"make each number {count} {change}" if numbered else f"bind each to the frame {place} it"
+    return f"{_listed(names, numbers)}: {what} the frame {place} the one they name{reason}; {remedy}"
 
 
 def check_places(
@@ -107,16 +144,18 @@ def check_places(
     unknown: list[int] = []  # stills that fit no frame, as far as their lightness tells
     for number, frame in bound.items():
         own = search.own_fit(number)
-        if search.leads(number):
-            misplaced[number] = Misplaced(number, frame, search.best[number])
+        best = search.best[number]
+        if best is not None and search.leads(number):
+            misplaced[number] = Misplaced(number, frame, best, search.shows_mirrored(number, best))
         elif own < BAD_FIT:
-            if number in search.searched:
+            if number in search.searched and not search.shows_part(number):
                 unknown.append(number)
         elif search.shift and search.fit(number, frame) < GOOD_FIT:
             misplaced[number] = Misplaced(number, frame, frame + search.shift)
     fitting = _feature_fits(engine, search, unknown, lightness)
     misplaced |= {number: Misplaced(number, bound[number], None) for number in unknown if number not in fitting}
-    return PlaceCheck(tuple(misplaced[number] for number in bound if number in misplaced), search.shift, tuple(bound))
+    found = tuple(misplaced[number] for number in bound if number in misplaced)
+    return PlaceCheck(found, search.shift, tuple(bound), tuple(bound.values()))
 
 
 def _feature_fits(

@@ -6,20 +6,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 
-import cv2
 import numpy as np
 
 from kinemacolor.core.shot import Shot
 from kinemacolor.core.types import FloatArray, Reference
-from kinemacolor.propagation.correspondence import correlation
+from kinemacolor.references.picture_fit import GOOD_FIT, part_fit, picture_fit
 
-GOOD_FIT = 0.85
-"""Correlation above which a still shows its frame, unless it shows the frame of another still."""
 LIKELY_FIT = 0.7
 """Correlation above which another frame is named as the one that a still shows."""
+_WHOLE_FIT = 0.9  # correlation below which that is in doubt where the still may be a part of its own frame
+_PART_FIT = 0.8  # correlation above which it may be: stills and frames of other pictures reach 0.77
 NEAR_FRAMES = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 """Distances of frames that are compared with a still that does not show its own."""
 _NEAR_GAP = 8
+_COMMON_DISTANCE = 12  # frames by which all stills may be off together
 SEARCHED_FRAMES = 64
 """Frames, spread over the shots, that are compared with such a still, about."""
 SEARCHED_STILLS = 24
@@ -27,7 +27,7 @@ SEARCHED_STILLS = 24
 the frame of another still."""
 _LEAD, _LEAD_OF_LACK = 0.02, 0.3  # by how much another frame fits better: at least, and of what is lacking to 1
 _SURE_GAIN, _TIE = 0.02, 0.002  # of correlation: what tells frames apart, and what does not
-_FLAT = 0.6  # standard deviation of L* below which a picture shows nothing
+_CLOSE_FIT, _FAINT_GAIN, _HALVED = 0.995, 0.0003, 0.6  # of a faithful still: less tells frames apart that hardly move
 
 
 class PlaceSearch:
@@ -45,10 +45,10 @@ class PlaceSearch:
     Attributes:
         frames: as given.
         references: as given.
-        shift: -1 or 1 where every still fits the frame before, or after, its own as well or better, and some clearly;
-            else 0.
+        shift: distance in frames (-1 for the frame before) at which every still fits another frame as well as its own
+            or better, and some clearly; 0 where that is so at none, or not beside their own.
         best: number of a reference → the frame that fits it best apart from its own, or None.
-        searched: stills for which more than the frames of stills was compared.
+        searched: stills for which more than the frames of stills was compared, also left to right.
     """
 
     def __init__(
@@ -61,18 +61,24 @@ class PlaceSearch:
         self.references, self.frames = references, frames
         self._shots, self._thumbnail = shots, thumbnail
         self._fits: dict[tuple[int, int], float] = {}
+        self._mirrored: dict[tuple[int, int], float] = {}
+        self.searched: frozenset[int] = frozenset()
         self._compare((number, frame) for number in frames for frame in self._first_compared(number))
         self.shift = self._common_shift()
         self.best = {number: self._best(number, self._other_frames(number)) for number in frames}
-        doubtful = [number for number in frames if self.own_fit(number) < GOOD_FIT and not self._found(number)]
+        doubtful = [number for number in frames if self._is_doubtful(number)]
         self.searched = frozenset(doubtful[:SEARCHED_STILLS])
-        for candidates in (self._near, self._spread):
+        for candidates in (self._other_frames, self._near, self._spread):
             self._widen({number: candidates(number) for number in self.searched if not self._found(number)})
         self._widen({number: self._around_best(number) for number in self.searched})
 
     def fit(self, number: int, frame: int) -> float:
         """How well a frame that was compared with a still fits it, in [-1, 1]."""
-        return self._fits[number, frame]
+        return max(self._fits[number, frame], self._mirrored.get((number, frame), -1.0))
+
+    def shows_mirrored(self, number: int, frame: int) -> bool:
+        """Whether a frame that was compared with a still fits it left to right."""
+        return self._mirrored.get((number, frame), -1.0) > self._fits[number, frame]
 
     def own_fit(self, number: int) -> float:
         """How well the still's frame fits it, or the one that the common shift leads to."""
@@ -82,9 +88,13 @@ class PlaceSearch:
     def leads(self, number: int) -> bool:
         """Whether the still shows another frame than its own."""
         best, own = self.best[number], self.own_fit(number)
-        if best is None:
+        if best is None or self.fit(number, best) < max(LIKELY_FIT, own + _LEAD + _LEAD_OF_LACK * (1 - own)):
             return False
-        return self.fit(number, best) >= max(LIKELY_FIT, own + _LEAD + _LEAD_OF_LACK * (1 - own))
+        return self.fit(number, best) >= _WHOLE_FIT or not self.shows_part(number)
+
+    def shows_part(self, number: int) -> bool:
+        """Whether the still may be a part of its own frame."""
+        return part_fit(self.references[number], self._thumbnail(self.frames[number])) > _PART_FIT
 
     def other_starts(self, frame: int) -> list[int]:
         """First frames of other shots than that of a frame, spread over the film."""
@@ -95,11 +105,16 @@ class PlaceSearch:
 
     def _compare(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Compares stills, by number, with frames."""
-        wanted = sorted({(frame, number) for number, frame in pairs if (number, frame) not in self._fits})
+        wanted = sorted({(frame, number) for number, frame in pairs if not self._is_compared(number, frame)})
         for frame, group in groupby(wanted, itemgetter(0)):
             picture = self._thumbnail(frame)
             for _, number in group:
                 self._fits[number, frame] = picture_fit(self.references[number], picture)
+                if number in self.searched and frame != self.frames[number]:
+                    self._mirrored[number, frame] = picture_fit(self.references[number].mirrored(), picture)
+
+    def _is_compared(self, number: int, frame: int) -> bool:
+        return (number, frame) in (self._mirrored if number in self.searched else self._fits)
 
     def _widen(self, candidates: Mapping[int, Iterable[int]]) -> None:
         """Compares stills with further frames, and chooses anew which fits best."""
@@ -114,25 +129,51 @@ class PlaceSearch:
         yield from self._other_frames(number)
 
     def _other_frames(self, number: int) -> list[int]:
-        """Frames of the other stills, but those next to the still's own."""
-        return [other for other in self.frames.values() if abs(other - self.frames[number]) > 1]
+        """Frames of the other stills, and those next to the still's own."""
+        others = [other for other in self.frames.values() if abs(other - self.frames[number]) > 1]
+        return [*others, *self._neighbors(number)]
+
+    def _neighbors(self, number: int) -> list[int]:
+        return [frame for frame in surroundings([self.frames[number]], self._shots) if frame != self.frames[number]]
+
+    def _is_doubtful(self, number: int) -> bool:
+        """Whether a still fits its frame badly, or one next to it better, so that it may show one further away."""
+        own = self.own_fit(number)
+        if self._found(number) and self.leads(number) and self.best[number] not in self._neighbors(number):
+            return False
+        return own < GOOD_FIT or any(
+            self.fit(number, frame) > own + _SURE_GAIN / 2 for frame in self._neighbors(number)
+        )
 
     def _common_shift(self) -> int:
-        best, best_gain = 0, 0.0
-        for shift in (-1, 1):
-            pairs = [
-                (self.fit(number, frame), self.fit(number, frame + shift))
-                for number, frame in self.frames.items()
-                if self._exists(frame + shift)
-            ]
-            gains = [there - here for here, there in pairs]
-            if len(pairs) < len(self.frames) or min(gains) < -_TIE:
-                continue
-            sure = any(there >= GOOD_FIT and there - here > _SURE_GAIN for here, there in pairs)
-            likely = sum(there - here > max(_TIE, _LEAD_OF_LACK * (1 - here)) for here, there in pairs) >= 2
-            if (sure or likely) and sum(gains) > best_gain:
-                best, best_gain = shift, sum(gains)
-        return best
+        """The first of the distances from 1 on beyond which stills together fit no better, to the side that is best."""
+        gains = {side: self._common_gain(0, side) for side in (-1, 1)}
+        side = max(gains, key=lambda side: gains[side])
+        if gains[side] <= 0:
+            return 0
+        self._compare(
+            (number, frame + side * distance)
+            for number, frame in self.frames.items()
+            for distance in range(2, _COMMON_DISTANCE + 1)
+            if self._exists(frame + side * distance)
+        )
+        shift = side
+        while abs(shift) < _COMMON_DISTANCE and self._common_gain(shift, shift + side) > 0:
+            shift += side
+        return shift
+
+    def _common_gain(self, before: int, shift: int) -> float:
+        """By how much stills fit better at a shift than at the one before; 0 where they do not all agree to that."""
+        if not all(self._exists(frame + shift) for frame in self.frames.values()):
+            return 0.0
+        pairs = [
+            (self.fit(number, frame + before), self.fit(number, frame + shift)) for number, frame in self.frames.items()
+        ]
+        gains = [there - here for here, there in pairs]
+        sure = any(there >= GOOD_FIT and there - here > _SURE_GAIN for here, there in pairs)
+        likely = sum(there - here > max(_TIE, _LEAD_OF_LACK * (1 - here)) for here, there in pairs) >= 2
+        faint = min(gains) > -_FAINT_GAIN and sum(_closeness(there, here) for here, there in pairs) >= 2
+        return sum(gains) if min(gains) >= -_TIE and (sure or likely or faint) else 0.0
 
     def _near(self, number: int) -> Iterator[int]:
         frame = self.frames[number]
@@ -182,6 +223,14 @@ class PlaceSearch:
         return max(1, -(-(self._stop(shot) - shot.start) // share))
 
 
+def _closeness(fit: float, other: float) -> int:
+    """How clearly a faithful still shows one frame rather than another one that differs little: 0, 1, or 2."""
+    lack, other_lack = 1 - fit, 1 - other
+    if fit < _CLOSE_FIT or fit - other < _FAINT_GAIN or lack > _HALVED * other_lack:
+        return 0
+    return 2 if lack < _HALVED**2 * other_lack and fit - other > 3 * _FAINT_GAIN else 1
+
+
 def surroundings(frames: Iterable[int], shots: Sequence[Shot]) -> list[int]:
     """Frames of stills and those beside them, as far as they are among the shots: what a search reads first."""
     near = {frame + step for frame in frames for step in (-1, 0, 1)}
@@ -190,34 +239,3 @@ def surroundings(frames: Iterable[int], shots: Sequence[Shot]) -> list[int]:
 
 def _exists(frame: int, shots: Sequence[Shot]) -> bool:
     return shots[0].start <= frame < (shots[-1].stop or frame + 1)
-
-
-def picture_fit(still: Reference, frame: FloatArray) -> float:
-    """Correlation of a still's lightness with a frame's, L* (h, w), where the still gives color.
-
-    Borders that only one of them has count for nothing. Two pictures without contrast fit each other; a still without
-    any fits every frame.
-    """
-    size = (frame.shape[1], frame.shape[0])
-    picture: FloatArray = cv2.resize(still.lightness, size, interpolation=cv2.INTER_AREA)
-    if float(picture.std()) < _FLAT:
-        return 1.0
-    if not still.mask.all():
-        opaque = cv2.resize(still.mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) >= 0.5
-        if opaque.sum() < 16:
-            return 1.0
-        return correlation(picture[opaque], frame[opaque])
-    whole = correlation(picture, frame)
-    if whole >= GOOD_FIT:
-        return whole
-    inner = [cv2.resize(_without_bars(image), size, interpolation=cv2.INTER_LINEAR) for image in (picture, frame)]
-    return max(whole, correlation(np.asarray(inner[0]), np.asarray(inner[1])))
-
-
-def _without_bars(image: FloatArray) -> FloatArray:
-    """The picture within black borders; all of it where hardly anything is bright."""
-    bright = image > 15
-    rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
-    if len(rows) < 8 or len(columns) < 8:
-        return image
-    return np.ascontiguousarray(image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])

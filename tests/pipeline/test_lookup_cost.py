@@ -155,7 +155,9 @@ def test_coloring_to_and_fro_between_stills_costs_in_proportion_to_the_film(
         bounds = tuple((SHOT * number, SHOT * (number + 1)) for number in range(4 * factor))
         settings = ColorizeSettings(engine="matching", working_size=32)
         decoded()
-        Job(JobSpec(film=film, references=stills, output=film.with_suffix(".mp4"), shots=bounds, settings=settings)).run()
+        Job(
+            JobSpec(film=film, references=stills, output=film.with_suffix(".mp4"), shots=bounds, settings=settings)
+        ).run()
         counts.append(decoded())
     assert counts[2] - counts[1] <= 2.1 * (counts[1] - counts[0])
     assert counts[2] <= 12 * 16 * SHOT

@@ -101,6 +101,95 @@ def test_off_by_one_is_seen_without_any_cut() -> None:
     assert check({10: 9, 60: 60, 130: 129}).shift == 0
 
 
+@pytest.mark.parametrize("shift", [-9, -2, 3, 24])
+def test_numbers_that_are_all_off_by_more_are_one_line(shift: int) -> None:
+    names = [f"{letter}.png" for letter in "abcd"]
+    result = check({place: place + shift for place in (10, 62, 71, 133)})
+    (line,) = result.lines(names, int)
+    side, change = ("before", "lower") if shift < 0 else ("after", "higher")
+    assert line.startswith("a.png, b.png, c.png and 1 more: ")
+    assert line.endswith(
+        f"show the frame {abs(shift)} {side} the one they name; make each number {abs(shift)} {change}"
+    )
+
+
+def test_some_that_are_off_by_one_are_one_line() -> None:
+    fast = [Shot(0, 60)]
+
+    def show(index: int) -> FloatArray:
+        return scene(0, 6 * index)
+
+    def faithful(index: int) -> Reference:
+        return Reference(show(index), np.zeros((*SIZE, 2), np.float32), np.ones(SIZE, bool))
+
+    shown = {10: 9, 20: 20, 30: 29, 40: 40, 50: 49}
+    references, frames = [faithful(shows) for shows in shown.values()], dict(enumerate(shown))
+    result = check_places(ENGINE, references, frames, fast, show, frame_thumbnails(show))
+    assert result.lines(list("abcde"), int) == (
+        "a, c, e: show the frame before the one they name (ffmpeg numbers images from 1, frames count from 0); "
+        "make each number one lower",
+    )
+
+
+def test_what_is_to_be_done_is_said_in_the_film_s_numbers() -> None:
+    check_result = check({10: 9, 60: 59, 130: 129})
+    (line,) = check_result.lines(list("abc"), lambda index: 100 + 2 * index)
+    assert line == "a, b, c: all bound stills show the frame 2 before the one they name; make each number 2 lower"
+    (line,) = check_result.lines(list("abc"), int, by_time=[1])
+    assert line == "a, b, c: all bound stills show the frame before the one they name; bind each to the frame before it"
+
+
+def test_slow_movement_is_enough_for_stills_that_are_all_off_by_one() -> None:
+    """Half a pixel from frame to frame."""
+
+    def show(index: int) -> FloatArray:
+        return scene(index // 50, 0.5 * (index % 50))
+
+    def shift(step: int) -> int:
+        references = [
+            Reference(np.round(2 * show(place + step)) / 2, np.zeros((*SIZE, 2), np.float32), np.ones(SIZE, bool))
+            for place in (10, 60, 110, 160)
+        ]
+        frames = {0: 10, 1: 60, 2: 110, 3: 160}
+        result = check_places(ENGINE, references, frames, [Shot(0, 200)], show, frame_thumbnails(show))
+        assert result.misplaced == ()
+        return result.shift
+
+    assert [shift(-1), shift(0), shift(1)] == [-1, 0, 1]
+
+
+def test_a_still_that_is_mirrored_and_astray_is_found() -> None:
+    mirrored = {20: np.ascontiguousarray(frame(130)[:, ::-1])}
+    result = check({20: 20, 80: 80}, lambda index: mirrored.get(index, frame(index)))
+    (misplaced,) = result.misplaced
+    assert misplaced.mirrored
+    assert misplaced.fits is not None
+    assert abs(misplaced.fits - 130) <= 1
+    (line,) = result.lines(["a.png", "b.png"], int)
+    assert f"does not show frame 20, to which it is bound, but fits frame {misplaced.fits}, mirrored; bind it" in line
+
+
+@pytest.mark.parametrize(
+    ("share", "left", "top"), [(0.92, 1.0, 0.0), (0.8, 0.0, 1.0), (0.65, 0.9, 0.2), (0.5, 0.5, 0.5)]
+)
+def test_a_crop_is_its_own_frame_even_where_another_looks_like_it(share: float, left: float, top: float) -> None:
+    """The picture moves to the side: a later frame shows the part where the crop has it."""
+    height, width = (round(share * side) for side in SIZE)
+    row, column = round(top * (SIZE[0] - height)), round(left * (SIZE[1] - width))
+
+    def show(index: int) -> FloatArray:
+        part = frame(index)[row : row + height, column : column + width]
+        return np.clip(cv2.resize(part, SIZE[::-1], interpolation=cv2.INTER_CUBIC), 0, 100)
+
+    assert check({index: index for index in (20, 45, 60, 100, 140)}, show).lines(list("abcde"), int) == ()
+
+
+def test_stills_that_fit_nothing_are_one_line() -> None:
+    result = check({20: 20, 60: 60, 100: 100}, lambda index: frame(20) if index == 20 else scene(700 + index, 0))
+    (line,) = result.lines(["a.png", "b.png", "c.png"], int)
+    assert line.startswith("b.png, c.png: do not show the frames to which they are bound, nor any frame")
+
+
 def test_crops_masks_borders_and_flat_stills_are_no_mistake() -> None:
     crop = {100: np.ascontiguousarray(frame(100)[4:68, 6:118])}
     assert check({20: 20, 100: 100}, lambda index: crop.get(index, frame(index))).misplaced == ()

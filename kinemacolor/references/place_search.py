@@ -14,6 +14,7 @@ from kinemacolor.references.picture_fit import GOOD_FIT, part_fit, picture_fit
 
 LIKELY_FIT = 0.7
 """Correlation above which another frame is named as the one that a still shows."""
+_PLAUSIBLE_FIT = 0.6  # correlation above which frames around the best one are compared as well
 _WHOLE_FIT = 0.9  # correlation below which that is in doubt where the still may be a part of its own frame
 _PART_FIT = 0.8  # correlation above which it may be: stills and frames of other pictures reach 0.77
 NEAR_FRAMES = (1, 2, 3, 4, 6, 8, 12, 16, 24)
@@ -33,8 +34,8 @@ _CLOSE_FIT, _FAINT_GAIN, _HALVED = 0.995, 0.0003, 0.6  # of a faithful still: le
 class PlaceSearch:
     """The frame that fits each still best: its own, the other stills', near by, and in the film.
 
-    Each stage of the search reads the film once, in ascending order of frames: the last ones, four in all, only for
-    stills that fit nothing before.
+    Each stage of the search reads the film once, in ascending order of frames. There are four at most; the later ones are
+    for stills that fit nothing before, or that are all off.
 
     Args:
         references: by number.
@@ -68,8 +69,7 @@ class PlaceSearch:
         self.best = {number: self._best(number, self._other_frames(number)) for number in frames}
         doubtful = [number for number in frames if self._is_doubtful(number)]
         self.searched = frozenset(doubtful[:SEARCHED_STILLS])
-        for candidates in (self._other_frames, self._near, self._spread):
-            self._widen({number: candidates(number) for number in self.searched if not self._found(number)})
+        self._widen({number: self._candidates(number) for number in self.searched})
         self._widen({number: self._around_best(number) for number in self.searched})
 
     def fit(self, number: int, frame: int) -> float:
@@ -175,20 +175,19 @@ class PlaceSearch:
         faint = min(gains) > -_FAINT_GAIN and sum(_closeness(there, here) for here, there in pairs) >= 2
         return sum(gains) if min(gains) >= -_TIE and (sure or likely or faint) else 0.0
 
-    def _near(self, number: int) -> Iterator[int]:
+    def _candidates(self, number: int) -> Iterator[int]:
+        """Frames near by, and some that are spread over the film: of each shot its first one, or several."""
         frame = self.frames[number]
-        return filter(self._exists, (frame + side * step for step in NEAR_FRAMES for side in (-1, 1)))
-
-    def _spread(self, _: int) -> Iterator[int]:
-        """Frames that are spread over the film: the first one of shots, and where these are few, some of each."""
+        yield from self._other_frames(number)
+        yield from filter(self._exists, (frame + side * step for step in NEAR_FRAMES for side in (-1, 1)))
         for start in self._starts():
             shot = self._shot(start)
-            yield from range(shot.start, self._stop(shot), self._step(shot))
+            yield from (index for index in range(shot.start, self._stop(shot), self._step(shot)) if index != frame)
 
     def _around_best(self, number: int) -> Iterator[int]:
         """All frames of a shot between the best one and those that were compared beside it."""
         best = self.best[number]
-        if best is not None:
+        if best is not None and self.fit(number, best) >= _PLAUSIBLE_FIT:
             shot, near = self._shot(best), abs(best - self.frames[number]) <= NEAR_FRAMES[-1]
             reach = _NEAR_GAP if near else self._step(shot)
             around = range(max(shot.start, best - reach), min(self._stop(shot), best + reach + 1))

@@ -34,8 +34,8 @@ _CLOSE_FIT, _FAINT_GAIN, _HALVED = 0.995, 0.0003, 0.6  # of a faithful still: le
 class PlaceSearch:
     """The frame that fits each still best: its own, the other stills', near by, and in the film.
 
-    Each stage of the search reads the film once, in ascending order of frames. There are four at most; the later ones are
-    for stills that fit nothing before, or that are all off.
+    Each stage of the search reads the film once, in ascending order of frames. There are four at most, the later
+    ones for stills that fit nothing before, or that are all off.
 
     Args:
         references: by number.

@@ -2,13 +2,14 @@
 
 A frame of a *card* has a flat background, dark or light, and on it letters: many small shapes of thin strokes that
 stand in rows, with hardly anything between the two levels except at their edges. A *blank* frame is black or white all
-over, specks of dust aside. A shot is one or the other if most of its frames are; a low-lit scene has soft shapes on
-its dark ground, few of them, and none in rows.
+over, specks of dust aside, without shapes that last. A shot is one or the other if most of its frames are; a low-lit
+scene has soft shapes on its dark ground, few of them, and none in rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
@@ -30,14 +31,17 @@ _NARROWEST = 96  # pixels of the short side below which letters cannot be told
 _COARSE = 4  # pixels of a side that become one where flatness is measured
 _BLANK_DEVIATION = 0.05  # from the median, of luma in [0, 1], that a blank picture may have
 _SPECKS = 0.004  # share of a blank picture that may deviate: dust
+_RELIEF_CELL = 4  # of those pixels, a side of the areas whose levels are compared
+_LEAST_RELIEF, _LASTING_RELIEF = 0.003, 0.5  # of a scene: deviation of levels, and its correlation from frame to frame
 _BLACK, _WHITE = 0.16, 0.82  # luma below or above which a flat picture is leader rather than a wall or the sky
 _DARK_GROUND = 0.4  # luma of the background, above that of black, up to which a card counts as dark
+_FALLOFF_GRID, _MOST_FALLOFF = (18, 24), 0.3  # of a card's background: where it is fitted, and how much it may be
 _LEAST_CONTRAST = 0.12  # of letters
 _GROUND_SHARE = 0.6  # of a card that is background, at least
 _INK_SHARES = (0.004, 0.3)  # of a card that letters cover
-_OTHER_SHARE = 0.02  # of a card that may have other levels, away from letters
+_OTHER_SHARE = 0.03  # of a card that may have other levels, away from letters
 _LETTER_HEIGHTS = (0.02, 0.3)  # of the picture's height
-_LEAST_LETTERS = 5
+_LEAST_LETTERS, _FEWEST_LETTERS = 5, 3  # the latter where there is nothing else
 _IN_ROWS = 0.6  # share of the letters that have two neighbors of like height in their row
 _STILLNESS = 0.7  # correlation of a card with the frame before at the best displacement
 _CARD_FRAMES, _PLAIN_FRAMES, _BLANK_FRAMES = 0.5, 0.7, 0.9  # shares of a shot
@@ -55,6 +59,7 @@ class PlainFrameScan:
         self.card: list[bool] = []
         self._previous: FloatArray | None = None
         self._specks: Array | None = None
+        self._relief: FloatArray | None = None
 
     def add(self, picture: FloatArray) -> None:
         """Adds the next frame; see ``card_picture``."""
@@ -71,7 +76,9 @@ class PlainFrameScan:
     def _is_blank(self, coarse: FloatArray) -> bool:
         level = float(np.median(coarse))
         if _BLACK <= level <= _WHITE:
-            self._specks = None
+            self._specks = self._relief = None
+            return False
+        if self._shows_something(coarse):
             return False
         specks = (np.abs(coarse - np.float32(level)) > _BLANK_DEVIATION).astype(np.uint8)
         before, count = self._specks, int(specks.sum())
@@ -80,6 +87,15 @@ class PlainFrameScan:
             return False
         lasting = 0 if before is None else int((specks & cv2.dilate(before, np.ones((3, 3), np.uint8))).sum())
         return lasting <= count / 2 or count == 0  # dust is gone in the next frame, a distant lamp is not
+
+    def _shows_something(self, coarse: FloatArray) -> bool:
+        """Whether a picture of little contrast has shapes that last, as a scene at night or in snow has."""
+        before, self._relief = self._relief, _relief(coarse)
+        if self._relief.std() < _LEAST_RELIEF:
+            return False
+        if before is None or before.shape != self._relief.shape or before.std() < _LEAST_RELIEF / 10:
+            return bool(self._relief.std() > 2 * _LEAST_RELIEF)
+        return float(np.corrcoef(before.ravel(), self._relief.ravel())[0, 1]) > _LASTING_RELIEF
 
     def marked(self, shots: Sequence[Shot]) -> tuple[ShotMark, ...]:
         """What each of the shots is; they are in frames from the first that was added."""
@@ -126,6 +142,18 @@ def card_picture(luma: Array, maximum: int) -> FloatArray:
 # --- one frame --------------------
 
 
+def _relief(coarse: FloatArray) -> FloatArray:
+    """What remains of a picture without specks, scratches, and a background that falls off: medians of small areas."""
+    rows, columns = (side // _RELIEF_CELL for side in coarse.shape)
+    if min(rows, columns) < 4:
+        return np.zeros((1, 1), np.float32)
+    areas = coarse[: rows * _RELIEF_CELL, : columns * _RELIEF_CELL].reshape(rows, _RELIEF_CELL, columns, _RELIEF_CELL)
+    medians = np.median(areas, axis=(1, 3)).astype(np.float32)
+    terms = _surface_terms(rows, columns).reshape(-1, 6)
+    surface, *_ = np.linalg.lstsq(terms, medians.ravel(), rcond=None)
+    return np.asarray(medians - (terms @ surface).reshape(rows, columns), np.float32)
+
+
 def _may_be_card(coarse: FloatArray) -> bool:
     """Whether much of a picture has one level; quick."""
     level = np.median(coarse)
@@ -136,7 +164,7 @@ def _is_card(picture: FloatArray) -> bool:
     """Whether a picture shows letters on a flat background."""
     if min(picture.shape) < _NARROWEST:
         return False
-    image = cv2.GaussianBlur(picture, (0, 0), 0.8)
+    image = _without_falloff(cv2.GaussianBlur(picture, (0, 0), 0.8))
     ground = float(np.median(image))
     if ground > 1 - _DARK_GROUND:
         image, ground = 1 - image, 1 - ground
@@ -154,6 +182,32 @@ def _is_card(picture: FloatArray) -> bool:
     if float(((np.abs(image - ground) >= tolerance) & ~near_ink).mean()) > _OTHER_SHARE:
         return False
     return _thin_or_flat(image, ink, contrast) and _letters_in_rows(ink)
+
+
+def _without_falloff(image: FloatArray) -> FloatArray:
+    """The picture with its background made level: lamps and lenses leave the corners of a flat card darker.
+
+    The background is a surface of the second order, fitted to most of a small copy.
+    """
+    small = resize(image, _FALLOFF_GRID)
+    terms = _surface_terms(*_FALLOFF_GRID).reshape(-1, 6)
+    values, near = small.ravel(), np.abs(small.ravel() - np.median(small)) < _MOST_FALLOFF
+    for tolerance in (0.08, 0.05, 0.04):
+        if near.sum() < _GROUND_SHARE * near.size / 2:
+            return image
+        surface, *_ = np.linalg.lstsq(terms[near], values[near], rcond=None)
+        near = np.abs(terms @ surface - values) < tolerance
+    level = np.asarray(_surface_terms(*image.shape) @ surface.astype(np.float32), np.float32)
+    if float(np.ptp(level)) > _MOST_FALLOFF:
+        return image
+    return np.asarray(image - level + np.float32(np.median(level)), np.float32)
+
+
+@lru_cache(maxsize=8)
+def _surface_terms(height: int, width: int) -> FloatArray:
+    """(height, width, 6): 1, x, y, x², xy, y² of each pixel, x and y in [-1, 1]."""
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1).astype(np.float32)
 
 
 def _thin_or_flat(image: FloatArray, ink: Array, contrast: float) -> bool:
@@ -174,12 +228,28 @@ def _letters_in_rows(ink: Array) -> bool:
     letter = (tall >= max(3, _LETTER_HEIGHTS[0] * height)) & (tall <= _LETTER_HEIGHTS[1] * height)
     letter &= boxes[:, cv2.CC_STAT_WIDTH] < 0.5 * width
     count = int(letter.sum())
-    if count < _LEAST_LETTERS:
+    if count < _FEWEST_LETTERS or (count < _LEAST_LETTERS and not _one_short_word(ink, boxes, letter)):
         return False
     sizes, rows = tall[letter].astype(float), middles[letter, 1]
     larger = np.maximum(sizes[:, None], sizes[None])
     alike = (larger <= 2.5 * np.minimum(sizes[:, None], sizes[None])) & (np.abs(rows[:, None] - rows) < 0.6 * larger)
     return float((alike.sum(axis=1) >= 3).mean()) >= _IN_ROWS  # itself and two others
+
+
+def _one_short_word(ink: Array, boxes: Array, letter: Array) -> bool:
+    """Whether a few shapes are all there is, alike in height, of thin strokes, side by side in the middle: ``FIN``."""
+    tall = boxes[letter, cv2.CC_STAT_HEIGHT].astype(float)
+    depth = cv2.distanceTransform(ink, cv2.DIST_L2, 3).max()
+    left, width = boxes[letter, cv2.CC_STAT_LEFT], boxes[letter, cv2.CC_STAT_WIDTH]
+    middle = (left.min() + (left + width).max()) / 2 / ink.shape[1]
+    gaps = np.sort(left)[1:] - np.sort(left + width)[:-1]
+    return bool(
+        boxes[letter, cv2.CC_STAT_AREA].sum() > 0.95 * boxes[:, cv2.CC_STAT_AREA].sum()
+        and tall.max() <= 1.3 * tall.min()
+        and 2 * depth < 0.3 * tall.mean()
+        and abs(middle - 0.5) < 0.1
+        and gaps.max() < 0.8 * tall.mean()
+    )
 
 
 def _displaced_correlation(before: FloatArray, after: FloatArray, reach: int = 2) -> float:

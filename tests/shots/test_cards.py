@@ -89,7 +89,63 @@ def test_leader_is_blank_with_grain_and_dust(level: int, grain: float) -> None:
     assert mark_of(frame) == "blank"
 
 
+def short_word(text: str) -> Array:
+    """(H, W) uint8: one large word."""
+    image, font = np.full((360, 480), 18, np.uint8), cv2.FONT_HERSHEY_COMPLEX
+    (wide, high), _ = cv2.getTextSize(text, font, 2.5, 1)
+    cv2.putText(image, text, ((480 - wide) // 2, (360 + high) // 2), font, 2.5, 225, 1, cv2.LINE_AA)
+    return image
+
+
+def falloff(image: Array, share: float) -> Array:
+    """The picture with darker corners."""
+    y, x = np.mgrid[-1 : 1 : image.shape[0] * 1j, -1 : 1 : image.shape[1] * 1j]
+    return (image * (1 - share * (x * x + y * y) / 2)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        short_word("FIN"),
+        short_word("1914"),
+        falloff(title_card(ground=215, ink=30), 0.3),
+        falloff(title_card(ground=60), 0.6),
+    ],
+)
+def test_short_words_and_uneven_light_make_cards_as_well(card: Array) -> None:
+    assert mark_of(lambda number: printed(card, number, grain=5, weave=0.6, flicker=0.04)) == "card"
+
+
+@pytest.mark.parametrize("level", [16, 240])
+def test_uneven_light_leaves_leader_blank(level: int) -> None:
+    image = falloff(np.full((360, 480), level, np.uint8), 0.04)
+    assert mark_of(lambda number: printed(image, number, grain=6, flicker=0.01)) == "blank"
+
+
 # --- what is neither --------------------
+
+
+def hills(number: int, dark: float, contrast: float) -> Array:
+    """A landscape of hardly any contrast, that moves a little."""
+    small = np.random.default_rng(9).uniform(0, 1, (9, 14)).astype(np.float32)
+    land = cv2.resize(small, (560, 360), interpolation=cv2.INTER_CUBIC)[:, number : number + 480]
+    return printed(np.clip(dark + contrast * land, 0, 255).astype(np.uint8), number, grain=3)
+
+
+def darkest_night(number: int) -> Array:
+    return hills(number, 17, 14)
+
+
+def snow(number: int) -> Array:
+    return hills(number, 238, 14)
+
+
+def windows(number: int) -> Array:
+    """Three windows side by side at night."""
+    image = np.full((360, 480), 17, np.uint8)
+    for left in (170, 222, 274):
+        cv2.rectangle(image, (left, 150), (left + 30, 210), 220, -1)
+    return printed(image, number, grain=4)
 
 
 def lamp(number: int) -> Array:
@@ -138,7 +194,7 @@ def sign(number: int) -> Array:
     return printed(np.clip(wall + (title_card() > 100) * 90.0, 0, 255).astype(np.uint8), number, grain=4)
 
 
-@pytest.mark.parametrize("scene", [lamp, face, stars, night, sky, sign])
+@pytest.mark.parametrize("scene", [lamp, face, stars, night, sky, sign, darkest_night, snow, windows])
 def test_still_and_dark_shots_are_ordinary(scene: Callable[[int], Array]) -> None:
     assert mark_of(scene) == ""
 

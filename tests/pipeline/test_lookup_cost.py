@@ -142,7 +142,7 @@ def test_a_film_that_can_be_entered_is_not_decoded_through(tmp_path: Path, decod
 
 
 @pytest.mark.parametrize("suffix", [".avi", ".m2v"])
-def test_coloring_to_and_fro_between_stills_costs_in_proportion_to_the_film(
+def test_coloring_back_and_forth_between_stills_costs_in_proportion_to_the_film(
     tmp_path: Path, decoded: Callable[[], int], suffix: str
 ) -> None:
     """A still in the middle of each shot: half of it is colored backward from there."""

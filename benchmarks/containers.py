@@ -23,7 +23,7 @@ import cv2
 import imageio_ffmpeg
 import numpy as np
 from forks import fork_command, load_libraries, read_log
-from fuzz_inputs import run_ffmpeg
+from fuzz_samples import run_ffmpeg
 
 FRAMES = 8
 CONTAINERS = {

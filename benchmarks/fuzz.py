@@ -24,11 +24,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import av
 from forks import fork_command, load_libraries, read_log
-from fuzz_inputs import KINDS, FuzzInput, make_input, make_samples
+from fuzz_inputs import KINDS, FuzzInput, make_input, unchanged_samples
+from fuzz_samples import make_samples
 
 _STATED = re.compile(r"(kinemacolor: |.*; (what decodes was colored|the shots are those of what decodes)$|.*: .*; .*)")
 """The line that says how a run ended where it did not end well."""
@@ -91,6 +93,8 @@ def judge(run: FuzzRun, code: int, said: str, printed: str, late: bool) -> Itera
         yield f"ended by signal {-code}"
     elif code not in (0, 2, 3, 4):
         yield f"exit code {code}"
+    if run.made.number < 0 and code != 0:
+        yield f"the unchanged sample ended with exit code {code}: {said[:300]!r}"
     if "Traceback (most recent call last)" in said + printed:
         yield f"traceback: {said.strip().splitlines()[-1][:200]}"
     elif code > 0:
@@ -144,7 +148,7 @@ def incomplete_outputs(run: FuzzRun) -> Iterator[str]:
 
 
 def campaign(seed: int, numbers: range, jobs: int, limit: float, folder: Path, keep: bool) -> Iterator[FuzzOutcome]:
-    """Runs the inputs, a few at a time.
+    """Runs the unchanged samples, whose numbers are below 0, and the inputs, a few at a time.
 
     Args:
         seed: of all inputs.
@@ -158,7 +162,8 @@ def campaign(seed: int, numbers: range, jobs: int, limit: float, folder: Path, k
     if not samples.exists():
         make_samples(samples)
     load_libraries(training=True)
-    waiting, running = iter(numbers), dict[int, FuzzRun]()
+    unchanged = len(unchanged_samples(samples)) if len(numbers) > 1 else 0
+    waiting, running = chain(range(-unchanged, 0), numbers), dict[int, FuzzRun]()
     while True:
         while len(running) < jobs and (number := next(waiting, None)) is not None:
             place = folder / str(number)
@@ -211,7 +216,8 @@ def main() -> int:
         numbers = range(options.first, options.first + options.inputs)
         for outcome in campaign(options.seed, numbers, options.jobs, options.limit, folder, options.keep is not None):
             made = outcome.made
-            ends[made.kind, outcome.code] += 1
+            if made.number >= 0:
+                ends[made.kind, outcome.code] += 1
             slowest, largest = max(slowest, outcome.seconds), max(largest, outcome.mebibytes)
             if outcome.faults:
                 faulty += 1

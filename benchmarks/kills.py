@@ -35,7 +35,7 @@ import cv2
 import imageio_ffmpeg
 import numpy as np
 from forks import fork_command, load_libraries, read_log
-from fuzz_inputs import run_ffmpeg
+from fuzz_samples import run_ffmpeg
 
 OUTPUTS = ("out.mkv", "out.mp4", "pictures")
 MOST_KILLS = 4

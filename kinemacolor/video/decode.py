@@ -218,7 +218,6 @@ def _decoded(
     suspect = False
     mender = ClockMender(film_clock(container))
     packets = container_packets(container)
-    flushed = False
     while True:
         try:
             packet = next(packets, None)
@@ -229,13 +228,12 @@ def _decoded(
             break
         mender.mend(packet)
         reached = max(reached, _packet_end(packet))
-        if packet.stream is not stream:  # a flush packet names its stream, but has index 0
+        # Theora stores a frame that repeats the one before as an empty packet: that one is shown longer.
+        if packet.stream is not stream or not packet.size:
             continue
-        suspect = bool(packet.is_corrupt) if packet.size else suspect
-        flushed = flushed or not packet.size
+        suspect = bool(packet.is_corrupt)
         yield from decode(packet)
-    if not flushed:
-        yield from decode(None)
+    yield from decode(None)
     if damage.broke_off is None:
         declared = _declared_end(container)
         slack = Fraction(1, 5) + 2 / (stream.guessed_rate or Fraction(25))

@@ -127,9 +127,9 @@ class EntryPoints:
         """Reads up to ``_BATCH`` packets; False at the end of the film."""
         for _ in range(_BATCH):
             packet = next(self._packets, None) if self._packets is not None else None
-            if packet is None or not packet.size:
+            if packet is None:
                 return False
-            if packet.is_discard:  # cut off by an edit list: it yields no frame
+            if packet.is_discard or not packet.size:  # cut off by an edit list, or empty: it yields no frame
                 continue
             time = packet.dts if self._decoding_order else packet.pts
             # AVI stores only the decoding order, which is the display order where all frames are keyframes.

@@ -547,6 +547,22 @@ def test_a_gap_in_numbers_and_a_broken_image_are_reported(tmp_path: Path) -> Non
     assert "1 image could not be decoded: f_006.png" in reader.damage
 
 
+def test_frames_that_repeat_the_one_before_are_no_damage(tmp_path: Path) -> None:
+    # Theora keeps such a frame as an empty packet.
+    film = tmp_path / "film.ogv"
+    scene = "testsrc2=s=64x48:r=24:d=0.5,select='not(eq(mod(n,5),2))'"
+    made = ffmpeg("-y", "-f", "lavfi", "-i", scene, "-r", "24", "-c:v", "libtheora", "-g", "4", film)
+    assert made.returncode == 0, made.stderr.decode()
+    with av.open(str(film)) as container:
+        packets = list(container.demux(video=0))
+    shown = [packet.pts for packet in packets if packet.size]
+    assert any(packet.dts is not None for packet in packets if not packet.size)
+    reader = VideoReader(film)
+    times = [frame.pts for frame in reader.frames()]
+    assert (times, reader.damage) == (shown, None)
+    assert [frame.pts for frame in reader.frames(first=len(times) - 2)] == shown[-2:]
+
+
 def test_images_of_two_sizes_are_refused(tmp_path: Path) -> None:
     write_png(tmp_path / "1.png", plane(40, 40, 8, 0), "gray")
     write_png(tmp_path / "2.png", plane(42, 40, 8, 0), "gray")

@@ -8,7 +8,9 @@ removed: analysis, states, records, segments, events, the joined film), one to f
 is given until it ends. ``full``: the output lies on a tmpfs of a random size (needs root), or, where none can be
 mounted, under a random limit on the size of files; then there is room, and the same command is given again. In both,
 the finished film must have the bytes of an uninterrupted run's, as many frames must have been resumed as were finished,
-and an older file under the output's name must stay until it is replaced. Exit status 1 if anything was otherwise.
+and an older film or older images under the output's name must stay until they are replaced: a film in one step; of a
+folder of images, whose exchange was killed, the next command that reads it must complete it. Exit status 1 if anything
+was otherwise.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ import imageio_ffmpeg
 import numpy as np
 from forks import fork_command, load_libraries, read_log
 from fuzz_samples import run_ffmpeg
+
+from kinemacolor.core.folder_exchange import EXCHANGE
 
 OUTPUTS = ("out.mkv", "out.mp4", "pictures")
 MOST_KILLS = 4
@@ -191,7 +195,7 @@ def kill_campaign(campaign: KillCampaign, count: int) -> None:
         output = campaign.draw.choice(OUTPUTS)
         place = new_place(campaign, f"film-{film}", output)
         for _ in range(campaign.draw.randint(1, MOST_KILLS)):
-            old = hashes(place / output) if (place / output).is_dir() else hashes(place).get(output)
+            old = output_hashes(place, output)
             if campaign.draw.random() < 0.5:
                 code = campaign.run(place, output, kill_after=campaign.draw.uniform(0, campaign.seconds[output]))
             else:
@@ -205,10 +209,7 @@ def kill_campaign(campaign: KillCampaign, count: int) -> None:
             )
             killed += 1
             campaign.places[stage_of(place, output)] += 1
-            now = hashes(place / output) if (place / output).is_dir() else hashes(place).get(output)
-            complete = {name: digest for name, digest in hashes(place).items() if not name.startswith(f"{output}.work")}
-            fits = complete == campaign.whole[output]
-            campaign.check(now == old or fits, f"film {film}: {output} is neither as it was nor complete")
+            check_output(campaign, place, output, old, f"film {film}")
         finish(campaign, place, output, f"film {film}")
 
 
@@ -216,16 +217,47 @@ def new_place(campaign: KillCampaign, name: str, output: str) -> Path:
     """A folder for a run; in every other one there is an older file under the output's name."""
     place = campaign.folder / name
     place.mkdir()
-    if output != "pictures" and campaign.draw.random() < 0.5:
-        (place / output).write_bytes(b"an older film")
+    if campaign.draw.random() < 0.5:
+        if output != "pictures":
+            (place / output).write_bytes(b"an older film")
+            return place
+        (place / output).mkdir()
+        for number in range(0, 90, 3):  # more of them than the new film has
+            (place / output / f"frame_{number:06d}.png").write_bytes(b"an older image")
     return place
+
+
+def output_hashes(place: Path, output: str) -> dict[str, str]:
+    """Hashes of an output's files, without what is hidden and without the work folder."""
+    found = {name: digest for name, digest in hashes(place).items() if not name.startswith(f"{output}.work")}
+    return {name: digest for name, digest in found.items() if not any(part[0] == "." for part in Path(name).parts)}
+
+
+def check_output(campaign: KillCampaign, place: Path, output: str, old: dict[str, str], name: str) -> None:
+    """Checks an output after a kill: as it was, complete, or images whose exchange any command completes first."""
+    if not (place / output / EXCHANGE).exists():
+        fits = output_hashes(place, output) in (old, campaign.whole[output])
+        campaign.check(fits, f"{name}: {output} is neither as it was nor complete")
+        return
+    copy = place.with_name(f"{place.name}-copy")
+    shutil.copytree(place, copy)
+    process = fork_command(["shots", output, "--output", "shots.json", "--quiet"], copy, campaign.folder)
+    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    campaign.check(code == 0, f"{name}: a command that reads {output} ended with {code}")
+    (copy / "shots.json").unlink(missing_ok=True)
+    fits = output_hashes(copy, output) == campaign.whole[output]
+    campaign.check(fits, f"{name}: {output} is not complete after a command that reads it")
+    shutil.rmtree(copy)
 
 
 def stage_of(place: Path, output: str) -> str:
     """Where a run was killed, by what it left."""
     work = place / f"{output}.work"
     events = work / "events.jsonl"
-    if any(".partial-" in path.name for path in place.iterdir()):
+    if (place / output / EXCHANGE).exists():
+        return "exchanging images"
+    folders = [place, place / output] if (place / output).is_dir() else [place]
+    if any(".partial-" in path.name for folder in folders for path in folder.iterdir()):
         return "joining"
     if not events.exists():
         return "after the join, or before the work" if not work.exists() else "in opening the work folder"

@@ -16,6 +16,7 @@ import numpy as np
 
 from kinemacolor.core.color import codes_to_luma
 from kinemacolor.core.errors import InputError, OutputError
+from kinemacolor.core.folder_exchange import complete_exchange, make_partial_folder, put_in_place
 from kinemacolor.core.progress import ProgressCallback
 from kinemacolor.core.types import Array, Frame
 from kinemacolor.keyframes.proposal import Proposal
@@ -49,7 +50,8 @@ def check_export_folder(folder: Path, film: Path, overwrite: bool) -> None:
         images = film if film.is_dir() else film.parent
         if not film.is_file() and images.is_dir() and os.path.samefile(folder, images):
             raise OutputError(folder, "is the folder of the film that is read", remedy)
-        files = sorted(folder.iterdir())
+        complete_exchange(folder, OutputError)
+        files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
     except OSError as error:
         raise OutputError(folder, f"cannot be reached ({error.strerror or error})", remedy) from error
     if files and not overwrite:
@@ -121,27 +123,23 @@ def upright_luma(frame: Frame, info: VideoInfo) -> Array:
 
 @contextmanager
 def _partial_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
-    """A folder beside it whose files get their place at the end; those of an earlier proposal are removed."""
-    place = folder.absolute()
-    partial = place.parent / f".{place.name}.partial-{os.getpid()}"
+    """A folder whose files get their place at the end; those of an earlier proposal are removed."""
+    partial: Path | None = None
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
+        partial = make_partial_folder(folder)
         yield partial
-        if not place.exists():
-            os.rename(partial, place)
-            return
-        check_export_folder(folder, partial, overwrite)
-        for file in sorted(place.iterdir()):
-            if EXPORTED_NAME.fullmatch(file.name) or file.name in (PROPOSAL_FILE, PROPOSAL_SHEET):
-                file.unlink()
-        for file in sorted(partial.iterdir()):
-            os.replace(file, place / file.name)
+        replaced: list[Path] = []
+        if folder.exists():
+            check_export_folder(folder, partial, overwrite)
+            own = (PROPOSAL_FILE, PROPOSAL_SHEET)
+            replaced = [file for file in folder.iterdir() if EXPORTED_NAME.fullmatch(file.name) or file.name in own]
+        put_in_place(partial, folder, replaced)
     except OSError as error:
         problem = f"cannot be written to ({error.strerror or error})"
         raise OutputError(folder, problem, "check the space and the permissions there") from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def exported_name(number: int) -> str:

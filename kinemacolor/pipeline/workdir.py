@@ -30,6 +30,7 @@ import numpy as np
 
 from kinemacolor.core.atomic_write import atomic_write
 from kinemacolor.core.errors import InputError, OutputError, UsageError
+from kinemacolor.core.folder_exchange import partial_folders
 from kinemacolor.core.shot import Shot
 from kinemacolor.core.types import Array
 from kinemacolor.pipeline.analysis import FilmAnalysis
@@ -102,12 +103,12 @@ class WorkDir:
     def _remove_partial_outputs(self) -> None:
         """Removes what a run that was killed while joining left beside the output: nobody else is at work on it."""
         target = image_target(self.output)
-        place = (target.folder if target else self.output).absolute()
-        stem = place.name if target else place.stem
-        for partial in place.parent.glob(f".{glob.escape(stem)}.partial-*"):
-            if partial.is_dir():
-                shutil.rmtree(partial)
-            elif partial.suffix == self.output.suffix:
+        if target is not None:
+            for folder in partial_folders(target.folder):
+                shutil.rmtree(folder)
+            return
+        for partial in self.output.absolute().parent.glob(f".{glob.escape(self.output.stem)}.partial-*"):
+            if partial.suffix == self.output.suffix and not partial.is_dir():
                 partial.unlink()
 
     def __exit__(

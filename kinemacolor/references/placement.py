@@ -18,6 +18,7 @@ from statistics import median
 
 from kinemacolor.core.clock import clock_text
 from kinemacolor.core.errors import InputError, UsageError
+from kinemacolor.core.folder_exchange import complete_exchange
 from kinemacolor.core.natural_sort import natural_key
 from kinemacolor.core.shot import Shot
 
@@ -159,6 +160,7 @@ def reference_files(paths: Sequence[str | Path]) -> tuple[ReferenceFile, ...]:
 
 
 def _folder_files(folder: Path) -> list[ReferenceFile]:
+    complete_exchange(folder, InputError)
     own_shot = shot_of_folder(folder)
     files = [ReferenceFile(path, *name_binding(path), own_shot, folder=folder) for path in _images(folder)]
     subfolders = [path for path in folder.iterdir() if path.is_dir()]

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kinemacolor.core.errors import InputError, OutputError
+from kinemacolor.core.folder_exchange import sync_folder
 from kinemacolor.core.orientation import Orientation
 from kinemacolor.core.structured_text import parse_json
 from kinemacolor.core.types import Frame
 from kinemacolor.video.image_writer import encode_png
-from kinemacolor.video.packets import NOT_A_SEGMENT, RESTART_REMEDY, partial_name, sync_folder
+from kinemacolor.video.packets import NOT_A_SEGMENT, RESTART_REMEDY, partial_name
 
 _DESCRIPTION = "segment.json"
 _FORMAT = "kinemacolor images"

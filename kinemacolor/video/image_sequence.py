@@ -13,6 +13,7 @@ import av
 import numpy as np
 
 from kinemacolor.core.errors import InputError
+from kinemacolor.core.folder_exchange import complete_exchange
 from kinemacolor.core.natural_sort import natural_key
 from kinemacolor.core.orientation import AS_STORED, Orientation, image_orientation
 from kinemacolor.core.types import Array, Coding, Frame
@@ -68,6 +69,7 @@ class ImageSequence:
     """
 
     def __init__(self, path: Path, rate: Fraction) -> None:
+        complete_exchange(path if path.is_dir() else path.parent, InputError)
         self.files, remark = image_files(path), None
         if path.is_dir():
             self.files, remark = frames_of_folder(self.files, _size)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from kinemacolor.core.errors import OutputError
+from kinemacolor.core.folder_exchange import make_partial_folder, put_in_place
 from kinemacolor.core.orientation import Orientation
 from kinemacolor.core.types import Frame
 from kinemacolor.video.image_names import ImageNames, ImageTarget
@@ -38,11 +39,8 @@ class ImageWriter:
     def __init__(self, target: ImageTarget, info: VideoInfo) -> None:
         self.target, self._orientation = target, info.orientation
         self._names = ImageNames.of(target, info.names)
-        folder = target.folder.absolute()
-        self._partial = folder.parent / f".{folder.name}.partial-{os.getpid()}"
+        self._partial = make_partial_folder(target.folder)
         self._count = 0
-        shutil.rmtree(self._partial, ignore_errors=True)
-        self._partial.mkdir()
 
     def write(self, frame: Frame) -> None:
         """Writes one frame, whose U and V are at full resolution."""
@@ -67,17 +65,10 @@ class ImageWriter:
     def finish(self, overwrite: bool) -> None:
         """Puts the images in their place; old ones of the same pattern are removed, other files stay."""
         folder = self.target.folder.absolute()
-        if not folder.exists():
-            os.rename(self._partial, folder)
-            return
         replaced = self._names.existing(folder)
         if replaced and not overwrite:
             raise OutputError(folder, "holds such images by now", "choose another folder, or `overwrite`")
-        for file in replaced:
-            file.unlink()
-        for file in sorted(self._partial.iterdir()):
-            os.replace(file, folder / file.name)
-        self._partial.rmdir()
+        put_in_place(self._partial, folder, replaced)
 
     def abandon(self) -> None:
         """Removes everything that was written."""

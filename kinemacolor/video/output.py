@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kinemacolor.core.errors import OutputError, UsageError
+from kinemacolor.core.folder_exchange import complete_exchange
 from kinemacolor.core.types import Coding
 from kinemacolor.video.codecs import (
     CHROMA_FORMATS,
@@ -95,7 +96,7 @@ def check_destination(
     overwrite: bool = False,
     new_folders: bool = False,
 ) -> None:
-    """Checks a destination before any work is done; makes nothing.
+    """Checks a destination before any work is done; completes an exchange of images that was interrupted there.
 
     Args:
         destination: a film, a folder of images, or a pattern of their names.
@@ -146,11 +147,14 @@ def _check_images(path: Path, target: ImageTarget, source: Path | None, overwrit
     if folder.exists() and not folder.is_dir():
         raise OutputError(path, f"{folder} is a file", "give the name of a folder")
     if not folder.exists():
+        if folder.is_symlink():
+            raise OutputError(folder, "is a link to a folder that is missing", "remove the link, or make that folder")
         parents = folder.absolute().parents
         _check_folder(next(parent for parent in parents if parent.exists()) if new_folders else parents[0])
         return
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(folder, "writing into it is not permitted", "choose another folder")
+    complete_exchange(folder, OutputError)
     _check_folder(folder.absolute().parent)
     images = source is not None and is_image_source(source)
     if source is not None and images and _same_file(folder, source if source.is_dir() else source.parent):

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from kinemacolor.core.errors import InputError, OutputError
+from kinemacolor.core.folder_exchange import sync_folder
 
 SEGMENT_VERSION = 1
 """Version of the format, of image segments as well."""
@@ -229,13 +230,3 @@ class PacketFile:
 def partial_name(path: Path) -> Path:
     """The name of a segment while it is being written."""
     return path.with_name(f"{path.name}.partial")
-
-
-def sync_folder(folder: Path) -> None:
-    """Flushes the names in a folder to the disk, where the system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

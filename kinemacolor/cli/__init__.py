@@ -23,7 +23,8 @@ from kinemacolor.cli.keyframes import KEYFRAMES_EXAMPLES, keyframes
 from kinemacolor.cli.options import dashed_message
 from kinemacolor.cli.shots import SHOTS_EXAMPLES, shots
 from kinemacolor.cli.train import PACK_EXAMPLES, TRAIN_EXAMPLES, pack, train
-from kinemacolor.core.errors import KinemacolorError, UsageError, printable
+from kinemacolor.core.errors import KinemacolorError, OutputError, UsageError, printable
+from kinemacolor.core.memory import OutOfMemoryError, is_allocation_failure
 from kinemacolor.core.version import VERSION
 
 INTERRUPTED = 130
@@ -107,6 +108,10 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:
+        if is_allocation_failure(error):
+            print(f"kinemacolor: {OutOfMemoryError('kinemacolor')}", file=sys.stderr)
+            _leave_if_busy(OutputError.exit_code)
+            sys.exit(OutputError.exit_code)
         if not hasattr(error, "format_message"):  # what typer raises for a command line that makes no sense
             raise
         message = printable(error.format_message().rstrip("."))

@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 
 from kinemacolor.core.errors import InputError
+from kinemacolor.core.memory import check_memory
 from kinemacolor.core.types import FloatArray
 from kinemacolor.engine.network import Tensors
 from kinemacolor.engine.onnx_session import session_options
@@ -44,6 +45,7 @@ class OnnxRunner:
                     str(path), session_options(threads), providers=["CPUExecutionProvider"]
                 )
             except Exception as error:  # the runtime's own classes have no public common base
+                check_memory(error)
                 raise InputError(
                     path, f"is no ONNX graph ({str(error).splitlines()[0][:100]})", EXPORT_REMEDY
                 ) from error
@@ -65,6 +67,7 @@ class OnnxRunner:
             names = [node.name for node in session.get_outputs()]
             return dict(zip(names, session.run(names, inputs), strict=True))
         except Exception as error:  # the runtime's own classes have no public common base
+            check_memory(error)
             problem = f"{stage}.onnx cannot be run ({str(error).splitlines()[0][:100]})"
             raise InputError(self._folder, problem, EXPORT_REMEDY) from error
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from kinemacolor.core.errors import KinemacolorError, UsageError
 from kinemacolor.core.events import AnyEvent, CanceledEvent, FailedEvent, FinishedEvent, JobKind, StartedEvent
 from kinemacolor.core.job_context import JobCanceled, JobContext
+from kinemacolor.core.memory import OutOfMemoryError, is_allocation_failure
 from kinemacolor.pipeline.event_log import EventLog
 from kinemacolor.pipeline.workdir import EVENTS, work_folder
 from kinemacolor.video.film_sink import output_error
@@ -41,6 +42,8 @@ class EventJob(ABC, Generic[Result]):
     """
 
     kind: ClassVar[JobKind]
+    memory_settings: ClassVar[tuple[str, ...]] = ("working_size",)
+    """Settings by which it takes less memory."""
 
     def __init__(self, film: Path, output: Path) -> None:
         self._film, self._output = film, output
@@ -132,9 +135,12 @@ class EventJob(ABC, Generic[Result]):
                 emit(FinishedEvent(summary=result.record()))
             return result
         except BaseException as error:
-            self._error = error
-            emit(self._last_event(error))
-            raise
+            told = self._told(error)
+            self._error = told
+            emit(self._last_event(told))
+            if told is error:
+                raise
+            raise told from error
         finally:
             self._log.close()
 
@@ -144,6 +150,18 @@ class EventJob(ABC, Generic[Result]):
             self._context.emit(
                 StartedEvent(job=kind, film=str(self._film), output=str(self._output), process=os.getpid())
             )
+
+    def _told(self, error: BaseException) -> BaseException:
+        """The error for the user, where memory did not suffice; else the same."""
+        if isinstance(error, KinemacolorError) and not isinstance(error, OutOfMemoryError):
+            return error
+        if not (isinstance(error, OutOfMemoryError) or is_allocation_failure(error)):
+            return error
+        smaller = f"a smaller {' or '.join(f'`{name}`' for name in self.memory_settings)}"
+        remedy = f"close other programs, or set {smaller}"
+        if work_folder(self._output).exists():
+            remedy = f"close other programs and give the same again to go on, or start over with {smaller}"
+        return OutOfMemoryError(self._film, remedy)
 
     def _last_event(self, error: BaseException) -> AnyEvent:
         if isinstance(error, KinemacolorError):

@@ -36,6 +36,7 @@ class Job(EventJob[Summary]):
     """
 
     kind: ClassVar[JobKind] = "colorize"
+    memory_settings: ClassVar[tuple[str, ...]] = ("working_size", "max_segment_frames")
 
     def __init__(self, spec: JobSpec, *, engine: Engine | None = None) -> None:
         super().__init__(spec.film, spec.output)

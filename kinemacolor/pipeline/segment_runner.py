@@ -21,6 +21,7 @@ import numpy as np
 from kinemacolor.core.errors import InputError
 from kinemacolor.core.events import SegmentFinishedEvent
 from kinemacolor.core.job_context import JobContext
+from kinemacolor.core.memory import memory_is_short
 from kinemacolor.core.pipelining import StageTimer, prefetch
 from kinemacolor.core.progress import ProgressCallback
 from kinemacolor.core.types import Array, FloatArray, Frame, Reference
@@ -215,9 +216,7 @@ class SegmentRunner:
                     self._advance(share, progress)
                 frame = next(frames)
                 if frame_colors is None or frame_colors.index != frame.index:
-                    raise InputError(
-                        info.path, "gives other frames than when it was analyzed", "check the disk it is on"
-                    )
+                    raise other_frames(info)
                 with self.timer.stage("upsample"):
                     colored = frame.with_chroma(*self._planes(frame_colors, frame))
                 with self.timer.stage("write"):
@@ -279,6 +278,11 @@ class SegmentRunner:
         )
 
 
+def other_frames(info: VideoInfo) -> InputError:
+    """The error for a film that has changed since it was analyzed."""
+    return InputError(info.path, "gives other frames than when it was analyzed", "check the disk it is on")
+
+
 def neutral_planes(frame: Frame, subsampling: tuple[int, int]) -> tuple[Array, Array]:
     """U and V planes of a frame without color, (⌈H/sy⌉, ⌈W/sx⌉) each."""
     height, width = frame.luma.shape
@@ -320,5 +324,9 @@ def _read_segments(
             source = reader.frames(first=first)
         for _ in range(first, segment.stop + int(anchors and segment.anchored)):
             with timer.stage("read"):
-                frame = next(source)
+                frame = next(source, None)
+            if frame is None:
+                if memory_is_short():  # decoders lose frames then, without a word
+                    raise MemoryError
+                raise other_frames(reader.info)
             yield frame

@@ -18,6 +18,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from kinemacolor.core.memory import check_memory
 from kinemacolor.core.types import FloatArray
 
 _READERS = (PngImagePlugin, JpegImagePlugin, TiffImagePlugin, WebPImagePlugin, Jpeg2KImagePlugin)  # known to Pillow now
@@ -55,7 +56,8 @@ def color_facts(content: bytes) -> ColorFacts:
         try:
             with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
                 return ColorFacts(image.mode == _INKS, image.format in _JPEGS, image.info.get("icc_profile") or None)
-        except Exception:  # whatever the header of a corrupt file makes of Pillow: decoding tells what is wrong
+        except Exception as error:  # of a corrupt header: decoding tells what is wrong
+            check_memory(error)
             return ColorFacts(profile=_tiff_profile(content))
 
 
@@ -70,7 +72,8 @@ def _tiff_profile(content: bytes) -> bytes | None:
         file.seek(directory.next)
         directory.load(file)
         profile = directory.get(_ICC_TAG)
-    except Exception:  # a corrupt header, see above
+    except Exception as error:  # a corrupt header, see above
+        check_memory(error)
         return None
     return profile if isinstance(profile, bytes) and profile else None
 

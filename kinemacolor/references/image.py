@@ -17,6 +17,7 @@ import numpy as np
 from kinemacolor.core.color import rgb_to_lab, still_lightness
 from kinemacolor.core.errors import InputError
 from kinemacolor.core.limits import MINIMUM_SIDE
+from kinemacolor.core.memory import check_memory
 from kinemacolor.core.orientation import AS_STORED, Orientation, image_orientation
 from kinemacolor.core.types import BoolArray, FloatArray, Matrix, Reference
 from kinemacolor.engine.protocol import KEY_CELL
@@ -122,7 +123,8 @@ def decode_image(path: Path, content: bytes) -> tuple[FloatArray, FloatArray]:
                 image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
             if image is not None and (image.ndim == 2 or image.shape[2] != 4):
                 image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:
+    except cv2.error as error:
+        check_memory(error)
         image = None
     finally:
         cv2.utils.logging.setLogLevel(previous)

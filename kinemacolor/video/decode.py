@@ -17,6 +17,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from kinemacolor.core.errors import InputError
+from kinemacolor.core.memory import check_memory
 from kinemacolor.video.film_clock import ClockMender, film_clock
 from kinemacolor.video.input_container import container_packets, open_container
 
@@ -141,6 +142,7 @@ def open_film(path: Path, *, thorough: bool = False) -> InputContainer:
     except av.error.PermissionError as error:
         raise InputError(path, "reading it is not permitted", "change its permissions") from error
     except (av.FFmpegError, OSError, ValueError) as error:
+        check_memory(error)
         reason = "it cannot be read as a film"
         if path.suffix.lower() in (".mp4", ".mov", ".m4v"):
             reason += " (so does an MP4 or MOV without its index, which a recording that was cut off lacks)"
@@ -222,6 +224,7 @@ def _decoded(
         try:
             packet = next(packets, None)
         except (av.FFmpegError, OSError) as error:
+            check_memory(error)
             damage.broke_off = f"reading fails there ({getattr(error, 'strerror', None) or error})"
             packet = None
         if packet is None:
@@ -260,7 +263,8 @@ def _packet_pictures(
         pictures = stream.decode(packet)
     except av.error.EOFError:
         return []
-    except (av.FFmpegError, OSError, ValueError):
+    except (av.FFmpegError, OSError, ValueError) as error:
+        check_memory(error)
         damage.count_lost_packet()
         return []
     if container.format.name == "avi":  # AVI stores no presentation times: FFmpeg guesses them

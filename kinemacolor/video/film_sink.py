@@ -17,6 +17,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from kinemacolor.core.errors import OutputError
+from kinemacolor.core.memory import OutOfMemoryError, is_allocation_failure, memory_is_short
 from kinemacolor.core.orientation import AS_STORED
 from kinemacolor.video.captions import caption_warning
 from kinemacolor.video.codecs import CODECS, CONTAINERS
@@ -239,5 +240,7 @@ def output_error(destination: Path, error: Exception) -> OutputError:
         return OutputError(destination, "the file grows larger than this disk or user may keep", "use another disk")
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
         return OutputError(destination, "writing there is not permitted", "choose another place")
+    if is_allocation_failure(error) or memory_is_short():
+        return OutOfMemoryError(destination)
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return OutputError(destination, f"writing fails ({reason})", "try another place, container or codec")

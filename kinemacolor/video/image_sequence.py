@@ -14,6 +14,7 @@ import numpy as np
 
 from kinemacolor.core.errors import InputError
 from kinemacolor.core.folder_exchange import complete_exchange
+from kinemacolor.core.memory import check_memory
 from kinemacolor.core.natural_sort import natural_key
 from kinemacolor.core.orientation import AS_STORED, Orientation, image_orientation
 from kinemacolor.core.types import Array, Coding, Frame
@@ -205,6 +206,7 @@ def _decode(file: Path) -> tuple[av.VideoFrame, Orientation]:
             for picture in container.decode(video=0):
                 return picture, image_orientation(content)
     except (av.FFmpegError, OSError, ValueError, IndexError) as error:
+        check_memory(error)
         raise InputError(file, "cannot be read as an image", "replace it") from error
     raise InputError(file, "holds no picture", "replace it")
 

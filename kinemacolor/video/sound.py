@@ -10,6 +10,8 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
+from kinemacolor.core.memory import check_memory
+
 _PCM_OF_FORMAT = {
     "u8": "pcm_u8",
     "s16": "pcm_s16le",
@@ -88,7 +90,8 @@ class SoundConverter:
         """
         try:
             frames = self._source.decode(packet)
-        except (av.FFmpegError, ValueError):
+        except (av.FFmpegError, ValueError) as error:
+            check_memory(error)
             self.lost += packet is not None
             frames = []
         packets: list[Packet[Any]] = []

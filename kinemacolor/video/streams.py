@@ -16,6 +16,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from kinemacolor.core.errors import OutputError
+from kinemacolor.core.memory import check_memory
 from kinemacolor.video.decode import ATTACHED_PICTURE
 from kinemacolor.video.decoding_times import DecodingOrder, with_decoding_times
 from kinemacolor.video.film_clock import ClockMender, film_clock
@@ -225,7 +226,8 @@ class CopiedStreams:
                 sound = SoundConverter(stream, self._output)
                 self.warnings.append(conversion_warning(stream.index, name, sound.codec, self._output.format.name))
                 self._converters[stream.index] = sound
-        except (av.FFmpegError, ValueError):
+        except (av.FFmpegError, ValueError) as error:
+            check_memory(error)
             return None
         target: Stream = self._converters[stream.index].target
         return target
@@ -243,6 +245,7 @@ class CopiedStreams:
             try:
                 packet = next(packets, None)
             except (av.FFmpegError, OSError) as error:
+                check_memory(error)
                 self.warnings.append(f"sound and subtitles break off: {getattr(error, 'strerror', None) or error}")
                 return
             if packet is None:

@@ -14,6 +14,8 @@ from av.packet import Packet
 from av.stream import Stream
 from av.subtitles.subtitle import SubtitleSet
 
+from kinemacolor.core.memory import check_memory
+
 _TEXT_SUBTITLES = frozenset({"subrip", "srt", "mov_text", "webvtt", "ass", "ssa", "text"})
 _TEXT_CODEC = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip"}
 _USUAL_SECONDS = 2  # of a subtitle that does not say how long it stays
@@ -58,7 +60,8 @@ class SubtitleConverter:
             return self._pass_until(None)
         try:
             subtitles = self._source.decode2(packet)
-        except (av.FFmpegError, ValueError):
+        except (av.FFmpegError, ValueError) as error:
+            check_memory(error)
             self.lost += 1
             return []
         if subtitles is None:
@@ -93,7 +96,8 @@ class SubtitleConverter:
     def _encode(self, subtitles: SubtitleSet, begin: int, end: int, base: Fraction) -> list[Packet[Any]]:
         try:
             text: Packet[Any] = self.target.codec_context.encode_subtitle(subtitles)
-        except (av.FFmpegError, ValueError):
+        except (av.FFmpegError, ValueError) as error:
+            check_memory(error)
             self.lost += 1
             return []
         text.time_base = base

@@ -39,16 +39,19 @@ def is_allocation_failure(error: BaseException) -> bool:
     return isinstance(error, Exception) and any(text in str(error) for text in _TEXTS)
 
 
-def check_memory(error: Exception) -> None:
+def check_memory(error: Exception | None = None) -> None:
     """Where a library fails on a file while memory is short, that is no fault of the file, whatever it says.
 
     A corrupt file may ask for more than any machine has: then memory is not short, and nothing is raised.
+
+    Args:
+        error: of the library; None where it lost something without a word.
 
     Raises:
         MemoryError: memory is short.
     """
     if memory_is_short():
-        raise MemoryError(str(error)) from error
+        raise MemoryError(str(error or "")) from error
 
 
 def memory_is_short() -> bool:

@@ -21,7 +21,7 @@ import numpy as np
 from kinemacolor.core.errors import InputError
 from kinemacolor.core.events import SegmentFinishedEvent
 from kinemacolor.core.job_context import JobContext
-from kinemacolor.core.memory import memory_is_short
+from kinemacolor.core.memory import check_memory
 from kinemacolor.core.pipelining import StageTimer, prefetch
 from kinemacolor.core.progress import ProgressCallback
 from kinemacolor.core.types import Array, FloatArray, Frame, Reference
@@ -326,7 +326,6 @@ def _read_segments(
             with timer.stage("read"):
                 frame = next(source, None)
             if frame is None:
-                if memory_is_short():  # decoders lose frames then, without a word
-                    raise MemoryError
+                check_memory()
                 raise other_frames(reader.info)
             yield frame

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kinemacolor.core.errors import InputError, UsageError
-from kinemacolor.core.memory import memory_is_short
+from kinemacolor.core.memory import check_memory
 from kinemacolor.core.orientation import matrix_orientation
 from kinemacolor.core.types import Array, Frame
 from kinemacolor.video.captions import picture_captions
@@ -135,9 +135,8 @@ class VideoReader:
                     break
         self.damage = damage.summary()
         self.remark = mixed_fields(self.info, damage.interlaced, damage.index + 1)
-        if count == 0 and memory_is_short():  # decoders lose frames then, without a word
-            raise MemoryError
         if count == 0:
+            check_memory()
             length = f"{self.info.duration:.3f} s" if self.info.duration is not None else "unknown length"
             raise UsageError(self.info.path, f"no frame lies in the interval ({length})", "choose another start or end")
 

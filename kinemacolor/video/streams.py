@@ -217,19 +217,19 @@ class CopiedStreams:
     def _convert(self, stream: Stream) -> Stream | None:
         """The new stream of sound or subtitles that can be converted; None where this one cannot."""
         name = _name(stream)
+        converter: SubtitleConverter | SoundConverter
         try:
             if stream.type == "subtitle":
-                subtitles = SubtitleConverter(stream, self._output)
-                self.warnings.append(f"subtitle stream {stream.index} was converted from {name} to {subtitles.codec}")
-                self._converters[stream.index] = subtitles
+                converter = SubtitleConverter(stream, self._output)
+                self.warnings.append(f"subtitle stream {stream.index} was converted from {name} to {converter.codec}")
             else:
-                sound = SoundConverter(stream, self._output)
-                self.warnings.append(conversion_warning(stream.index, name, sound.codec, self._output.format.name))
-                self._converters[stream.index] = sound
+                converter = SoundConverter(stream, self._output)
+                self.warnings.append(conversion_warning(stream.index, name, converter.codec, self._output.format.name))
         except (av.FFmpegError, ValueError) as error:
             check_memory(error)
             return None
-        target: Stream = self._converters[stream.index].target
+        self._converters[stream.index] = converter
+        target: Stream = converter.target
         return target
 
     def _read(self) -> Iterator[Packet[Stream]]:

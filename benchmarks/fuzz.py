@@ -210,7 +210,7 @@ def main() -> int:
     parser.add_argument("--limit", type=float, default=60, help="seconds for each input")
     parser.add_argument("--keep", type=Path, help="folder in which the runs are kept")
     options = parser.parse_args()
-    begin, ends, slowest, largest, faulty = time.monotonic(), Counter[tuple[str, int]](), 0.0, 0, 0
+    begin, ends, slowest, largest, faulty = time.monotonic(), Counter[tuple[str, int]](), (0.0, 0), 0, 0
     with tempfile.TemporaryDirectory(prefix="kinemacolor-fuzz-") as temporary:
         folder = (options.keep or Path(temporary)).absolute()
         numbers = range(options.first, options.first + options.inputs)
@@ -218,7 +218,7 @@ def main() -> int:
             made = outcome.made
             if made.number >= 0:
                 ends[made.kind, outcome.code] += 1
-            slowest, largest = max(slowest, outcome.seconds), max(largest, outcome.mebibytes)
+            slowest, largest = max(slowest, (outcome.seconds, made.number)), max(largest, outcome.mebibytes)
             if outcome.faults:
                 faulty += 1
                 print(f"{made.number} ({made.kind}, {made.sample}: {', '.join(made.changes)})")
@@ -234,7 +234,7 @@ def main() -> int:
         print(f"| {kind} | {sum(known) + codes.total()} | {' | '.join(map(str, known))} | {codes.total()} |")
     print(
         f"{ends.total()} inputs of seed {options.seed} from {options.first} on in {time.monotonic() - begin:.0f} s; "
-        f"the slowest took {slowest:.1f} s, the largest {largest} MiB; {faulty} ended otherwise than they should"
+        f"the slowest, number {slowest[1]}, took {slowest[0]:.1f} s, the largest {largest} MiB; {faulty} ended otherwise than they should"
     )
     return int(faulty > 0 or ends.total() != options.inputs)
 

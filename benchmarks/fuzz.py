@@ -234,7 +234,8 @@ def main() -> int:
         print(f"| {kind} | {sum(known) + codes.total()} | {' | '.join(map(str, known))} | {codes.total()} |")
     print(
         f"{ends.total()} inputs of seed {options.seed} from {options.first} on in {time.monotonic() - begin:.0f} s; "
-        f"the slowest, number {slowest[1]}, took {slowest[0]:.1f} s, the largest {largest} MiB; {faulty} ended otherwise than they should"
+        f"the slowest, number {slowest[1]}, took {slowest[0]:.1f} s, the largest {largest} MiB; "
+        f"{faulty} ended otherwise than they should"
     )
     return int(faulty > 0 or ends.total() != options.inputs)
 

@@ -32,6 +32,8 @@ _TAG_OF_MATRIX: dict[Matrix, int] = {"bt601": 6, "bt709": 1, "bt2020": 9}
 _LIMITED_WHEN_UNTAGGED = frozenset(
     {"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vp8", "vp9", "av1", "libdav1d"}
 )
+_MOST_ASPECT = Fraction(8)
+"""Of a pixel; real films stay below 4."""
 _TILT = 0.5  # degrees
 _TILTED = "its mark turns the picture by {:+.0f}° more than a quarter turn; images, stills and sheets are not tilted"
 
@@ -182,7 +184,10 @@ def film_info(
     count = stream.frames or (round(seconds * rate) if seconds else None)
     matrix = display_matrix(picture)
     orientation, tilt = matrix_orientation(matrix)
-    remarks = () if abs(tilt) < _TILT else (f"{path}: {_TILTED.format(tilt)}",)
+    aspect, strange = _pixel_aspect(stream)
+    remarks = [f"{path}: {_TILTED.format(tilt)}"] if abs(tilt) >= _TILT else []
+    if strange:
+        remarks.append(f"{path}: {strange}")
     return VideoInfo(
         path=path,
         width=picture.width,
@@ -195,7 +200,7 @@ def film_info(
         first_time=first_pts * time_base,
         frames=count,
         duration=seconds,
-        sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
+        sample_aspect_ratio=aspect,
         rotation=orientation.rotation,
         tags=picture_tags(picture),
         codec=stream.codec_context.name,
@@ -209,6 +214,15 @@ def film_info(
         stream=stream.index,
         remarks=(*remarks, *clock.remarks(path, stream.index, first_pts * time_base)),
     )
+
+
+def _pixel_aspect(stream: VideoStream) -> tuple[Fraction, str | None]:
+    """Width / height of a pixel, and a remark where the film's mark of it makes no sense."""
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    if 1 / _MOST_ASPECT <= aspect <= _MOST_ASPECT:
+        return aspect, None
+    ratio = f"{aspect.numerator}:{aspect.denominator}"
+    return Fraction(1), f"its mark says that a pixel is {ratio} as wide as high; pixels are taken to be square"
 
 
 def _stream_info(stream: Stream) -> StreamInfo:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 import subprocess
 from fractions import Fraction
 from pathlib import Path
@@ -376,6 +377,20 @@ def test_pixel_shape_is_kept(tmp_path: Path, codec: str, name: str) -> None:
     color(tmp_path / "film.mp4", tmp_path / name, codec=codec)
     assert VideoReader(tmp_path / name).info.sample_aspect_ratio == Fraction(16, 11)
     assert "SAR 16:11" in described(tmp_path / name)
+
+
+@pytest.mark.parametrize("shape", [Fraction(3, 4099), Fraction(30000)])
+def test_a_pixel_shape_that_makes_no_sense_is_told_and_not_used(tmp_path: Path, shape: Fraction) -> None:
+    film = tmp_path / "film.mov"
+    make_film(film, Film(count=2, codec="mjpeg", pixel_format="yuvj420p", sar=Fraction(16, 11)))
+    mark = b"pasp" + bytes([0, 0, 0, 16, 0, 0, 0, 11])
+    content = film.read_bytes()
+    assert content.count(mark) == 1
+    film.write_bytes(content.replace(mark, b"pasp" + struct.pack(">II", *shape.as_integer_ratio())))
+    info = VideoReader(film).info
+    assert info.sample_aspect_ratio == 1
+    told = f"a pixel is {shape.numerator}:{shape.denominator} as wide as high; pixels are taken to be square"
+    assert any(told in remark for remark in info.remarks)
 
 
 def test_pixel_shape_is_kept_in_the_frames_of_ffv1(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """THE path of a film: analyze it, color its segments, join them. Every front end takes it, through ``Job``.
 
-    prepare     settings, film, stills, output, engine: everything that can be refused is refused here
-    plan        frames, times, shots; references → shots; shots → segments
+    prepare     settings, film, stills, output, engine: everything that can be refused is refused (``prepared_film``)
+    plan        frames, times, shots; references → shots; shots → segments (``film_plan``)
     color       read → network → full-resolution chroma → encode, segment by segment (``segment_runner``)
     join        segments, sound, subtitles → the film; then report and overlay
 
@@ -11,100 +11,26 @@ What is finished lies in a folder beside the output (``workdir``), so that a run
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 
-from kinemacolor.core.errors import InputError, OutputError, UsageError
-from kinemacolor.core.events import FinishedEvent, PlannedEvent, ResumedEvent
+from kinemacolor.core.events import FinishedEvent, ResumedEvent
 from kinemacolor.core.job_context import JobContext
-from kinemacolor.core.pipelining import StageTimer
-from kinemacolor.core.types import Array, FloatArray, Reference
-from kinemacolor.engine.protocol import Engine
-from kinemacolor.engine.registry import open_engine
+from kinemacolor.core.types import Array, FloatArray
 from kinemacolor.filters.temporal import ChromaTemporalFilter
-from kinemacolor.pipeline.analysis import FilmAnalysis, analyze_film
 from kinemacolor.pipeline.decode_cost import repeated_decoding
 from kinemacolor.pipeline.disk_space import estimate_disk_space
-from kinemacolor.pipeline.film_images import missing_remarks, tell_damaged_images
-from kinemacolor.pipeline.fingerprint import run_fingerprint
-from kinemacolor.pipeline.job_spec import JobSpec
-from kinemacolor.pipeline.reference_plan import plan_references, tell_selection
-from kinemacolor.pipeline.segment_plan import SegmentPlan, plan_segments
+from kinemacolor.pipeline.film_plan import FilmPlan, plan_film
+from kinemacolor.pipeline.prepared_film import PreparedFilm
+from kinemacolor.pipeline.reference_plan import tell_selection
+from kinemacolor.pipeline.segment_plan import SegmentPlan
 from kinemacolor.pipeline.segment_runner import RenderSettings, SegmentRunner
-from kinemacolor.pipeline.settings import ColorizeSettings
 from kinemacolor.pipeline.summary import Summary
 from kinemacolor.pipeline.workdir import WorkDir
-from kinemacolor.references.loading import load_references
-from kinemacolor.references.neutral_choice import neutral_choice
-from kinemacolor.references.placement import ReferenceFile
-from kinemacolor.references.selection import ReferenceSelection, bindings_within, bound_frames
-from kinemacolor.references.size import network_lightness, network_size, picture_aspect
+from kinemacolor.references.selection import bindings_within, bound_frames
 from kinemacolor.report.film import film_report, write_film_report, write_overlay
-from kinemacolor.shots.lists import read_list
-from kinemacolor.video.codecs import CONTAINERS
-from kinemacolor.video.film_sink import check_muxing
-from kinemacolor.video.frame_lookup import FrameLookup
-from kinemacolor.video.info import VideoInfo
-from kinemacolor.video.output import Encoding, check_destination, image_target
-from kinemacolor.video.reader import VideoReader
 from kinemacolor.video.segments import join_segments
-from kinemacolor.video.writer import plan_output
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PreparedFilm:
-    """Everything that is known before the film is read through.
-
-    Attributes:
-        spec: of the job.
-        files: the stills that color it.
-        info: of the film.
-        encoding: of the output.
-        shape: (h, w) at which the network sees frames.
-        engine: colors them.
-        references: the stills at network size.
-        gray_files: stills without color, whose shots stay gray.
-        fingerprint: of the run.
-        remarks: what the user should know before the work, a line each.
-        timer: of its stages.
-        begin: when it was begun, in seconds of ``time.perf_counter``.
-    """
-
-    spec: JobSpec
-    files: tuple[ReferenceFile, ...]
-    info: VideoInfo
-    encoding: Encoding
-    shape: tuple[int, int]
-    engine: Engine
-    references: Sequence[Reference]
-    fingerprint: dict[str, object]
-    gray_files: tuple[ReferenceFile, ...] = ()
-    remarks: tuple[str, ...] = ()
-    timer: StageTimer = field(default_factory=StageTimer)
-    begin: float = field(default_factory=time.perf_counter)
-
-    def open(self) -> VideoReader:
-        """A reader of the film."""
-        return VideoReader(self.spec.film, rate=self.spec.settings.fps, stream=self.spec.settings.stream)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FilmPlan:
-    """What is to be colored, from what, and in which pieces.
-
-    Attributes:
-        analysis: frames, times and shots of the film.
-        selection: which references color which shot.
-        segments: the pieces.
-    """
-
-    analysis: FilmAnalysis
-    selection: ReferenceSelection
-    segments: SegmentPlan
 
 
 def color_film(prepared: PreparedFilm, context: JobContext, begun: FilmPlan | None = None) -> Summary:
@@ -165,163 +91,10 @@ def color_film(prepared: PreparedFilm, context: JobContext, begun: FilmPlan | No
     return summary
 
 
-# --- prepare --------------------
-
-
-def prepare_film(spec: JobSpec, engine: Engine | None = None) -> PreparedFilm:
-    """Opens and checks everything that a job names, before hours of work.
-
-    Args:
-        spec: of the job.
-        engine: one that the caller made, in place of the one that the settings name.
-
-    Raises:
-        UsageError, InputError, OutputError: one line that names what is wrong and the remedy.
-    """
-    begin, settings = time.perf_counter(), spec.settings
-    files = spec.reference_files()
-    if isinstance(spec.shots, Path):
-        read_list(spec.shots)
-    with reachable(spec.output, OutputError):
-        check_destination(
-            spec.output, source=spec.film, codec=settings.codec, overwrite=spec.overwrite, new_folders=True
-        )
-    _check_extras(spec)
-    with reachable(spec.film, InputError):
-        info = VideoReader(spec.film, rate=settings.fps, stream=settings.stream).info
-    remarks = [*info.remarks, *missing_remarks(info, strict=settings.strict)]
-    aspect = picture_aspect(info)
-    shape = network_size(aspect, 1, side=settings.working_size)
-    opened = engine or engine_of(settings)
-    encoding = plan_output(
-        spec.output,
-        info,
-        chroma_format=settings.chroma_format,
-        codec=settings.codec,
-        crf=settings.crf,
-        color_range=settings.range,
-    )
-    remarks += encoding.warnings
-    if image_target(spec.output) is None:  # what cannot be kept is refused or told now, not after the work is done
-        remarks += check_muxing(spec.output, info, encoding, strict=settings.strict)
-    loaded = load_references(files, info, shape)
-    fingerprint = run_fingerprint(spec, (*loaded.files, *loaded.gray), engine)
-    return PreparedFilm(
-        spec,
-        loaded.files,
-        info,
-        encoding,
-        shape,
-        opened,
-        loaded.references,
-        fingerprint,
-        loaded.gray,
-        (*remarks, *loaded.remarks),
-        begin=begin,
-    )
-
-
-def engine_of(settings: ColorizeSettings) -> Engine:
-    """The engine that the settings name."""
-    return open_engine(
-        settings.engine,
-        propagation=settings.propagation,
-        color_memory=settings.color_memory,
-        weights=settings.weights,
-        block_size=settings.block_size,
-        device=settings.device,
-    )
-
-
-def _check_extras(spec: JobSpec) -> None:
-    for name, path, suffixes in (("report", spec.report, (".html",)), ("overlay", spec.overlay, tuple(CONTAINERS))):
-        if path is None:
-            continue
-        if path.suffix.lower() not in suffixes:
-            raise UsageError(name, f"{path} has another extension", f"end it in {' or '.join(suffixes)}")
-        if path.exists() and not spec.overwrite:
-            raise OutputError(path, "exists already", "give another name, or `overwrite`")
-        if not path.absolute().parent.is_dir():
-            raise OutputError(path, "there is no such folder", "make it first")
-
-
-@contextmanager
-def reachable(path: str | Path, kind: type[InputError] | type[OutputError]) -> Iterator[None]:
-    """A path that the system cannot even look up (too long, in a locked folder) becomes an error for the user."""
-    try:
-        yield
-    except OSError as error:
-        problem = f"cannot be reached ({error.strerror or error})"
-        raise kind(path, problem, "check its name and the permissions of its folder") from error
-
-
 def _render_settings(prepared: PreparedFilm) -> RenderSettings:
     settings = prepared.spec.settings
     smoothing = ChromaTemporalFilter() if settings.temporal_smoothing else None
     return RenderSettings(settings, prepared.shape, prepared.encoding, smoothing)
-
-
-# --- plan --------------------
-
-
-def plan_film(
-    prepared: PreparedFilm, context: JobContext, workdir: WorkDir | None = None, begun: FilmPlan | None = None
-) -> FilmPlan:
-    """Frames, times and shots of the film, its references' shots, and its segments.
-
-    Args:
-        prepared: the job.
-        context: takes its events.
-        workdir: keeps analysis and selection, and may hold those of an earlier run.
-        begun: a plan of the same job, where one was made before.
-    """
-    spec, settings = prepared.spec, prepared.spec.settings
-    analysis = (workdir.load_analysis() if workdir else None) or (begun.analysis if begun else None)
-    if analysis is None:
-        with prepared.open() as reader:
-            analysis = analyze_film(
-                reader,
-                start=settings.start,
-                end=settings.end,
-                shots=spec.shots,
-                find_cards=neutral_choice(settings.neutral_shots).find,
-                timer=prepared.timer,
-                progress=context.progress("analyze"),
-            )
-    tell_damaged_images(prepared.info, analysis.damage, context, strict=settings.strict)
-    if analysis.remark:
-        context.warn(analysis.remark)
-    selection = (workdir.load_selection() if workdir else None) or (begun.selection if begun else None)
-    bindings = bindings_within(prepared.files, analysis, prepared.info)
-    if selection is None:
-        with analysis.restore_frame_times(prepared.open()) as reader, FrameLookup(reader) as lookup:
-
-            def lightness(index: int) -> FloatArray:
-                context.check()
-                return network_lightness(lookup.frame(index), prepared.shape)
-
-            selection = plan_references(
-                settings,
-                prepared.engine,
-                prepared.references,
-                prepared.files,
-                prepared.gray_files,
-                analysis,
-                prepared.info,
-                lightness,
-            )
-    if workdir:
-        workdir.save_analysis(analysis)
-        workdir.save_selection(selection)
-    segments = plan_segments(
-        analysis.shots,
-        bound_frames(bindings),
-        selection.shots,
-        max_segment_frames=settings.max_segment_frames,
-        neutral=selection.neutral,
-    )
-    context.emit(PlannedEvent(frames=segments.frames, shots=len(segments.shots), segments=len(segments.segments)))
-    return FilmPlan(analysis, selection, segments)
 
 
 def _announce(prepared: PreparedFilm, plan: FilmPlan, resumed: int, workdir: WorkDir, context: JobContext) -> None:

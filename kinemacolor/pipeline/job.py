@@ -14,9 +14,11 @@ from typing import Any, ClassVar
 
 from kinemacolor.core.events import AnyEvent, JobKind
 from kinemacolor.engine.protocol import Engine
-from kinemacolor.pipeline.color_film import FilmPlan, PreparedFilm, color_film, plan_film, prepare_film
+from kinemacolor.pipeline.color_film import color_film
 from kinemacolor.pipeline.event_job import EventJob
+from kinemacolor.pipeline.film_plan import FilmPlan, plan_film
 from kinemacolor.pipeline.job_spec import JobSpec
+from kinemacolor.pipeline.prepared_film import PreparedFilm, prepare_film
 from kinemacolor.pipeline.preview import PREVIEW_STEP, Preview, color_preview
 from kinemacolor.pipeline.settings import ColorizeSettings
 from kinemacolor.pipeline.summary import Summary

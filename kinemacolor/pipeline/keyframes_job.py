@@ -20,10 +20,10 @@ from kinemacolor.keyframes.proposal import Proposal
 from kinemacolor.keyframes.sampling import COMPARED_AREA, sample_frames, sampled_features
 from kinemacolor.keyframes.search import propose
 from kinemacolor.pipeline.analysis import FilmAnalysis, analyze_film
-from kinemacolor.pipeline.color_film import reachable
 from kinemacolor.pipeline.event_job import EventJob
 from kinemacolor.pipeline.film_images import missing_remarks
 from kinemacolor.pipeline.job_spec import FilePath, Shots
+from kinemacolor.pipeline.prepared_film import reachable
 from kinemacolor.pipeline.settings import EngineName, FramesPerSecond, PathText, StrictRecord
 from kinemacolor.references.size import network_size, picture_aspect
 from kinemacolor.video.reader import VideoReader

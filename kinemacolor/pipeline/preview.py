@@ -19,9 +19,9 @@ from kinemacolor.engine.protocol import Engine, ReferenceBank
 from kinemacolor.filters.chroma_upsample import scale_saturation
 from kinemacolor.filters.denoise import denoise
 from kinemacolor.pipeline.analysis import FilmAnalysis, analyze_film
-from kinemacolor.pipeline.color_film import engine_of, reachable
 from kinemacolor.pipeline.film_images import missing_remarks
 from kinemacolor.pipeline.job_spec import JobSpec, job_field
+from kinemacolor.pipeline.prepared_film import engine_of, reachable
 from kinemacolor.pipeline.project import Project
 from kinemacolor.pipeline.reference_plan import plan_references, tell_selection
 from kinemacolor.pipeline.settings import ColorizeSettings, setting_of

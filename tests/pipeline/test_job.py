@@ -170,7 +170,7 @@ def test_a_plan_colors_nothing_and_is_used_by_the_run(spec: JobSpec, monkeypatch
     assert [(s.start, s.stop) for s in plan.segments.segments] == [(0, 10), (10, 20), (20, 30), (30, 40)]
     assert plan.analysis.frames == FRAMES
     assert sorted(path.name for path in spec.output.parent.iterdir()) == ["film.mkv", "still.png"]
-    monkeypatch.setattr("kinemacolor.pipeline.color_film.analyze_film", None)  # not asked again
+    monkeypatch.setattr("kinemacolor.pipeline.film_plan.analyze_film", None)  # not asked again
     assert job.run().frames == FRAMES
     told = kinds(list(job.events()))
     assert told[:2] == ["started", "planned"]

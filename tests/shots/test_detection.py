@@ -22,7 +22,7 @@ from kinemacolor.cli.shots import shots as command
 from kinemacolor.core.errors import KinemacolorError, OutputError
 from kinemacolor.core.shot import Shot
 from kinemacolor.core.types import Array, FloatArray
-from kinemacolor.shots import detection
+from kinemacolor.shots import detection, picture_comparison
 from kinemacolor.shots.detection import find_shots, thumbnail
 
 CLIPS = Path(__file__).parents[3] / "shared" / "data" / "train" / "clips"
@@ -107,12 +107,12 @@ def test_cuts_between_real_clips_with_grain_and_flicker() -> None:
 
 def test_black_borders_do_not_count() -> None:
     views = [scene(1, 1)[0], scene(2, 1)[0]]
-    inner = [detection._picture(np.ascontiguousarray(view[:, 14:-14]), 0) for view in views]
+    inner = [picture_comparison.compared_picture(np.ascontiguousarray(view[:, 14:-14]), 0) for view in views]
     for view in views:
         view[:, :14] = view[:, -14:] = 0.02
-    bordered = [detection._picture(view, 0) for view in views]
-    expected = detection._mismatch(inner[0], inner[1])
-    assert detection._mismatch(bordered[0], bordered[1]) == pytest.approx(expected, abs=0.05)
+    bordered = [picture_comparison.compared_picture(view, 0) for view in views]
+    expected = picture_comparison.picture_mismatch(inner[0], inner[1])
+    assert picture_comparison.picture_mismatch(bordered[0], bordered[1]) == pytest.approx(expected, abs=0.05)
     still = np.concatenate([np.repeat(view[None], 8, axis=0) for view in views])
     assert starts(aged(still)) == [8]
 
@@ -275,14 +275,14 @@ def test_mixing_weights_are_those_of_least_squares() -> None:
     columns = np.stack([first.ravel(), last.ravel(), np.ones(first.size)], axis=1).astype(np.float64)
     expected, *_ = np.linalg.lstsq(columns, middle.ravel().astype(np.float64), rcond=None)
     left = middle.ravel() - columns @ expected
-    weights = detection._mixing_weights(first, middle, last)
+    weights = picture_comparison._mixing_weights(first, middle, last)
     np.testing.assert_allclose(weights, (*expected[:2], 1 - left.var() / middle.var()), atol=1e-4)
 
 
 def test_a_mismatch_disregards_motion_and_brightness() -> None:
     view, other = scene(1, 2, pan=5.0), scene(2, 1)[0]
-    pictures = [detection._picture(luma, 0) for luma in (view[0], 0.1 + 0.7 * view[1], other)]
-    same, moved, unrelated = (detection._mismatch(pictures[0], picture) for picture in pictures)
+    pictures = [picture_comparison.compared_picture(luma, 0) for luma in (view[0], 0.1 + 0.7 * view[1], other)]
+    same, moved, unrelated = (picture_comparison.picture_mismatch(pictures[0], picture) for picture in pictures)
     assert same == pytest.approx(0, abs=1e-3)
     assert moved < 0.15
     assert unrelated > 0.3
@@ -290,9 +290,9 @@ def test_a_mismatch_disregards_motion_and_brightness() -> None:
 
 def test_a_view_is_found_again_after_a_long_pan() -> None:
     panned, other = scene(1, 41, pan=0.9, speed=0), scene(2, 1)[0]
-    first, last, unrelated = (detection._picture(luma, 0).image for luma in (panned[0], panned[-1], other))
-    assert max(detection._far_match(first, last), detection._far_match(last, first)) > 0.9
-    assert max(detection._far_match(first, unrelated), detection._far_match(unrelated, first)) < 0.7
+    first, last, unrelated = (picture_comparison.compared_picture(luma, 0).image for luma in (panned[0], panned[-1], other))
+    assert max(picture_comparison._far_match(first, last), picture_comparison._far_match(last, first)) > 0.9
+    assert max(picture_comparison._far_match(first, unrelated), picture_comparison._far_match(unrelated, first)) < 0.7
 
 
 # --- the command --------------------

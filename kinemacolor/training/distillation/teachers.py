@@ -1,8 +1,8 @@
 """Networks from which descriptors are learned: published ones that were trained to match, and the backbone itself.
 
-Their weights lie in packages of the Python Package Index. Only these files are read, if their hashes are right: no code of
-the packages runs, and nothing in a file is executed (``weights_only``). The packages are needed where descriptors are
-trained, not where they are used.
+Their weights lie in packages of the Python Package Index. Only these files are read, if their hashes are right: no code
+of the packages runs, and nothing in a file is executed (``weights_only``). The packages are needed where descriptors
+are trained, not where they are used.
 """
 
 from __future__ import annotations

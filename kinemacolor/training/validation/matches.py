@@ -15,12 +15,12 @@ from kinemacolor.model.bank import cell_colors, entries
 from kinemacolor.model.config import KEY_STRIDE
 from kinemacolor.model.correspondence import centered_unit, match
 from kinemacolor.model.network import Network
+from kinemacolor.model.zero_shot import UNTRAINED_TAU
 from kinemacolor.training.validation.key_init import centered_taps
 from kinemacolor.training.validation.validation import HeldOutClip
 
 MATCH_DISTANCES = (4, 14, 29, 45)
 """Frames from the reference at which matches are judged."""
-UNTRAINED_TAU = 0.03
 _LEAST_ERROR = 0.05  # of the squared error, Lab units: an exact frame does not count without limit
 
 KeysByName = Mapping[str, tuple[Tensor, float]]

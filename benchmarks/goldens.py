@@ -82,7 +82,7 @@ def make_goldens(folder: Path) -> dict[str, Any]:
     proposal = json.loads((folder / "paint" / "proposal.json").read_text())
     goldens["proposal"] = [[pick["frame"], pick["gain"]] for pick in proposal["picks"]]
     clips = ("--clips", "davis_blackswan,davis_camel") if BENCH.is_dir() else ()
-    data = BENCH if BENCH.is_dir() else PROJECT / "examples"
+    data = BENCH if BENCH.is_dir() else DOG
     options = ("-m", "matching,lite", "--frames", "10", "-o", "report", "--quiet", *clips)
     command(folder, "-m", "kinemacolor", "benchmark", str(data), *options)
     goldens["benchmark"] = benchmark_figures(folder / "report")

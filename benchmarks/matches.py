@@ -1,4 +1,4 @@
-"""The quality of a trained network's matches alone: of each head, of both as one, and of the untrained taps.
+"""The quality of a trained network's matches alone: of its taps, its descriptors, each head, and both as one.
 
     python benchmarks/matches.py CACHE run/network.safetensors [more.safetensors …] --clips mdn_flower,flutter_butterfly
 
@@ -9,57 +9,20 @@ the mean squared error of a*, b* (Lab units), as means over clips: 1 is 1 dB, la
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import torch
 from torch import Tensor
-from torch.nn import functional
 
-from kinemacolor.core.color import rgb_to_lab
-from kinemacolor.model.bank import cell_colors, entries
 from kinemacolor.model.checkpoint import load_network
-from kinemacolor.model.config import KEY_STRIDE
-from kinemacolor.model.correspondence import centered_unit, match
 from kinemacolor.model.network import Network
 from kinemacolor.training.data.cache import open_cache
-from kinemacolor.training.validation.key_init import centered_taps
-from kinemacolor.training.validation.validation import HeldOutClip, held_out_clips
-
-DISTANCES = (4, 14, 29, 45)
-UNTRAINED_TAU = 0.03
+from kinemacolor.training.validation.matches import KeysByName, head_keys, measure_matches, tap_keys
+from kinemacolor.training.validation.validation import held_out_clips
 
 
-def keys(network: Network, luminance: Tensor) -> dict[str, tuple[Tensor, float]]:
-    """Keys (n, positions, C) of single pictures (n, 1, H', W') by name, each with its temperature."""
-    heads, tau = network.config.heads, network.config.tau
-    plain = centered_taps(network, luminance).flatten(2).transpose(1, 2)
-    alone = luminance.unsqueeze(1)  # each picture a block of its own
-    network_keys = network.represent(network.encode(alone), network.inside(alone)).keys
-    parts = [entries(part) for part in network_keys.chunk(heads, dim=2)]
-    by_name = {"taps": (centered_unit(plain, torch.ones(plain.shape[:2])), UNTRAINED_TAU)}
-    by_name |= {f"head {k + 1}": (part, tau) for k, part in enumerate(parts)}
-    return by_name | {"heads as one": (torch.cat(parts, dim=2) / heads**0.5, tau)}
-
-
-def errors(network: Network, clip: HeldOutClip) -> Iterator[tuple[str, int, float]]:
-    """(name of the keys, distance, figure) for each distance that the clip has."""
-    indices = [0, *(k for k in DISTANCES if k < len(clip.film))]
-    lab = rgb_to_lab(clip.film[indices].astype(np.float32) / 255)
-    ab = torch.from_numpy(lab[..., 1:]).permute(0, 3, 1, 2)
-    height, width = ab.shape[2:]
-    luminance = network.pad(torch.from_numpy(clip.lightness[indices] / 50 - 1)[:, None, None])[:, 0]
-    still = network.pad(ab[:1, None])[:, 0]
-    colors, _ = cell_colors(still, torch.ones_like(still[:, :1]), KEY_STRIDE)
-    grid = colors.shape[2:]
-    for name, (features, tau) in keys(network, luminance).items():
-        for number, index in enumerate(indices[1:], start=1):
-            warped, _ = match(features[number : number + 1], features[0], entries(colors[None])[0], None, tau)
-            maps = warped.transpose(1, 2).unflatten(2, grid)
-            large = functional.interpolate(maps, scale_factor=float(KEY_STRIDE), mode="bilinear", align_corners=False)
-            error = (large[0, :, :height, :width] - ab[number]).square().sum(dim=0).mean()
-            yield name, index, float(-10 * torch.log10(error + 0.05))
+def all_keys(network: Network, luminance: Tensor) -> KeysByName:
+    """Keys of single pictures (n, 1, H', W') with and without heads."""
+    return {**tap_keys(network, luminance), **head_keys(network, luminance)}
 
 
 def main() -> None:
@@ -69,18 +32,17 @@ def main() -> None:
     parser.add_argument("weights", type=Path, nargs="+")
     parser.add_argument("--clips", required=True, help="names of sources, separated by commas")
     parser.add_argument("--side", type=int, default=144, help="short side, pixels")
+    parser.add_argument("--distances", default="4,14,29,45", help="frames from the reference, separated by commas")
     options = parser.parse_args()
-    clips = held_out_clips(open_cache(options.cache), options.clips.split(","), max(DISTANCES) + 1, options.side)
-    print(f"| {len(clips)} clips | | " + " | ".join(f"frame {k}" for k in DISTANCES) + " |\n|---|---|" + "--:|" * 4)
+    distances = [int(number) for number in options.distances.split(",")]
+    clips = held_out_clips(open_cache(options.cache), options.clips.split(","), max(distances) + 1, options.side)
+    header = " | ".join(f"frame {k}" for k in distances)
+    print(f"| {len(clips)} clips | | {header} | mean |\n|---|---|" + "--:|" * (len(distances) + 1))
     for path in options.weights:
-        network, figures = load_network(path), {}
-        with torch.inference_mode():
-            for clip in clips:
-                for name, distance, figure in errors(network, clip):
-                    figures.setdefault(name, {}).setdefault(distance, []).append(figure)
-        for name, row in figures.items():
-            values = " | ".join(f"{np.mean(row[k]):.2f}" if k in row else "–" for k in DISTANCES)
-            print(f"| {path.parent.name}/{path.stem} | {name} | {values} |", flush=True)
+        for name, figures in measure_matches(load_network(path), clips, all_keys, distances).items():
+            values = [f"{figures.by_distance[k]:.2f}" if k in figures.by_distance else "–" for k in distances]
+            cells = (f"{path.parent.name}/{path.stem}", name, *values, f"{figures.mean:.2f}")
+            print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -68,6 +68,22 @@ def load_network(path: str | Path, config: NetworkConfig | None = None) -> Netwo
     return network.eval()
 
 
+def load_descriptors(network: Network, path: str | Path) -> None:
+    """Loads the descriptor network of the weights at ``path`` into a network, in place.
+
+    Raises:
+        InputError: see ``load_network``; or the descriptor networks differ.
+    """
+    source = load_network(path)
+    fields = ("backbone", "descriptor_channels", "descriptor_width", "descriptor_blocks")
+    pairs = [(name, getattr(network.config, name), getattr(source.config, name)) for name in fields]
+    mismatch = "; ".join(f"{name}: expected {a!r}, got {b!r}" for name, a, b in pairs if a != b)
+    if mismatch or not network.config.descriptor_channels:
+        problem = f"has other descriptors: {mismatch}" if mismatch else "the network has no descriptors"
+        raise InputError(path, problem, "give weights of the same descriptor network")
+    network.descriptors.load_state_dict(source.descriptors.state_dict())
+
+
 def _check_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], config: NetworkConfig) -> None:
     """Compares names and shapes with the network's, which takes no memory yet: a corrupt record may claim anything."""
     try:

@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
 from kinemacolor.core.limits import MAXIMUM_BLOCK, MINIMUM_BLOCK
 from kinemacolor.core.structured_text import parse_json, parse_toml
@@ -69,6 +69,13 @@ class NetworkConfig(BaseModel):
     ``tap_shortcut`` and leaves no Transformer branch."""
     tap_shortcut: bool
     """Whether the heads also read the backbone's normalized taps directly, so that matching can start from these."""
+    descriptor_channels: NonNegativeInt
+    """Channels of the descriptors, features trained to match, which the heads read beside the taps (ours; needs
+    ``tap_shortcut``); 0 for none."""
+    descriptor_width: PositiveInt
+    """Channels inside the descriptor network; a multiple of 4."""
+    descriptor_blocks: tuple[NonNegativeInt, NonNegativeInt] = Field(strict=False)
+    """Residual blocks of the descriptor network at /4 and at /16."""
     tau: float = Field(gt=0, le=0.1)
     """Temperature τ of equation 2, in training and in inference; "far less than 1" (paper: 0.01)."""
     alpha: float = Field(ge=0, le=10)
@@ -116,6 +123,8 @@ class NetworkConfig(BaseModel):
         joint = self.reference_block == "joint"
         need(joint or not self.reference_image, "reference_image", "false where reference_block is separate")
         need(self.output == "gated" or not self.neutral, "neutral", "false where output is tanh")
+        need(self.descriptor_width % 4 == 0, "descriptor_width", "a multiple of 4")
+        need(self.tap_shortcut or not self.descriptor_channels, "descriptor_channels", "0 without tap_shortcut")
         need(self.learned_keys or self.tap_shortcut, "tap_shortcut", "true where learned_keys is false")
         need(self.learned_keys or not self.transformer, "transformer", "false where learned_keys is false")
         need(self.transformer or not self.linkage, "linkage", "false where transformer is false")
@@ -145,6 +154,8 @@ OLD_NAMES = {
     "learnt_keys": "learned_keys",  # codespell:ignore
 }
 """Fields by their British spelling, which weights and graphs of version 0.1 carry."""
+ADDED_FIELDS = {"descriptor_channels": 0, "descriptor_width": 96, "descriptor_blocks": (4, 2)}
+"""Fields that files, weights and graphs of version 0.1 lack, as if they had these values."""
 
 
 def parse_config(fields: Mapping[str, Any], source: str) -> NetworkConfig:
@@ -155,7 +166,7 @@ def parse_config(fields: Mapping[str, Any], source: str) -> NetworkConfig:
     """
     if not isinstance(fields, Mapping):
         raise ConfigError(f"{source}: expected a table, got {fields!r}")
-    named = {}
+    named: dict[str, Any] = dict(ADDED_FIELDS)
     for name, value in fields.items():
         today = OLD_NAMES.get(name, name)
         named[name if today in fields else today] = value  # a field under both names is refused

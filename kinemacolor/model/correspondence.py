@@ -110,7 +110,8 @@ class CorrespondenceSubnet(nn.Module):
         if config.learned_keys:
             self._make_learned(config, low_channels, high_channels)
         if config.tap_shortcut:
-            self.tap_channels = (low_channels[1], *high_channels)
+            descriptors = (config.descriptor_channels,) if config.descriptor_channels else ()
+            self.tap_channels = (low_channels[1], *high_channels, *descriptors)
             self.shortcut = nn.ModuleList(
                 nn.Conv2d(channels, config.heads * key, 1, bias=False) for channels in self.tap_channels
             )
@@ -172,13 +173,12 @@ class CorrespondenceSubnet(nn.Module):
 
     def _direct(self, taps: Taps) -> Tensor:
         """Sum over the taps, each normalized and upsampled to /4: (n, heads · key channels, H/4, W/4)."""
-        fine, *coarse = (
-            layer(functional.normalize(tap, dim=1))
-            for layer, tap in zip(self.shortcut, (taps.low[1], *taps.high), strict=True)
+        fine, *others = (
+            layer(functional.normalize(tap, dim=1)) for layer, tap in zip(self.shortcut, taps.of_heads, strict=True)
         )
-        for part in coarse:
+        for part in others[: len(taps.high)]:
             fine = fine + functional.interpolate(part, size=fine.shape[2:], mode="bilinear", align_corners=False)
-        return fine  # type: ignore[no-any-return]
+        return fine if taps.descriptors is None else fine + others[-1]  # type: ignore[no-any-return]
 
     def tokens(self, high: Tensor) -> Tensor:
         """R_high (B, F, C, h, w) as tokens (B, F · h/f · w/f, d), f the side of a token in cells."""

@@ -78,10 +78,22 @@ class Taps(NamedTuple):
     Attributes:
         low: inputs of R_low: (n, C, H/2, W/2) and (n, C', H/4, W/4).
         high: inputs of R_high, each (n, C, H/8, W/8) or (n, C, H/16, W/16).
+        descriptors: beside them, (n, C, H/4, W/4); None without a descriptor network.
     """
 
     low: tuple[Tensor, Tensor]
     high: tuple[Tensor, Tensor]
+    descriptors: Tensor | None = None
+
+    @property
+    def of_backbone(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The backbone's taps that heads read directly, finest first."""
+        return self.low[1], *self.high
+
+    @property
+    def of_heads(self) -> tuple[Tensor, ...]:
+        """All that heads read directly, the finest of the backbone first, and descriptors last."""
+        return self.of_backbone if self.descriptors is None else (*self.of_backbone, self.descriptors)
 
 
 class Lite0Pyramid(nn.Module):

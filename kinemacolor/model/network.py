@@ -23,7 +23,8 @@ from kinemacolor.model.checks import check_bank, check_images, check_memory, che
 from kinemacolor.model.colorization import Candidates, ColorizationSubnet, Colors, Propagated
 from kinemacolor.model.config import FEATURE_STRIDE, KEY_STRIDE, NetworkConfig
 from kinemacolor.model.correspondence import CorrespondenceSubnet, match_heads, unit_keys
-from kinemacolor.model.features import make_pyramid
+from kinemacolor.model.descriptors import DescriptorNetwork
+from kinemacolor.model.features import Taps, make_pyramid
 from kinemacolor.model.linkage import LinkageMemory, LinkageSubnet
 from kinemacolor.model.positions import sine_positions
 
@@ -79,7 +80,11 @@ class Network(nn.Module):
         super().__init__()
         self.config = config
         self.features = make_pyramid(config.backbone, pretrained=pretrained)
-        self.correspondence = CorrespondenceSubnet(config, self.features.low_channels, self.features.high_channels)
+        low, high = self.features.low_channels, self.features.high_channels
+        if config.descriptor_channels:
+            width, blocks = config.descriptor_width, config.descriptor_blocks
+            self.descriptors = DescriptorNetwork((low[1], *high), width, blocks, config.descriptor_channels)
+        self.correspondence = CorrespondenceSubnet(config, low, high)
         if config.linkage:
             self.linkage = LinkageSubnet(config.token_channels, mean=config.linkage_memory == "mean")
         self.colorization = ColorizationSubnet(config)
@@ -164,7 +169,14 @@ class Network(nn.Module):
 
     def encode(self, luminance: Tensor) -> Features:
         """Luminance (B, F, 1, H', W') in [-1, 1] → R_high, R_low and the taps' projection, those there are."""
-        return self.correspondence.reduce(self.features(luminance.flatten(0, 1)), len(luminance))
+        return self.correspondence.reduce(self.taps(luminance.flatten(0, 1)), len(luminance))
+
+    def taps(self, luminance: Tensor) -> Taps:
+        """Luminance (n, 1, H', W') in [-1, 1] → what the correspondence subnet reads of each image."""
+        taps: Taps = self.features(luminance)
+        if not self.config.descriptor_channels:
+            return taps
+        return taps._replace(descriptors=self.descriptors(luminance, taps.of_backbone))
 
     def represent(
         self,

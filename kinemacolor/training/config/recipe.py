@@ -17,6 +17,7 @@ from kinemacolor.training.config.augmentation import PAPER_AUGMENTATION, Augment
 from kinemacolor.training.config.sections import (
     DISCRIMINATOR_MINIMUM_SIDE,
     DataSection,
+    DistillationSection,
     EvaluationSection,
     LossSection,
     NetworkSection,
@@ -55,6 +56,7 @@ class Recipe(RecipeSection):
     rollout: RolloutSection = RolloutSection()
     recording: RecordingSection = RecordingSection()
     losses: LossSection = LossSection()
+    distillation: DistillationSection = DistillationSection()
     optimizer: OptimizerSection = OptimizerSection()
     evaluation: EvaluationSection = EvaluationSection()
     run: RunSection = RunSection()
@@ -88,9 +90,33 @@ class Recipe(RecipeSection):
             need(not films, "network.gate_calibration", "0 for a network without a gated output", films)
         if self.recording.windows:
             self._check_recording(config, need)
+        if losses.distillation.weight:
+            self._check_distillation(config, need)
         if config.reference_block != "separate":
             need(not losses.matches.weight, "losses.matches", "0 where references attend with frames", losses.matches)
         return self
+
+    @property
+    def learns_descriptors(self) -> bool:
+        """Whether the run trains the descriptor network, and nothing else."""
+        return self.losses.distillation.weight > 0
+
+    def _check_distillation(self, config: NetworkConfig, need: Callable[[bool, str, str, object], None]) -> None:
+        reason = "(with losses.distillation)"
+        count, data, side = config.descriptor_channels, self.data, config.stride
+        need(count > 0, "network", f"descriptor_channels of at least 1 {reason}", count)
+        for name, term in self.losses.terms().items():
+            need(name == "distillation" or not term.weight, f"losses.{name}", f"0 {reason}", term.weight)
+        frozen = {"features", "correspondence", "colorization"}
+        names = ", ".join(sorted(frozen))
+        need(frozen <= set(self.network.freeze), "network.freeze", f"{names} {reason}", self.network.freeze)
+        need(not self.recording.windows, "recording.windows", f"0 {reason}", self.recording.windows)
+        need(data.length == 1, "data.length", f"1 {reason}", data.length)
+        need(not any(x % side for x in data.size), "data.size", f"multiples of {side} {reason}", data.size)
+        known = ("lite0", "xfeat", "gmflow", "gmflow-pairs")
+        for name in self.distillation.teachers:
+            need(name in known, "distillation.teachers", f"names among {', '.join(known)}", name)
+        need(bool(self.distillation.teachers), "distillation.teachers", "at least one", "none")
 
     def _check_recording(self, config: NetworkConfig, need: Callable[[bool, str, str, object], None]) -> None:
         network, data, recording, reason = self.network, self.data, self.recording, "(with [recording])"

@@ -45,11 +45,13 @@ class NetworkSection(RecipeSection):
     key_init: bool = True
     """Whether the heads start as those directions of the feature network's taps that best separate matches from other
     places of the training pictures; for a configuration with ``tap_shortcut``."""
+    descriptors: str | None = None
+    """A .safetensors file whose descriptor network is taken; the heads then start from it as well (``key_init``)."""
     initial: str | None = None
     """A .safetensors file of the same configuration to start from (then ``key_init`` has no effect)."""
     vistr: str | None = None
     """A published VisTR checkpoint to start the Transformer branch from (section 4)."""
-    freeze: tuple[Literal["features", "correspondence", "linkage", "colorization"], ...] = ()
+    freeze: tuple[Literal["features", "descriptors", "correspondence", "linkage", "colorization"], ...] = ()
     """Subnets that keep their weights; ``features`` is the pretrained network."""
     norm_calibration: NonNegativeInt = 0
     """Batches from which batch normalization outside the pretrained feature network takes its statistics before the
@@ -174,12 +176,24 @@ class LossSection(RecipeSection):
     """Zhang et al. 2019."""
     adversarial: Loss = LossTerm()
     """Relativistic average least squares; trains a discriminator beside the network."""
+    distillation: Loss = LossTerm()
+    """How differently the descriptors and their teachers match (see ``[distillation]``); it trains the descriptor
+    network alone."""
     features: Literal["vgg19", "lite0"] = "vgg19"
     """Feature network of the perceptual loss."""
 
     def terms(self) -> dict[str, LossTerm]:
         """All losses by name."""
         return {name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), LossTerm)}
+
+
+class DistillationSection(RecipeSection):
+    """From which networks descriptors learn to match."""
+
+    teachers: dict[str, PositiveFloat] = {"lite0": 1.0, "xfeat": 1.7, "gmflow": 1.0}
+    """Teachers and the weights of their features, each of unit length: lite0, xfeat, gmflow, gmflow-pairs."""
+    tau: PositiveFloat = 0.03
+    """Temperature of the teachers' matches."""
 
 
 class OptimizerSection(RecipeSection):

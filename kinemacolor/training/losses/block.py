@@ -11,6 +11,23 @@ from kinemacolor.model.bank import Bank
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class FeaturePair:
+    """Features of pairs of pictures from which descriptors are learned.
+
+    Attributes:
+        frames, references: centered, of unit length (n, C, h, w).
+        frame_luminance, reference_luminance: of the pictures (n, 1, H, W) in [-1, 1].
+        tau: temperature at which they match.
+    """
+
+    frames: Tensor
+    references: Tensor
+    frame_luminance: Tensor
+    reference_luminance: Tensor
+    tau: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ColoredBlock:
     """N frames of B windows, colored.
 
@@ -23,6 +40,7 @@ class ColoredBlock:
         available: (B, N, K, H, W), 0 where a candidate has no color; or None.
         keys: of the frames (B, N, heads · C, rows, columns); None for recorded inputs.
         bank: with which they were matched; its first entries are the reference's, row by row. None for recorded inputs.
+        features: from which descriptors are learned; None where colors are.
     """
 
     frames: slice
@@ -33,6 +51,7 @@ class ColoredBlock:
     available: Tensor | None
     keys: Tensor | None
     bank: Bank | None
+    features: FeaturePair | None = None
 
 
 class LossTargets(Protocol):

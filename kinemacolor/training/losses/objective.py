@@ -11,9 +11,11 @@ from torch.nn import functional
 from kinemacolor.model.bank import entries
 from kinemacolor.model.config import KEY_STRIDE, NetworkConfig
 from kinemacolor.training.config.sections import LossSection
+from kinemacolor.training.distillation.teachers import TeacherEnsemble
 from kinemacolor.training.losses import losses
 from kinemacolor.training.losses.block import ColoredBlock, LossTargets
 from kinemacolor.training.losses.discriminator import Discriminator
+from kinemacolor.training.losses.distillation import matching_divergence
 from kinemacolor.training.losses.feature_networks import freeze, lite0_features, vgg19_features
 
 
@@ -39,6 +41,8 @@ class Objective:
         config: of the network.
         discriminator: of the adversarial loss; None without it.
         device: on which the feature network of the perceptual loss runs.
+        teachers: of the descriptors; None where these are not learned.
+        teacher_tau: temperature of the teachers' matches.
 
     Raises:
         InputError: the weights of that network are not available.
@@ -50,8 +54,11 @@ class Objective:
         config: NetworkConfig,
         discriminator: Discriminator | None,
         device: torch.device | str = "cpu",
+        teachers: TeacherEnsemble | None = None,
+        teacher_tau: float = 0.03,
     ) -> None:
         self._options, self._config, self._discriminator = options, config, discriminator
+        self._teachers, self._teacher_tau = teachers, teacher_tau
         self._features: losses.FeatureNetwork | None = None
         if options.perceptual.weight:
             network = vgg19_features() if options.features == "vgg19" else lite0_features()
@@ -59,8 +66,9 @@ class Objective:
 
     @property
     def needs_colors(self) -> bool:
-        """Whether any loss depends on colors; ``matches`` does not."""
-        return any(term.weight > 0 for name, term in self._options.terms().items() if name != "matches")
+        """Whether any loss depends on colors; ``matches`` and ``distillation`` do not."""
+        without = ("matches", "distillation")
+        return any(term.weight > 0 for name, term in self._options.terms().items() if name not in without)
 
     def __call__(
         self, block: ColoredBlock, targets: LossTargets, step: int, pairs: FramePairs | None = None
@@ -89,6 +97,11 @@ class Objective:
             values["candidates"] = losses.l1(warped, truth.unsqueeze(2).expand_as(warped))
         if options.matches.due(step) and targets.matches is not None:
             values["matches"] = self._matches(block, targets.matches[:, frames], step)
+        if options.distillation.due(step) and block.features is not None and self._teachers is not None:
+            pair = block.features
+            taught = self._teachers(pair.frame_luminance, pair.reference_luminance)
+            student = (pair.frames, pair.references)
+            values["distillation"] = matching_divergence(student, taught, pair.tau, self._teacher_tau)
         if options.gate.due(step) and block.logits is not None and block.candidates is not None:
             values["gate"] = losses.gate(block.logits, block.candidates, truth, block.available)
         if options.perceptual.due(step) and self._features is not None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from kinemacolor.core.errors import OutputError
 from kinemacolor.core.types import Array
+from kinemacolor.training.validation.matches import MatchFigures
 from kinemacolor.training.validation.validation import HeldOutClip, ValidationResult
 
 _LOG = "log.jsonl"
@@ -79,6 +80,11 @@ class RunLogger:
         cv2.imwrite(str(folder / f"step-{step:06d}.jpg"), np.ascontiguousarray(grid[..., ::-1]))
         if self._board is not None:
             self._board.add_image("held out", grid, step, dataformats="HWC")
+
+    def log_matches(self, step: int, figures: Mapping[str, MatchFigures]) -> None:
+        """Logs the quality of matches by the names of keys."""
+        self.log(step, "matches", {name: row.mean for name, row in figures.items()})
+        self.say(f"step {step}: matches alone: " + "; ".join(f"{name} {row}" for name, row in figures.items()))
 
     def close(self) -> None:
         """Flushes TensorBoard's files."""

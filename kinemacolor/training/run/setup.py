@@ -14,7 +14,7 @@ from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.core.progress import ProgressCallback
 from kinemacolor.engine.torch_runner import best_device, fast_in_bfloat16
 from kinemacolor.evaluation.optical import clip_flow, flow_weights
-from kinemacolor.model.checkpoint import load_network
+from kinemacolor.model.checkpoint import load_descriptors, load_network
 from kinemacolor.model.network import Network
 from kinemacolor.model.vistr import initialize_from_vistr
 from kinemacolor.training.config.recipe import Recipe
@@ -22,6 +22,7 @@ from kinemacolor.training.data.cache import Cache, CacheSettings, build_cache, i
 from kinemacolor.training.data.pack import open_pack
 from kinemacolor.training.data.sources import Source, find_sources
 from kinemacolor.training.data.windows import FlowEstimator, WindowSampler
+from kinemacolor.training.distillation.rollout import DescriptorBatches
 from kinemacolor.training.rollout.batches import BatchSource, Placement, RecordedBatches, WindowBatches
 from kinemacolor.training.rollout.recorded_inputs import record_inputs, recording_folder, recording_key
 from kinemacolor.training.run.distributed import Processes, any_process
@@ -203,7 +204,9 @@ def make_initial_network(setup: TrainingSetup) -> Network:
             initialize_from_vistr(network, checkpoint.get("model", checkpoint))
         except (OSError, RuntimeError, ValueError) as error:
             raise InputError(options.vistr, str(error).splitlines()[0], "give a VisTR checkpoint") from error
-    if options.key_init and config.tap_shortcut:
+    if options.descriptors:
+        load_descriptors(network, options.descriptors)
+    if options.key_init and config.tap_shortcut and not setup.recipe.learns_descriptors:
         network.to(setup.device)
         data = setup.recipe.data
         basis = discriminant_basis(network, setup.cache, data.size, data.augmentation, data.weights)
@@ -233,6 +236,8 @@ def make_batches(
     """
     recipe, options = setup.recipe, setup.recipe.recording
     placement = Placement(setup.device, setup.autocast, setup.processes.rank, setup.processes.count)
+    if recipe.learns_descriptors:
+        return DescriptorBatches(recipe, setup.windows, placement)
     if not options.windows:
         return WindowBatches(recipe, setup.windows, placement)
     data = recipe.data

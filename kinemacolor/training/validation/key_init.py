@@ -83,13 +83,20 @@ def discriminant_basis(
     return torch.cat([_directions(scatter, total, config.key_channels) for scatter in within], dim=1).float()
 
 
-def centered_taps(network: Network, luminance: Tensor) -> Tensor:
+def centered_taps(network: Network, luminance: Tensor, *, learned_weight: bool = False) -> Tensor:
     """The features of pictures (n, 1, H', W') that the heads project: (n, taps' channels, H'/4, W'/4).
 
-    Taps are normalized to unit length, enlarged to stride 4, and centered over each picture.
+    Taps, and descriptors where there are any, are normalized to unit length, enlarged to stride 4, and centered over
+    each picture.
+
+    Args:
+        network: with ``tap_shortcut``.
+        luminance: in [-1, 1].
+        learned_weight: whether descriptors have the length that they learned, instead of 1.
     """
-    taps = network.features(luminance)
-    parts = [functional.normalize(tap, dim=1) for tap in (taps.low[1], *taps.high)]
+    parts = [functional.normalize(tap, dim=1) for tap in network.taps(luminance).of_heads]
+    if learned_weight and network.config.descriptor_channels:
+        parts[-1] = network.descriptors.weight * parts[-1]
     fine = parts[0].shape[2:]
     enlarged = [functional.interpolate(part, size=fine, mode="bilinear", align_corners=False) for part in parts]
     features = torch.cat(enlarged, dim=1)

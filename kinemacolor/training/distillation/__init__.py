@@ -1,0 +1,1 @@
+"""Learning to match from networks that were trained to match."""

@@ -290,7 +290,9 @@ def test_a_mismatch_disregards_motion_and_brightness() -> None:
 
 def test_a_view_is_found_again_after_a_long_pan() -> None:
     panned, other = scene(1, 41, pan=0.9, speed=0), scene(2, 1)[0]
-    first, last, unrelated = (picture_comparison.compared_picture(luma, 0).image for luma in (panned[0], panned[-1], other))
+    first, last, unrelated = (
+        picture_comparison.compared_picture(luma, 0).image for luma in (panned[0], panned[-1], other)
+    )
     assert max(picture_comparison._far_match(first, last), picture_comparison._far_match(last, first)) > 0.9
     assert max(picture_comparison._far_match(first, unrelated), picture_comparison._far_match(unrelated, first)) < 0.7
 

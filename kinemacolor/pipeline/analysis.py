@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from kinemacolor.core.errors import InputError
 from kinemacolor.core.pipelining import StageTimer, prefetch
 from kinemacolor.core.progress import ProgressCallback
 from kinemacolor.core.shot import Shot
@@ -20,6 +21,7 @@ from kinemacolor.core.types import FloatArray
 from kinemacolor.shots.cards import PlainFrameScan, ShotMark, card_picture
 from kinemacolor.shots.detection import find_shots, thumbnail
 from kinemacolor.shots.lists import ShotList, read_list, read_shot_list
+from kinemacolor.shots.picture_comparison import MINIMUM_THUMBNAIL_SIDE
 from kinemacolor.video.info import VideoInfo
 from kinemacolor.video.reader import VideoReader
 
@@ -113,6 +115,10 @@ def analyze_film(
         shots = Path(shots)
     if isinstance(shots, Path):
         read_list(shots)  # what is wrong with the file is told before the film is read
+    size = (reader.info.width, reader.info.height)
+    if shots == "auto" and min(size) < MINIMUM_THUMBNAIL_SIDE:
+        problem = f"is {size[0]}x{size[1]} pixels, too small for its cuts to be found"
+        raise InputError(reader.info.path, problem, f"enlarge it to sides of at least {MINIMUM_THUMBNAIL_SIDE} pixels")
     placed = None if shots == "auto" else [Shot(0)] if isinstance(shots, str | Path) else shots
     cards = PlainFrameScan() if find_cards and shots != "none" else None
     with (timer or StageTimer()).stage("analyze"):

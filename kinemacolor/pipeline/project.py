@@ -130,7 +130,14 @@ class _ProjectFolder:
     def existing(self, name: str, path: Path) -> Path:
         """The complete path, a fault where nothing is there; of a pattern, its folder has to be there."""
         complete = self.complete(path)
-        if not (complete.parent if "%" in complete.name else complete).exists():
+        try:
+            exists = (complete.parent if "%" in complete.name else complete).exists()
+        except OSError as error:
+            self.faults.append(
+                f"{name}: expected the name of a file, got one that cannot be reached ({error.strerror})"
+            )
+            return complete
+        if not exists:
             self.faults.append(f"{name}: expected the name of a file, got {str(path)!r}, and there is no {complete}")
         return complete
 

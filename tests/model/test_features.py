@@ -38,7 +38,7 @@ def test_resnet101_is_read_where_the_paper_says() -> None:
     rgb = torch.cat([(picture - m) / d for m, d in zip(mean, deviation, strict=True)], dim=1)
     with torch.no_grad():
         theirs.forward_features(rgb)
-        low, high = ours(gray)
+        low, high, _ = ours(gray)
     for (name, want), got, shape in zip(
         seen.items(), (*low, *high), ((256, 20, 28), (512, 10, 14), (1024, 5, 7), (1024, 5, 7)), strict=True
     ):
@@ -53,7 +53,7 @@ def test_lite0_is_read_at_2_as_well() -> None:
     network = load_lite0(lite0_weights())
     gray = toys.luminance(2, 1, 48, 64)[:, 0].float()
     with torch.no_grad():
-        low, high = Lite0Pyramid(network)(gray)
+        low, high, _ = Lite0Pyramid(network)(gray)
         quarter, eighth, sixteenth = Lite0Features(network)(gray)
         half = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=(0,)).eval()
         half.load_state_dict(network.state_dict(), strict=False)

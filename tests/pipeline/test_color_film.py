@@ -453,3 +453,12 @@ def test_memory_does_not_grow_with_the_film() -> None:
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "ratio" in run.stdout
+
+
+def test_a_film_of_a_few_pixels_is_refused_in_one_line(tmp_path: Path, still: Path, matching: Engine) -> None:
+    write_images(tmp_path / "in", [gray(halves(48, 6))] * 3)
+    with pytest.raises(
+        InputError, match=r"in: is 48x6 pixels, too small .*; enlarge it to sides of at least 16 pixels"
+    ):
+        colorize(tmp_path / "in", [still], tmp_path / "out.mp4", engine=matching, working_size=32)
+    assert os.listdir(tmp_path) == ["in"]

@@ -219,6 +219,13 @@ def test_fields_that_cannot_be_used(folder: Path, text: str, message: str) -> No
     assert ": expected" not in line.removeprefix(message)
 
 
+def test_a_name_that_the_system_cannot_look_up_is_a_fault(folder: Path) -> None:
+    text = f'film = "film.mkv"\n[[references]]\nfile = "{"x" * 400}.png"\n'
+    assert "references.1.file: expected the name of a file, got one that cannot be reached (File name too" in refusal(
+        folder, text
+    )
+
+
 def test_all_faults_are_named_at_once(folder: Path) -> None:
     line = refusal(folder, "film = 1\n[[references]]\nfile = 2\n[settings]\ncrf = -1\nfoo = 2")
     assert re.findall(r"([\w.]+): expected", line) == ["film", "references.1.file", "settings.crf"]

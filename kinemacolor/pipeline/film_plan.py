@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from kinemacolor.core.events import PlannedEvent
 from kinemacolor.core.job_context import JobContext
+from kinemacolor.core.pipelining import StageTimer
 from kinemacolor.core.types import FloatArray
 from kinemacolor.pipeline.analysis import FilmAnalysis, analyze_film
 from kinemacolor.pipeline.film_images import tell_damaged_images
+from kinemacolor.pipeline.job_spec import JobSpec
 from kinemacolor.pipeline.prepared_film import PreparedFilm
 from kinemacolor.pipeline.reference_plan import plan_references
 from kinemacolor.pipeline.segment_plan import SegmentPlan, plan_segments
@@ -17,6 +19,7 @@ from kinemacolor.references.neutral_choice import neutral_choice
 from kinemacolor.references.selection import ReferenceSelection, bindings_within, bound_frames
 from kinemacolor.references.size import network_lightness
 from kinemacolor.video.frame_lookup import FrameLookup
+from kinemacolor.video.reader import VideoReader
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +37,32 @@ class FilmPlan:
     segments: SegmentPlan
 
 
+def analyze_for_job(
+    reader: VideoReader, spec: JobSpec, context: JobContext, timer: StageTimer | None = None
+) -> FilmAnalysis:
+    """Analyzes the part of a film that a job names, with its shots and its settings.
+
+    Args:
+        reader: of the film.
+        spec: of the job.
+        context: takes its events.
+        timer: of its stages.
+
+    Raises:
+        InputError: the film or the list of shots cannot be used.
+    """
+    settings = spec.settings
+    return analyze_film(
+        reader,
+        start=settings.start,
+        end=settings.end,
+        shots=spec.shots,
+        find_cards=neutral_choice(settings.neutral_shots).find,
+        timer=timer,
+        progress=context.progress("analyze"),
+    )
+
+
 def plan_film(
     prepared: PreparedFilm, context: JobContext, workdir: WorkDir | None = None, begun: FilmPlan | None = None
 ) -> FilmPlan:
@@ -45,19 +74,11 @@ def plan_film(
         workdir: keeps analysis and selection, and may hold those of an earlier run.
         begun: a plan of the same job, where one was made before.
     """
-    spec, settings = prepared.spec, prepared.spec.settings
+    settings = prepared.spec.settings
     analysis = (workdir.load_analysis() if workdir else None) or (begun.analysis if begun else None)
     if analysis is None:
         with prepared.open() as reader:
-            analysis = analyze_film(
-                reader,
-                start=settings.start,
-                end=settings.end,
-                shots=spec.shots,
-                find_cards=neutral_choice(settings.neutral_shots).find,
-                timer=prepared.timer,
-                progress=context.progress("analyze"),
-            )
+            analysis = analyze_for_job(reader, prepared.spec, context, prepared.timer)
     tell_damaged_images(prepared.info, analysis.damage, context, strict=settings.strict)
     if analysis.remark:
         context.warn(analysis.remark)

@@ -18,15 +18,15 @@ from kinemacolor.core.types import Array, FloatArray, Reference
 from kinemacolor.engine.protocol import Engine, ReferenceBank
 from kinemacolor.filters.chroma_upsample import scale_saturation
 from kinemacolor.filters.denoise import denoise
-from kinemacolor.pipeline.analysis import FilmAnalysis, analyze_film
+from kinemacolor.pipeline.analysis import FilmAnalysis
 from kinemacolor.pipeline.film_images import missing_remarks
+from kinemacolor.pipeline.film_plan import analyze_for_job
 from kinemacolor.pipeline.job_spec import JobSpec, job_field
 from kinemacolor.pipeline.prepared_film import engine_of, reachable
 from kinemacolor.pipeline.project import Project
 from kinemacolor.pipeline.reference_plan import plan_references, tell_selection
 from kinemacolor.pipeline.settings import ColorizeSettings, setting_of
 from kinemacolor.references.loading import load_references
-from kinemacolor.references.neutral_choice import neutral_choice
 from kinemacolor.references.placement import Binding
 from kinemacolor.references.selection import ReferenceSelection, allowed_references, bindings_within
 from kinemacolor.references.size import network_lightness, network_size, picture_aspect
@@ -151,14 +151,7 @@ def color_preview(spec: JobSpec, every: int, context: JobContext, engine: Engine
         files, references = loaded.files, loaded.references
         for remark in (*missing_remarks(info, strict=False), *loaded.remarks):
             context.warn(remark)
-        analysis = analyze_film(
-            reader,
-            start=settings.start,
-            end=settings.end,
-            shots=spec.shots,
-            find_cards=neutral_choice(settings.neutral_shots).find,
-            progress=context.progress("analyze"),
-        )
+        analysis = analyze_for_job(reader, spec, context)
         bindings = bindings_within(files, analysis, info)
 
         def lightness(index: int) -> FloatArray:

@@ -113,10 +113,6 @@ class Recipe(RecipeSection):
         need(not self.recording.windows, "recording.windows", f"0 {reason}", self.recording.windows)
         need(data.length == 1, "data.length", f"1 {reason}", data.length)
         need(not any(x % side for x in data.size), "data.size", f"multiples of {side} {reason}", data.size)
-        known = ("lite0", "xfeat", "gmflow", "gmflow-pairs")
-        for name in self.distillation.teachers:
-            need(name in known, "distillation.teachers", f"names among {', '.join(known)}", name)
-        need(bool(self.distillation.teachers), "distillation.teachers", "at least one", "none")
 
     def _check_recording(self, config: NetworkConfig, need: Callable[[bool, str, str, object], None]) -> None:
         network, data, recording, reason = self.network, self.data, self.recording, "(with [recording])"

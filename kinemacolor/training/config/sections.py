@@ -187,11 +187,17 @@ class LossSection(RecipeSection):
         return {name: value for name in type(self).model_fields if isinstance(value := getattr(self, name), LossTerm)}
 
 
+TeacherName = Literal["lite0", "xfeat", "gmflow", "gmflow-pairs"]
+"""Networks from which descriptors may learn (``distillation.teachers.TEACHERS``)."""
+
+
 class DistillationSection(RecipeSection):
     """From which networks descriptors learn to match."""
 
-    teachers: dict[str, PositiveFloat] = {"lite0": 1.0, "xfeat": 1.7, "gmflow": 1.0}
-    """Teachers and the weights of their features, each of unit length: lite0, xfeat, gmflow, gmflow-pairs."""
+    teachers: dict[TeacherName, PositiveFloat] = Field(
+        default={"lite0": 1.0, "xfeat": 1.7, "gmflow": 1.7}, min_length=1
+    )
+    """Teachers and the weights of their features, each of unit length."""
     tau: PositiveFloat = 0.03
     """Temperature of the teachers' matches."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+from torch.nn import functional
 
 from kinemacolor.model.network import Network
 from kinemacolor.training.data.samples import BatchTensors
@@ -30,7 +31,7 @@ class DescriptorRollout:
         device = frames.device.type
         with torch.autocast(device, self._autocast or torch.bfloat16, enabled=self._autocast is not None):
             features = centered_taps(self._network, torch.cat([frames, references]), learned_weight=True)
-        unit = torch.nn.functional.normalize(features.float(), dim=1)
+        unit = functional.normalize(features.float(), dim=1)
         first, second = unit.chunk(2)
         pair = FeaturePair(first, second, frames, references, self._network.descriptors.tau)
         gray = torch.zeros_like(self._tensors.ab)

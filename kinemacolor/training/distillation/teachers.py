@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from kinemacolor.core.errors import InputError
 from kinemacolor.model.features import Lite0Features, lite0_weights, load_lite0
+from kinemacolor.training.config.sections import TeacherName
 from kinemacolor.training.distillation.gmflow import GMFlow
 from kinemacolor.training.distillation.xfeat import XFeat
 from kinemacolor.training.losses.feature_networks import freeze
@@ -163,7 +164,7 @@ class GMFlowTeacher(nn.Module):
         return _halves(functional.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False))
 
 
-TEACHERS: Mapping[str, Callable[[], Teacher]] = {
+TEACHERS: Mapping[TeacherName, Callable[[], Teacher]] = {
     "lite0": BackboneTeacher,
     "xfeat": XFeatTeacher,
     "gmflow": lambda: GMFlowTeacher(pairs=False),
@@ -182,7 +183,7 @@ class TeacherEnsemble(nn.Module):
         InputError: a teacher's weights are not available.
     """
 
-    def __init__(self, weights: Mapping[str, float]) -> None:
+    def __init__(self, weights: Mapping[TeacherName, float]) -> None:
         super().__init__()
         self.weights = tuple(weights.values())
         self.teachers = nn.ModuleList(cast(nn.Module, TEACHERS[name]()) for name in weights)

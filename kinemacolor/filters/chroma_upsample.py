@@ -13,7 +13,7 @@ import numpy as np
 from kinemacolor.core.color import Siting, ab_to_chroma, chroma_to_codes, codes_to_luma, fit_gamut, to_chroma_grid
 from kinemacolor.core.limits import UpsamplingQuality
 from kinemacolor.core.resample import resize, warp
-from kinemacolor.core.types import Array, Coding, FloatArray
+from kinemacolor.core.types import Array, Coding, FloatArray, Frame
 
 _NOISE = 5e-3
 """Variance of Y' in [0, 1] below which luma hardly guides chroma (the ε of the guided filter)."""
@@ -132,3 +132,11 @@ def chroma_planes(
     low, luma_low = (align_to_chroma_grid(image, size, subsampling, siting) for image in (low, luma_low))
     guide = to_chroma_grid(luma, subsampling, siting)
     return chroma_to_codes(fit_gamut(guide, upsample(low, luma_low, guide, quality=quality), coding.matrix), coding)
+
+
+def neutral_planes(frame: Frame, subsampling: tuple[int, int]) -> tuple[Array, Array]:
+    """U and V planes of a frame without color, (⌈H/sy⌉, ⌈W/sx⌉) each."""
+    height, width = frame.luma.shape
+    shape = (-(-height // subsampling[0]), -(-width // subsampling[1]))
+    plane = np.full(shape, 1 << (frame.coding.bit_depth - 1), frame.coding.dtype)
+    return plane, plane.copy()

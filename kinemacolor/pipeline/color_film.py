@@ -19,11 +19,11 @@ from kinemacolor.core.events import FinishedEvent, ResumedEvent
 from kinemacolor.core.job_context import JobContext
 from kinemacolor.core.types import Array, FloatArray
 from kinemacolor.filters.temporal import ChromaTemporalFilter
-from kinemacolor.pipeline.decode_cost import repeated_decoding
 from kinemacolor.pipeline.disk_space import estimate_disk_space
 from kinemacolor.pipeline.film_plan import FilmPlan, plan_film
 from kinemacolor.pipeline.prepared_film import PreparedFilm
 from kinemacolor.pipeline.reference_plan import tell_selection
+from kinemacolor.pipeline.segment_frames import BackwardFrames
 from kinemacolor.pipeline.segment_plan import SegmentPlan
 from kinemacolor.pipeline.segment_runner import RenderSettings, SegmentRunner
 from kinemacolor.pipeline.summary import Summary
@@ -52,6 +52,9 @@ def color_film(prepared: PreparedFilm, context: JobContext, begun: FilmPlan | No
             context.warn(remark)
         plan = plan_film(prepared, context, workdir, begun)
         tell_selection(plan.selection, prepared.files, context, strict=spec.settings.strict)
+        with plan.analysis.restore_frame_times(prepared.open()) as reader:
+            damaged = plan.analysis.damage is not None
+            copies = BackwardFrames(workdir, plan.segments, reader, damaged=damaged)
         runner = SegmentRunner(
             workdir,
             plan.segments,
@@ -60,10 +63,11 @@ def color_film(prepared: PreparedFilm, context: JobContext, begun: FilmPlan | No
             plan.selection.unmirrored(prepared.references),
             timer,
             lambda: plan.analysis.restore_frame_times(prepared.open()),
+            copies,
             context,
         )
         resumed = int(runner.done)
-        _announce(prepared, plan, resumed, workdir, context)
+        _announce(prepared, plan, resumed, copies.largest_run, workdir, context)
         runner.run()
         confidence, regions = _read_confidence(workdir, plan.segments)
         warnings = _join(prepared, plan, workdir, context)
@@ -97,16 +101,15 @@ def _render_settings(prepared: PreparedFilm) -> RenderSettings:
     return RenderSettings(settings, prepared.shape, prepared.encoding, smoothing)
 
 
-def _announce(prepared: PreparedFilm, plan: FilmPlan, resumed: int, workdir: WorkDir, context: JobContext) -> None:
+def _announce(
+    prepared: PreparedFilm, plan: FilmPlan, resumed: int, copied: int, workdir: WorkDir, context: JobContext
+) -> None:
     """Emits what an earlier run has finished, or how much room a long film is going to take."""
     if resumed or workdir.has_finished_segments:
         context.emit(ResumedEvent(frames=resumed))
         return
     with plan.analysis.restore_frame_times(prepared.open()) as reader:
-        slow = repeated_decoding(reader, plan.segments)
-        if slow:
-            context.warn(slow)
-        estimate = estimate_disk_space(reader, plan.analysis, prepared.encoding, workdir.folder, context)
+        estimate = estimate_disk_space(reader, plan.analysis, prepared.encoding, workdir.folder, context, copied)
     if estimate is not None:
         context.emit(estimate)
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from kinemacolor.core.errors import InputError
 from kinemacolor.core.events import DiskEstimateEvent
 from kinemacolor.core.job_context import JobContext
-from kinemacolor.core.types import Array, Frame
+from kinemacolor.core.types import Frame
+from kinemacolor.filters.chroma_upsample import neutral_planes
 from kinemacolor.pipeline.analysis import FilmAnalysis
+from kinemacolor.video.frame_cache import write_frame_cache
+from kinemacolor.video.frame_lookup import FrameLookup
 from kinemacolor.video.output import Encoding
 from kinemacolor.video.reader import VideoReader
 from kinemacolor.video.segments import SegmentWriter
@@ -26,7 +28,12 @@ COLOR_OVERHEAD = 1.1
 
 
 def estimate_disk_space(
-    reader: VideoReader, analysis: FilmAnalysis, encoding: Encoding, folder: Path, context: JobContext
+    reader: VideoReader,
+    analysis: FilmAnalysis,
+    encoding: Encoding,
+    folder: Path,
+    context: JobContext,
+    copied: int = 0,
 ) -> DiskEstimateEvent | None:
     """The room that a film is going to need; None for a short one. Segments are kept until they are joined.
 
@@ -36,37 +43,47 @@ def estimate_disk_space(
         encoding: of the colored film.
         folder: where it is made, and where pieces are encoded for a moment.
         context: of the job, which may be canceled meanwhile.
+        copied: frames of which copies are kept at a time, at most.
 
     Raises:
         InputError, OutputError: a piece cannot be read or written.
     """
-    if analysis.frames <= SHORT_FILM:
+    if analysis.frames + copied <= SHORT_FILM:
         return None
-    path, count, size = folder / "piece.segment", 0, 0
+    encoded = copies = count = 0
+    starts = np.linspace(analysis.first, analysis.first + analysis.frames - PROBE_FRAMES, PROBES).astype(int)
+    with FrameLookup(reader) as film:
+        for start in starts:
+            frames = range(int(start), int(start) + PROBE_FRAMES)
+            encoded += _encoded_size(reader, (film.frame(index) for index in frames), encoding, folder, context)
+            copies += _copied_size((film.frame(index) for index in frames[-1:]), folder) if copied else 0
+            count += len(frames)
+    output = round(COLOR_OVERHEAD * encoded / count * analysis.frames)
+    needed = 2 * output + round(copies / PROBES * copied)
+    return DiskEstimateEvent(needed=needed, output=output, free=shutil.disk_usage(folder).free)
+
+
+def _encoded_size(
+    reader: VideoReader, frames: Iterable[Frame], encoding: Encoding, folder: Path, context: JobContext
+) -> int:
+    """Bytes of frames without colors as a segment."""
+    path = folder / "piece.segment"
     try:
-        for start in np.linspace(analysis.first, analysis.first + analysis.frames - PROBE_FRAMES, PROBES).astype(int):
-            with SegmentWriter(path, reader.info, encoding) as writer:
-                for frame in _colorless_frames(reader, int(start), encoding):
-                    context.check()
-                    writer.write(frame)
-                    count += 1
-            size += sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else (path,)))
+        with SegmentWriter(path, reader.info, encoding) as writer:
+            for frame in frames:
+                context.check()
+                writer.write(frame.with_chroma(*neutral_planes(frame, encoding.subsampling)))
+        return sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else (path,)))
     finally:
         shutil.rmtree(path, ignore_errors=True)
-        if path.is_file():
-            path.unlink()
-    output = round(COLOR_OVERHEAD * size / count * analysis.frames)
-    return DiskEstimateEvent(needed=2 * output, output=output, free=shutil.disk_usage(folder).free)
+        path.unlink(missing_ok=True)
 
 
-def _colorless_frames(reader: VideoReader, start: int, encoding: Encoding) -> Iterator[Frame]:
-    rows, columns = encoding.subsampling
-    empty = True
-    for frame in reader.frames(first=start, last=start + PROBE_FRAMES):
-        height, width = frame.luma.shape
-        shape = (-(-height // rows), -(-width // columns))
-        gray: Array = np.full(shape, 1 << (frame.coding.bit_depth - 1), frame.luma.dtype)
-        yield frame.with_chroma(gray, gray)
-        empty = False
-    if empty:
-        raise InputError(reader.info.path, f"gives no frame {start}", "check the disk it is on")
+def _copied_size(frames: Iterable[Frame], folder: Path) -> int:
+    """Bytes of a lossless copy of frames."""
+    path = folder / "piece.frames"
+    try:
+        write_frame_cache(path, frames)
+        return path.stat().st_size
+    finally:
+        path.unlink(missing_ok=True)

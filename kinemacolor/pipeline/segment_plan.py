@@ -92,6 +92,16 @@ class SegmentPlan:
                     waiting.pop()
         return tuple(done.values())
 
+    def backward_runs(self) -> tuple[tuple[Segment, ...], ...]:
+        """Segments of which each takes the backward state of the next, two or more a run, in the order of the film."""
+        runs: list[list[Segment]] = []
+        for before, segment in pairwise(self.segments):
+            if before.continues_backward:
+                if not runs or runs[-1][-1] is not before:
+                    runs.append([before])
+                runs[-1].append(segment)
+        return tuple(map(tuple, runs))
+
     def hands_on(self, segment: Segment) -> bool:
         """Whether a later segment takes the state of this one's forward pass."""
         return segment.number + 1 < len(self.segments) and self.segments[segment.number + 1].continues_forward

@@ -21,15 +21,15 @@ import numpy as np
 from kinemacolor.core.errors import InputError
 from kinemacolor.core.events import SegmentFinishedEvent
 from kinemacolor.core.job_context import JobContext
-from kinemacolor.core.memory import check_memory
 from kinemacolor.core.pipelining import StageTimer, prefetch
 from kinemacolor.core.progress import ProgressCallback
 from kinemacolor.core.types import Array, FloatArray, Frame, Reference
 from kinemacolor.engine.protocol import Engine, EngineState, ReferenceBank, StepResult
-from kinemacolor.filters.chroma_upsample import chroma_planes, scale_saturation
+from kinemacolor.filters.chroma_upsample import chroma_planes, neutral_planes, scale_saturation
 from kinemacolor.filters.denoise import denoise
 from kinemacolor.filters.temporal import ChromaTemporalFilter
 from kinemacolor.pipeline.bidirectional import BackwardPassProgress, FrameColors, PassStates, color_segment
+from kinemacolor.pipeline.segment_frames import BackwardFrames, read_segments
 from kinemacolor.pipeline.segment_plan import Segment, SegmentPlan
 from kinemacolor.pipeline.settings import ColorizeSettings
 from kinemacolor.pipeline.thumbnail import frame_thumbnail
@@ -73,6 +73,7 @@ class SegmentRunner:
         references: all of the film's, at network size.
         timer: measures how long each stage is busy.
         open_film: gives a reader of its own to each stage that reads.
+        copies: of the frames of segments that are colored backward, where the film is slow to enter.
         context: of the job: takes its events, and tells whether it was canceled.
         banks: of the references of the newest segment.
         states: those that a segment left and none has taken yet, by number and kind.
@@ -87,6 +88,7 @@ class SegmentRunner:
     references: Sequence[Reference]
     timer: StageTimer
     open_film: Callable[[], VideoReader]
+    copies: BackwardFrames
     context: JobContext = field(default_factory=JobContext)
     banks: dict[tuple[int, ...], ReferenceBank] = field(default_factory=dict)
     states: dict[tuple[int, str], Any] = field(default_factory=dict)
@@ -104,9 +106,8 @@ class SegmentRunner:
             small, whole = (stack.enter_context(self.open_film()) for _ in range(2))
             lightness = prefetch(self._lightness(small))
             colors = stack.enter_context(closing(prefetch(self._colors(lightness), self.context)))
-            frames = stack.enter_context(
-                closing(prefetch(_read_segments(whole, self.pending, self.timer), self.context))
-            )
+            frames = stack.enter_context(closing(prefetch(self._frames(whole), self.context)))
+            stack.callback(self.copies.close)
             for segment in self.pending:
                 if segment.neutral:
                     self._render_neutral(segment, frames, whole.info, progress)
@@ -129,9 +130,13 @@ class SegmentRunner:
 
     # --- stages --------------------
 
+    def _frames(self, reader: VideoReader, *, anchors: bool = False) -> Generator[Frame, None, None]:
+        """Frames of the segments, in the order of these; see ``read_segments``."""
+        return read_segments(reader, self.pending, self.copies, self.timer, self.context, anchors=anchors)
+
     def _lightness(self, reader: VideoReader) -> Generator[FloatArray, None, None]:
         """L* (h, w) of all frames that passes take, in their order: a segment's, then that at an anchored stop."""
-        frames = _read_segments(reader, self.pending, self.timer, anchors=True)
+        frames = self._frames(reader, anchors=True)
         for segment in self.pending:
             if segment.neutral:
                 deque(islice(frames, segment.frames), maxlen=0)
@@ -283,14 +288,6 @@ def other_frames(info: VideoInfo) -> InputError:
     return InputError(info.path, "gives other frames than when it was analyzed", "check the disk it is on")
 
 
-def neutral_planes(frame: Frame, subsampling: tuple[int, int]) -> tuple[Array, Array]:
-    """U and V planes of a frame without color, (⌈H/sy⌉, ⌈W/sx⌉) each."""
-    height, width = frame.luma.shape
-    shape = (-(-height // subsampling[0]), -(-width // subsampling[1]))
-    plane = np.full(shape, 1 << (frame.coding.bit_depth - 1), frame.coding.dtype)
-    return plane, plane.copy()
-
-
 class _TimedEngine:
     """An engine whose steps are timed."""
 
@@ -304,28 +301,3 @@ class _TimedEngine:
     def step(self, luma_block: FloatArray, bank: ReferenceBank, state: EngineState | None = None) -> StepResult:
         with self._timer.stage("network"):
             return self._engine.step(luma_block, bank, state)
-
-
-def _read_segments(
-    reader: VideoReader, segments: Sequence[Segment], timer: StageTimer, *, anchors: bool = False
-) -> Generator[Frame, None, None]:
-    """Frames of segments in the order given; neighbors are read in one go.
-
-    With ``anchors``, the frame at an anchored stop follows its segment.
-    """
-    source: Iterator[Frame] = iter(())
-    frame: Frame | None = None
-    for segment in segments:
-        first = segment.start
-        if frame is not None and frame.index == first:  # the anchor of the segment before
-            yield frame
-            first += 1
-        elif frame is None or frame.index + 1 != first:
-            source = reader.frames(first=first)
-        for _ in range(first, segment.stop + int(anchors and segment.anchored)):
-            with timer.stage("read"):
-                frame = next(source, None)
-            if frame is None:
-                check_memory()
-                raise other_frames(reader.info)
-            yield frame

@@ -8,6 +8,7 @@ film-color.mp4.work/
     000012.segment    encoded frames of a segment (for images a folder of them)
     000012.npz        its record; a segment that has one is finished
     000012.forward.npz …    states that a neighbor begins with, by kind
+    000012.frames     a copy of the film's frames, while the segment waits for its turn (``segment_frames``)
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from fractions import Fraction
@@ -214,8 +215,9 @@ class WorkDir:
         return self._record_path(segment).exists() and self.segment_path(segment).exists()
 
     def finish(self, plan: SegmentPlan, segment: Segment, record: Mapping[str, Array]) -> None:
-        """Records that a segment is finished; states that nobody begins with any more are removed."""
+        """Records that a segment is finished; states that nobody begins with any more are removed, and its frames."""
         self._save(self._record_path(segment), record)
+        _remove_file(self.frames_path(segment))
         if segment.continues_forward:
             for kind in ("forward", "denoise", "smoothing"):
                 self._remove_state(plan.segments[segment.number - 1], kind)
@@ -241,8 +243,20 @@ class WorkDir:
         return load_state(self._state_path(segment, kind))
 
     def _remove_state(self, segment: Segment, kind: str) -> None:
-        with contextlib.suppress(OSError):
-            self._state_path(segment, kind).unlink()
+        _remove_file(self._state_path(segment, kind))
+
+    # --- copies of frames --------------------
+
+    def frames_path(self, segment: Segment) -> Path:
+        """Of a copy of the film's frames."""
+        return self.folder / f"{segment.number:06d}.frames"
+
+    def remove_frames(self, *, except_of: Iterable[Segment]) -> None:
+        """Removes copies of frames that an earlier run has left, finished or not, except those of some segments."""
+        kept = {self.frames_path(segment) for segment in except_of}
+        for path in self.folder.glob("[0-9]*.frames*"):
+            if path not in kept:
+                _remove_file(path)
 
     # --- the folder --------------------
 
@@ -278,6 +292,11 @@ class WorkDir:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+def _remove_file(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _read_arrays(path: Path) -> dict[str, Array]:

@@ -10,11 +10,8 @@ import numpy as np
 import pytest
 
 from kinemacolor.core.errors import InputError
-from kinemacolor.core.shot import Shot
-from kinemacolor.pipeline.decode_cost import repeated_decoding
 from kinemacolor.pipeline.job import Job
 from kinemacolor.pipeline.job_spec import JobSpec
-from kinemacolor.pipeline.segment_plan import Segment, SegmentPlan
 from kinemacolor.pipeline.settings import ColorizeSettings
 from kinemacolor.video.decode import film_pictures
 from kinemacolor.video.frame_lookup import FrameLookup
@@ -31,6 +28,8 @@ FORMATS = {
     ".ogv": ("-c:v", "libtheora"),
     ".m2v": ("-c:v", "mpeg2video"),
 }
+ONE_ENTRY = {".mp4": ("-c:v", "libx264", "-x264-params", "keyint=infinite:threads=1")}
+"""Of a container that can be entered, with a film that depends on its first frame."""
 
 
 @pytest.fixture
@@ -55,7 +54,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
 
 def make_dependent(path: Path, shots: int) -> Path:
     options = ("-f", "lavfi", "-i", f"testsrc=s=96x64:r=24:d={shots * SHOT / 24}")
-    result = ffmpeg("-y", *options, "-pix_fmt", "yuv420p", "-g", "12", *FORMATS[path.suffix], "-q:v", "4", path)
+    result = ffmpeg(
+        "-y", *options, "-pix_fmt", "yuv420p", "-g", "12", *(FORMATS | ONE_ENTRY)[path.suffix], "-q:v", "4", path
+    )
     assert result.returncode == 0, result.stderr.decode()
     return path
 
@@ -108,29 +109,6 @@ def test_frames_are_those_of_a_pass_in_any_order(tmp_path: Path) -> None:
         np.testing.assert_array_equal(lookup.frame(5).luma, whole[5])
 
 
-def test_what_is_decoded_over_and_over_is_told(tmp_path: Path) -> None:
-    ends = [(0, 30), (30, 60), (60, 90), (90, 120)]
-    segments = tuple(
-        Segment(number, start, stop, 0, (0,), False, True, False, number < 3, number == 3)
-        for number, (start, stop) in enumerate(ends)
-    )
-    plan = SegmentPlan((Shot(0, 120),), segments)
-    assert [segment.start for segment in plan.order()] == [90, 60, 30, 0]
-    film = make_dependent(tmp_path / "film.avi", 10)
-    make_film(tmp_path / "film.mkv", Film(count=120))
-    assert repeated_decoding(VideoReader(film), plan) is None  # 0.75 passes: not worth a word
-    longer = SegmentPlan(plan.shots, tuple(_piece(number, 20) for number in range(20)))
-    told = repeated_decoding(VideoReader(film), longer)
-    assert told is not None
-    assert "about 9 times over" in told
-    assert repeated_decoding(VideoReader(tmp_path / "film.mkv"), longer) is None
-
-
-def _piece(number: int, count: int) -> Segment:
-    """One of the pieces of 6 frames that are colored backward from a still at the end."""
-    return Segment(number, 6 * number, 6 * number + 6, 0, (0,), False, True, False, number < count - 1, False)
-
-
 def test_a_film_that_can_be_entered_is_not_decoded_through(tmp_path: Path, decoded: Callable[[], int]) -> None:
     make_film(tmp_path / "film.mkv", Film(count=60, options={"g": "1"}))
     reader = VideoReader(tmp_path / "film.mkv")
@@ -161,3 +139,24 @@ def test_coloring_back_and_forth_between_stills_costs_in_proportion_to_the_film(
         counts.append(decoded())
     assert counts[2] - counts[1] <= 2.1 * (counts[1] - counts[0])
     assert counts[2] <= 12 * 16 * SHOT
+
+
+@pytest.mark.parametrize("suffix", [*FORMATS, ".mp4"])
+def test_long_spans_colored_from_both_ends_cost_in_proportion_to_the_film(
+    tmp_path: Path, decoded: Callable[[], int], suffix: str
+) -> None:
+    """Half of the film's segments are colored in the order opposite to the film's, from the still at its end."""
+    counts = []
+    for factor in (1, 2, 4):
+        film, folder = make_dependent(tmp_path / f"{factor}{suffix}", 4 * factor), tmp_path / str(factor)
+        folder.mkdir()
+        length = 4 * factor * SHOT
+        stills = [write_still(folder / f"frame_{place:06d}.png", halves()) for place in (0, length - 1)]
+        settings = ColorizeSettings(engine="matching", working_size=32, max_segment_frames=4)
+        decoded()
+        Job(JobSpec(film=film, references=stills, output=tmp_path / "out.mp4", shots="none", settings=settings)).run()
+        (tmp_path / "out.mp4").unlink()
+        counts.append(decoded())
+    # A pass for the analysis, two for the stills' places, two for coloring; reading on after a span's end is cheap.
+    assert all(count <= 5 * 4 * factor * SHOT + 20 for factor, count in zip((1, 2, 4), counts, strict=True))
+    assert counts[2] - counts[1] <= 2.1 * (counts[1] - counts[0])

@@ -25,7 +25,8 @@ from kinemacolor.video.decode import open_film, video_stream
 from kinemacolor.video.encoder import aspect_in_frames, film_ticks, set_encoder
 from kinemacolor.video.info import VideoInfo
 from kinemacolor.video.output import Encoding
-from kinemacolor.video.streams import ITUNES_TAGS, CopiedStreams, chapters_within, film_tags, stream_tags
+from kinemacolor.video.streams import CopiedStreams
+from kinemacolor.video.tags import ITUNES_TAGS, chapters_within, film_tags, stream_tags
 from kinemacolor.video.timecode import shift_timecode, timecode_tags
 
 _CLOCKS_FROM_ANYWHERE = ("mpegts", "mpeg")

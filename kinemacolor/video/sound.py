@@ -11,6 +11,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from kinemacolor.core.memory import check_memory
+from kinemacolor.video.stream_converter import StreamConverter
 
 _PCM_OF_FORMAT = {
     "u8": "pcm_u8",
@@ -28,32 +29,29 @@ _USUAL_LAYOUTS = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")  #
 _SILENT_SAMPLES = 1024
 
 
-class SoundConverter:
+class SoundConverter(StreamConverter):
     """Decodes the packets of a stream of sound and encodes the samples without loss.
 
     Args:
         stream: of the film.
         output: takes the new stream; its header must not be written yet.
 
-    Attributes:
-        codec: FFmpeg's name of the new codec.
-        target: the new stream.
-        lost: packets that could not be decoded.
-
     Raises:
         ValueError: the stream cannot be decoded, or the container holds neither PCM nor FLAC of this kind.
     """
+
+    allowed_when_strict = False
+    units = "packets of audio"
 
     def __init__(self, stream: Stream, output: OutputContainer) -> None:
         source: Any = stream.codec_context
         if source is None or stream.type != "audio" or source.format is None or not source.sample_rate:
             raise ValueError(f"stream {stream.index}: expected sound that can be decoded")
-        self.lost = 0
         self._source: Any = source
         self._end: int | None = None
         self._tick = Fraction(1, source.sample_rate)
         self._layout = _named_layout(source.layout)
-        self.codec, self.target = self._add_target(output)
+        super().__init__(stream, *self._add_target(output))
 
     def _add_target(self, output: OutputContainer) -> tuple[str, Any]:
         source = self._source
@@ -71,8 +69,8 @@ class SoundConverter:
             return codec, target
         raise ValueError(f"{output.format.name}: holds no lossless copy of {source.name}")
 
-    def silence(self) -> list[Packet[Any]]:
-        """Packets of a short silence, for a trial; nothing can be converted afterwards."""
+    def rehearsal_packets(self, sample: Packet[Stream] | None) -> list[Packet[Any]]:
+        """Those of a short silence: the first packet of many codecs gives no samples by itself."""
         frame = av.AudioFrame(self._source.format.packed.name, self._layout, _SILENT_SAMPLES)
         for plane in frame.planes:
             plane.update(bytes(plane.buffer_size))
@@ -84,10 +82,7 @@ class SoundConverter:
         return packets
 
     def convert(self, packet: Packet[Stream] | None) -> list[Packet[Any]]:
-        """The packets that are ready after a packet of the film, or after the last one (None).
-
-        Their times are those of the film, in samples.
-        """
+        """See ``StreamConverter.convert``; times are in samples."""
         try:
             frames = self._source.decode(packet)
         except (av.FFmpegError, ValueError) as error:
@@ -103,6 +98,13 @@ class SoundConverter:
         for encoded in packets:
             encoded.time_base = self._tick
         return packets
+
+    def conversion_warning(self, container: str) -> str:
+        """See ``StreamConverter.conversion_warning``."""
+        return (
+            f"audio stream {self._index} ({self._source_name}), which {container} output cannot hold as it is, was "
+            f"converted to {self.codec} without loss"
+        )
 
     def _place(self, frame: Any) -> None:
         """Gives a frame its time in samples: that of the film, unless it follows the last one but for rounding."""
@@ -136,11 +138,3 @@ def _lossless_codecs(codec: str, sample_format: str, channels: int, container: s
     if container == "mp4" and channels <= _FLAC_CHANNELS and (sample_format == "s16" or deep):
         choices.insert(0, "flac")
     return choices
-
-
-def conversion_warning(index: int, name: str | None, codec: str, container: str) -> str:
-    """What the user is told of a converted stream."""
-    return (
-        f"audio stream {index} ({name}), which {container} output cannot hold as it is, was converted to {codec} "
-        "without loss"
-    )

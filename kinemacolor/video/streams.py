@@ -1,4 +1,4 @@
-"""Everything in a film beside its picture, copied packet by packet: sound, subtitles, attachments, chapters, tags."""
+"""Everything in a film beside its picture, copied packet by packet: sound, subtitles, attachments."""
 
 from __future__ import annotations
 
@@ -20,81 +20,20 @@ from kinemacolor.core.memory import check_memory
 from kinemacolor.video.decode import ATTACHED_PICTURE
 from kinemacolor.video.decoding_times import DecodingOrder, with_decoding_times
 from kinemacolor.video.film_clock import ClockMender, film_clock
-from kinemacolor.video.info import VideoInfo
 from kinemacolor.video.input_container import container_packets, open_container, parameters_known
 from kinemacolor.video.languages import quicktime_language
 from kinemacolor.video.muxing_trial import container_accepts, sample_packets
-from kinemacolor.video.sound import SoundConverter, conversion_warning
+from kinemacolor.video.sound import SoundConverter
+from kinemacolor.video.stream_converter import StreamConverter
 from kinemacolor.video.subtitles import SubtitleConverter
+from kinemacolor.video.tags import stream_tags
 
+_CONVERTERS: dict[str, type[SoundConverter] | type[SubtitleConverter]] = {
+    "audio": SoundConverter,
+    "subtitle": SubtitleConverter,
+}
 _INTERLEAVING = 10  # seconds by which streams of one film may lie apart in the file
 _LONGEST_SUBTITLE = 10  # seconds
-_CONTAINER_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "software", "duration"})
-_ENCODING_TAGS = frozenset({"encoder", "duration", "bps", "number_of_frames", "number_of_bytes", "vendor_id"})
-ITUNES_TAGS = frozenset(
-    {
-        "title",
-        "artist",
-        "album_artist",
-        "composer",
-        "album",
-        "date",
-        "comment",
-        "genre",
-        "copyright",
-        "grouping",
-        "lyrics",
-        "description",
-        "synopsis",
-        "show",
-        "episode_id",
-        "network",
-        "keywords",
-        "author",
-        "timecode",
-        "creation_time",
-        "episode_sort",
-        "season_number",
-        "media_type",
-        "hd_video",
-        "gapless_playback",
-        "compilation",
-        "track",
-        "disc",
-    }
-)
-"""Tags that an MP4 file keeps in the form that players read."""
-
-
-def film_tags(tags: dict[str, str]) -> dict[str, str]:
-    """A film's tags without those that describe the file they were read from."""
-    return {key: value for key, value in tags.items() if key.lower() not in _CONTAINER_TAGS}
-
-
-def stream_tags(tags: dict[str, str], *, colored: bool) -> dict[str, str]:
-    """A stream's tags; those of the colored stream without the ones that describe its old encoding."""
-    if "name" in tags and "title" not in tags:  # as MP4 and QuickTime files are read; they are written by the other
-        tags = {"title": tags["name"], **{key: value for key, value in tags.items() if key != "name"}}
-    if not colored:
-        return dict(tags)
-    return {
-        key: value
-        for key, value in tags.items()
-        if key.lower().split("-")[0] not in _ENCODING_TAGS and not key.upper().startswith("_STATISTICS")
-    }
-
-
-def chapters_within(info: VideoInfo, begin: Fraction, stop: Fraction | None, shift: Fraction) -> list[Any]:
-    """The chapters that overlap [begin, stop) seconds, clipped to it and moved by −shift seconds."""
-    chapters: list[Any] = []
-    for chapter in info.chapters:
-        base = chapter["time_base"] or Fraction(1, 1000)
-        start, end = chapter["start"] * base, chapter["end"] * base
-        if end <= begin or (stop is not None and start >= stop):
-            continue
-        start, end = max(start, begin) - shift, (end if stop is None else min(end, stop)) - shift
-        chapters.append({**chapter, "start": round(start / base), "end": round(end / base)})
-    return chapters
 
 
 class CopiedStreams:
@@ -130,7 +69,7 @@ class CopiedStreams:
         self._film, self._output = film, output
         self._begin, self._stop, self._shift = begin, stop, shift
         self._targets: dict[int, Stream] = {}
-        self._converters: dict[int, SoundConverter | SubtitleConverter] = {}
+        self._converters: dict[int, StreamConverter] = {}
         self._samples = sample_packets(Path(film.name), picture)
         self._order = DecodingOrder(output.format.name)
         self._untimed: Counter[int] = Counter()
@@ -153,8 +92,8 @@ class CopiedStreams:
             return
         elif container_accepts(container, stream, self._samples):
             target = self._output.add_stream_from_template(stream, opaque=True)
-        elif stream.type == "subtitle" or (stream.type == "audio" and not strict):
-            target = self._convert(stream)
+        else:
+            target = self._convert(stream, strict)
         if target is None:
             stream.discard = av.stream.Discard.all
             if not self._is_empty(stream):
@@ -214,20 +153,17 @@ class CopiedStreams:
         self._output.add_attachment(name, f"image/{image_type}", bytes(packet))
         return True
 
-    def _convert(self, stream: Stream) -> Stream | None:
-        """The new stream of sound or subtitles that can be converted; None where this one cannot."""
-        name = _name(stream)
-        converter: SubtitleConverter | SoundConverter
+    def _convert(self, stream: Stream, strict: bool) -> Stream | None:
+        """The new stream of one that can be converted; None where this one cannot."""
+        kind = _CONVERTERS.get(stream.type)
+        if kind is None or (strict and not kind.allowed_when_strict):
+            return None
         try:
-            if stream.type == "subtitle":
-                converter = SubtitleConverter(stream, self._output)
-                self.warnings.append(f"subtitle stream {stream.index} was converted from {name} to {converter.codec}")
-            else:
-                converter = SoundConverter(stream, self._output)
-                self.warnings.append(conversion_warning(stream.index, name, converter.codec, self._output.format.name))
+            converter = kind(stream, self._output)
         except (av.FFmpegError, ValueError) as error:
             check_memory(error)
             return None
+        self.warnings.append(converter.conversion_warning(self._output.format.name))
         self._converters[stream.index] = converter
         target: Stream = converter.target
         return target
@@ -261,10 +197,8 @@ class CopiedStreams:
         """Closes the film and adds warnings about packets that were left out."""
         for index, count in sorted(self._untimed.items()):
             self.warnings.append(f"{count} packets of stream {index} without a valid time were left out")
-        for index, converter in sorted(self._converters.items()):
-            if converter.lost:
-                lost = "packets of audio" if isinstance(converter, SoundConverter) else "texts of subtitle"
-                self.warnings.append(f"{converter.lost} {lost} stream {index} could not be decoded and were left out")
+        losses = [converter.loss_warning() for _, converter in sorted(self._converters.items())]
+        self.warnings.extend(line for line in losses if line is not None)
         self._untimed.clear()
         self._converters.clear()
         self._packets = iter(())
@@ -301,16 +235,15 @@ class CopiedStreams:
         return True
 
     def write_samples(self) -> None:
-        """Writes one packet of each stream, where the film has one early on: a rehearsal."""
-        for index, packet in sorted(self._samples.items()):
-            if index in self._targets and not isinstance(self._converters.get(index), SoundConverter):
-                packet.stream = self._film.streams[index]
-                packet.dts = packet.pts if packet.dts is None else packet.dts
-                self._write(packet)
-        for index, converter in self._converters.items():
-            ready = converter.silence() if isinstance(converter, SoundConverter) else converter.convert(None)
-            for new in ready:
-                self._mux(index, new)
+        """Writes a packet of each stream, where the film has one early on: a rehearsal."""
+        for index in sorted(self._targets):
+            sample, converter = self._samples.get(index), self._converters.get(index)
+            if sample is not None:
+                sample.stream = self._film.streams[index]
+                sample.dts = sample.pts if sample.dts is None else sample.dts
+            samples = [] if sample is None else [sample]
+            for packet in samples if converter is None else converter.rehearsal_packets(sample):
+                self._mux(index, packet)
 
     def _finish_conversion(self) -> None:
         for index, converter in self._converters.items():

@@ -15,6 +15,7 @@ from av.stream import Stream
 from av.subtitles.subtitle import SubtitleSet
 
 from kinemacolor.core.memory import check_memory
+from kinemacolor.video.stream_converter import StreamConverter
 
 _TEXT_SUBTITLES = frozenset({"subrip", "srt", "mov_text", "webvtt", "ass", "ssa", "text"})
 _TEXT_CODEC = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip"}
@@ -23,39 +24,37 @@ _TEXT_FIELD = 8  # of an event of ASS, after order, layer, style, name, margins 
 _NEW_LINE = rb"{\r}\N"  # back to the usual style before it
 
 
-class SubtitleConverter:
+class SubtitleConverter(StreamConverter):
     """Decodes subtitles and encodes their text.
 
     Args:
         stream: of the film.
         output: takes the new stream; its header must not be written yet.
 
-    Attributes:
-        codec: FFmpeg's name of the new codec.
-        target: the new stream.
-        lost: subtitles that could not be decoded.
-
     Raises:
         ValueError: the stream holds no text, or the container takes none.
     """
+
+    allowed_when_strict = True
+    units = "texts of subtitle"
 
     def __init__(self, stream: Stream, output: OutputContainer) -> None:
         source: Any = stream.codec_context
         codec = _TEXT_CODEC.get(output.format.name)
         if codec is None or source is None or source.name not in _TEXT_SUBTITLES:
             raise ValueError(f"stream {stream.index}: expected subtitles of text, for a container that takes them")
-        self.codec, self.lost = codec, 0
         target: Any = output.add_stream(codec)
         source.open(strict=False)
         target.codec_context.subtitle_header = source.subtitle_header
         target.codec_context.time_base = target.time_base = Fraction(1, 1000)
-        self._source, self.target = source, target
+        super().__init__(stream, codec, target)
+        self._source = source
         self._shown: list[tuple[int, bytes]] = []  # end and event of ASS of each subtitle that is shown
         self._base = Fraction(1, 1000)
         self._time = 0  # from which on these are shown
 
     def convert(self, packet: Packet[Stream] | None) -> list[Packet[Any]]:
-        """The packets that are ready after a packet of the film, or after the last one (None); times are the film's."""
+        """See ``StreamConverter.convert``."""
         if packet is None:
             return self._pass_until(None)
         try:
@@ -78,6 +77,10 @@ class SubtitleConverter:
             self._shown = [entry for entry in self._shown if entry not in same]
             self._shown.append((max([end, *(until for until, _ in same)]), event))
         return packets
+
+    def conversion_warning(self, container: str) -> str:
+        """See ``StreamConverter.conversion_warning``."""
+        return f"subtitle stream {self._index} was converted from {self._source_name} to {self.codec}"
 
     def _pass_until(self, stop: int | None) -> list[Packet[Any]]:
         """The packets of what is shown before a time, or of all that is left."""

@@ -17,7 +17,8 @@ SRGB = np.array([[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01
 """Linear R, G, B → XYZ under D50; so are the next two."""
 ADOBE_RGB = np.array([[0.60974, 0.20528, 0.14919], [0.31111, 0.62567, 0.06322], [0.01947, 0.06087, 0.74457]])
 DISPLAY_P3 = np.array([[0.51512, 0.29198, 0.15710], [0.24120, 0.69225, 0.06657], [-0.00105, 0.04189, 0.78407]])
-ADOBE_GAMMA = 563 / 256
+PRO_PHOTO = np.array([[0.79767, 0.13519, 0.03135], [0.28804, 0.71188, 0.00009], [0.00000, 0.00000, 0.82521]])
+ADOBE_GAMMA, PRO_PHOTO_GAMMA = 563 / 256, 461 / 256
 
 
 def srgb_to_linear(values: Array) -> Array:
@@ -40,6 +41,22 @@ def in_adobe_rgb(srgb: Array) -> Array:
 def in_display_p3(srgb: Array) -> Array:
     """sRGB colors (…, 3) in [0, 1] as numbers of Display P3."""
     return linear_to_srgb(srgb_to_linear(srgb) @ SRGB.T @ np.linalg.inv(DISPLAY_P3).T)
+
+
+def in_pro_photo(srgb: Array) -> Array:
+    """sRGB colors (…, 3) in [0, 1] as numbers of ProPhoto RGB."""
+    linear = srgb_to_linear(srgb) @ SRGB.T @ np.linalg.inv(PRO_PHOTO).T
+    return np.clip(linear, 0, 1) ** (1 / PRO_PHOTO_GAMMA)
+
+
+def pro_photo() -> bytes:
+    """ProPhoto RGB, which holds far more colors than sRGB."""
+    return _display(PRO_PHOTO, struct.pack(">4s4xIH2x", b"curv", 1, 461))
+
+
+def gray() -> bytes:
+    """A gray scale whose numbers are light to the power of 1 / 1.8."""
+    return _profile(b"mntr", b"GRAY", b"XYZ ", {b"kTRC": struct.pack(">4s4xIH2x", b"curv", 1, 461)})
 
 
 def adobe_rgb() -> bytes:
@@ -90,8 +107,13 @@ def _profile(kind: bytes, space: bytes, connection: bytes, tags: dict[bytes, byt
 
 def png_with_profile(png: bytes, profile: bytes) -> bytes:
     """A PNG file's content with a profile."""
-    chunk = b"iCCPtest\0\0" + zlib.compress(profile)
-    return png[:33] + struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + png[33:]
+    return png_with_chunk(png, b"iCCP", b"test\0\0" + zlib.compress(profile))
+
+
+def png_with_chunk(png: bytes, name: bytes, data: bytes) -> bytes:
+    """A PNG file's content with another chunk, before those that it has."""
+    checksum = zlib.crc32(name + data)
+    return png[:33] + struct.pack(">I", len(data)) + name + data + struct.pack(">I", checksum) + png[33:]
 
 
 def tiff(codes: Array, photometric: int, profile: bytes | None = None) -> bytes:

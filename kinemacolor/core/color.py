@@ -108,6 +108,16 @@ def _cube(root: FloatArray) -> tuple[FloatArray, FloatArray]:
     return ratio, slope
 
 
+def rgb_to_linear(rgb: Array) -> FloatArray:
+    """Linear light (…, 3) of R'G'B' (…, 3)."""
+    return _to_linear(_flat(rgb, 3)).reshape(rgb.shape)
+
+
+def linear_to_rgb(linear: Array) -> FloatArray:
+    """R'G'B' (…, 3) of linear light (…, 3)."""
+    return _from_linear(_flat(linear, 3))[0].reshape(linear.shape)
+
+
 def rgb_to_lab(rgb: Array) -> FloatArray:
     """L*a*b* (…, 3) of R'G'B' (…, 3) in [0, 1] (CIE 15, D65/2°)."""
     f = _cube_root(_mix(_to_linear(_flat(rgb, 3)), TO_XYZ))

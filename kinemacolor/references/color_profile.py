@@ -1,13 +1,14 @@
-"""Color profiles (ICC) in stills: what their numbers mean, converted to sRGB by the color engine littlecms."""
+"""What stills say about their colors; those of a profile (ICC) are converted to sRGB by the color engine littlecms."""
 
 from __future__ import annotations
 
 import io
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import (
+    ExifTags,
     Image,
     ImageCms,
     ImageOps,
@@ -20,6 +21,8 @@ from PIL import (
 
 from kinemacolor.core.memory import check_memory
 from kinemacolor.core.types import FloatArray
+from kinemacolor.references.png_color import PngColors, png_colors
+from kinemacolor.references.rgb_space import ADOBE_RGB, RgbSpace
 
 _READERS = (PngImagePlugin, JpegImagePlugin, TiffImagePlugin, WebPImagePlugin, Jpeg2KImagePlugin)  # known to Pillow now
 _FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "JPEG2000")
@@ -42,11 +45,15 @@ class ColorFacts:
         inks: whether it holds inks (CMYK) instead of lights.
         jpeg: whether it is a JPEG.
         profile: its color profile, or None.
+        space: the space of its colors where that is told in another way, and counts more than a profile; or None.
+        problem: a part of a sentence on what it says that cannot be used, or None.
     """
 
     inks: bool = False
     jpeg: bool = False
     profile: bytes | None = None
+    space: RgbSpace | None = None
+    problem: str | None = None
 
 
 def color_facts(content: bytes) -> ColorFacts:
@@ -55,10 +62,29 @@ def color_facts(content: bytes) -> ColorFacts:
         warnings.simplefilter("ignore")
         try:
             with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-                return ColorFacts(image.mode == _INKS, image.format in _JPEGS, image.info.get("icc_profile") or None)
+                profile = image.info.get("icc_profile") or None
+                facts = ColorFacts(image.mode == _INKS, image.format in _JPEGS, profile)
+                facts = _with_png_colors(facts, png_colors(content))
+                if facts.profile is None and facts.space is None and _camera_says_adobe_rgb(image):
+                    facts = replace(facts, space=ADOBE_RGB)
+                return facts
         except Exception as error:  # of a corrupt header: decoding tells what is wrong
             check_memory(error)
-            return ColorFacts(profile=_tiff_profile(content))
+            return _with_png_colors(ColorFacts(profile=_tiff_profile(content)), png_colors(content))
+
+
+def _with_png_colors(facts: ColorFacts, colors: PngColors) -> ColorFacts:
+    if colors.space is not None and (colors.over_profile or facts.profile is None):
+        return replace(facts, profile=None, space=colors.space, problem=colors.problem)
+    return facts if facts.profile is not None else replace(facts, problem=colors.problem)
+
+
+def _camera_says_adobe_rgb(image: Image.Image) -> bool:
+    """Whether EXIF says so, in the way of cameras, which embed no profile (DCF 2.0, option files: ``R03``)."""
+    if image.format not in (*_JPEGS, "TIFF"):  # Pillow decodes a whole PNG to look for it
+        return False
+    exif = image.getexif()
+    return str(exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex, ""))[:3] == "R03"
 
 
 def _tiff_profile(content: bytes) -> bytes | None:

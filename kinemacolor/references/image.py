@@ -59,7 +59,8 @@ class GrayStillError(InputError):
 def read_still(path: str | Path) -> Still:
     """Reads an image file (PNG, JPEG, TIFF, WebP …; 8 or 16 bit; with or without transparency).
 
-    A color profile in the file is converted to sRGB; without one the numbers are sRGB.
+    What the file says about its colors (a profile, the chunks of a PNG, EXIF) is converted to sRGB; where it says
+    nothing, the numbers are sRGB.
 
     Raises:
         GrayStillError: it has no colors.
@@ -95,7 +96,11 @@ def _decode_colors(path: Path, content: bytes) -> tuple[FloatArray, FloatArray, 
         return rgb, np.ones(rgb.shape[:2], np.float32), () if usable else (_unusable_profile(path),)
     bgr, alpha = decode_image(path, content)
     rgb = np.ascontiguousarray(bgr[..., ::-1])
-    if facts.profile:
+    if facts.problem:
+        remarks = (f"{path}: {facts.problem}, and its colors are read as sRGB",)
+    if facts.space:
+        rgb = facts.space.to_srgb(rgb)
+    elif facts.profile:
         try:
             rgb = to_srgb(rgb, facts.profile)
         except ColorProfileError:

@@ -11,13 +11,17 @@ import pytest
 from PIL import Image, ImageCms
 
 from kinemacolor.core.types import Array
-from kinemacolor.references.image import read_still
+from kinemacolor.references.image import GrayStillError, read_still
 from tests import profiles
 from tests.stills import halves
 
 PAINTED = halves(left=(200, 90, 60), right=(60, 110, 190)) / 255
-"""sRGB colors that Adobe RGB and Display P3 hold, too."""
-SPACES = [(profiles.in_adobe_rgb, profiles.adobe_rgb), (profiles.in_display_p3, profiles.display_p3)]
+"""sRGB colors that Adobe RGB, Display P3 and ProPhoto RGB hold, too."""
+SPACES = [
+    (profiles.in_adobe_rgb, profiles.adobe_rgb),
+    (profiles.in_display_p3, profiles.display_p3),
+    (profiles.in_pro_photo, profiles.pro_photo),
+]
 Convert, MakeProfile = Callable[[Array], Array], Callable[[], bytes]
 
 
@@ -40,7 +44,7 @@ def test_a_profile_is_converted(tmp_path: Path, convert: Convert, profile: MakeP
     (tmp_path / f"a.{kind}").write_bytes(content)
     still = read_still(tmp_path / f"a.{kind}")
     assert np.abs(convert(PAINTED) - PAINTED).max() > 0.05  # so much is at stake
-    assert np.abs(still.rgb - PAINTED).max() < 0.015
+    assert np.abs(still.rgb - PAINTED).max() < 0.016  # 8 bits are few for ProPhoto RGB
     assert np.abs(still.rgb - PAINTED).mean() < 0.003
     assert still.remarks == ()
 
@@ -120,3 +124,39 @@ def test_a_profile_that_cannot_be_used_is_told(tmp_path: Path, icc: bytes) -> No
         f"{tmp_path / 'a.png'}: its color profile cannot be used, and its colors are read as sRGB",
     )
     np.testing.assert_allclose(still.rgb, PAINTED, atol=0.002)
+
+
+def test_a_gray_still_with_a_gray_profile_is_told_as_gray(tmp_path: Path) -> None:
+    gray = np.tile(np.arange(0, 250, 5, np.uint8), (48, 1))
+    Image.fromarray(gray).save(tmp_path / "a.png", icc_profile=profiles.gray())
+    with pytest.raises(GrayStillError, match="is gray"):
+        read_still(tmp_path / "a.png")
+
+
+def test_a_gray_profile_in_a_colored_still_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(profiles.png_with_profile(png(codes_of(PAINTED, 8)), profiles.gray()))
+    still = read_still(tmp_path / "a.png")
+    (remark,) = still.remarks
+    assert "its color profile cannot be used" in remark
+    np.testing.assert_allclose(still.rgb, PAINTED, atol=0.002)
+
+
+def test_colors_that_srgb_cannot_show_are_cut_off(tmp_path: Path) -> None:
+    codes = np.zeros((40, 60, 3), np.uint8)
+    codes[:, :20], codes[:, 20:40], codes[:, 40:] = (0, 255, 0), (255, 255, 255), (128, 128, 128)
+    (tmp_path / "a.png").write_bytes(profiles.png_with_profile(png(codes), profiles.pro_photo()))
+    rgb = read_still(tmp_path / "a.png").rgb
+    np.testing.assert_allclose(rgb[0, 0], [0, 1, 0], atol=0.01)  # the green of ProPhoto lies outside of every film's
+    np.testing.assert_allclose(rgb[0, 30], [1, 1, 1], atol=0.01)
+    gray = profiles.linear_to_srgb(np.float64((128 / 255) ** profiles.PRO_PHOTO_GAMMA))
+    np.testing.assert_allclose(rgb[0, 50], 3 * [gray], atol=0.01)
+
+
+@pytest.mark.parametrize("left_inks", [(0.0, 0.0, 0.0, 0.0), (0.0, 0.9, 0.9, 0.0), (0.9, 0.9, 0.0, 0.2)])
+def test_paper_is_white_and_inks_keep_their_hue(tmp_path: Path, left_inks: tuple[float, ...]) -> None:
+    inks = np.zeros((48, 64, 4))
+    inks[:, 32:] = (0.6, 0.1, 0.8, 0.1)
+    inks[:, :32] = left_inks
+    (tmp_path / "a.tif").write_bytes(profiles.tiff(codes_of(inks, 8), 5, profiles.inks(ink_colors)))
+    rgb = read_still(tmp_path / "a.tif").rgb
+    np.testing.assert_allclose(rgb[5, 5], np.clip(lab_to_srgb(ink_colors(inks))[5, 5], 0, 1), atol=0.04)

@@ -41,7 +41,11 @@ from fuzz_samples import run_ffmpeg
 
 from kinemacolor.core.folder_exchange import EXCHANGE
 
-OUTPUTS = ("out.mkv", "out.mp4", "pictures")
+FILMS = {"out.mkv": "film.mkv", "out.mp4": "film.avi", "pictures": "film.avi"}
+"""The film of each output: one that can be entered anywhere, or one whose frames are copied to the work folder."""
+OUTPUTS = tuple(FILMS)
+STILLS = ("0020.png", "any.png")
+"""One bound to a late frame of the first shot, from where colors run backward, and one bound to none."""
 MOST_KILLS = 4
 """Kills of one film, before it is left in peace."""
 LIMIT = 120.0
@@ -76,10 +80,10 @@ class KillCampaign:
         self, place: Path, output: str, prepare: Callable[[], object] = lambda: None, kill_after: float | None = None
     ) -> int:
         """Runs the command; its exit code, negative for a signal."""
-        stills = [str(self.folder / name) for name in ("0007.png", "any.png")]
+        stills = [str(self.folder / name) for name in STILLS]
         arguments = [
             "colorize",
-            str(self.folder / "film.mkv"),
+            str(self.folder / FILMS[output]),
             "-r",
             stills[0],
             "-r",
@@ -114,10 +118,12 @@ def prepare_campaign(folder: Path, seed: int) -> KillCampaign:
     graph = "[0]format=yuv420p,setsar=1[a];[1]format=yuv420p,setsar=1[b];[a][b]concat=n=2:v=1:a=0[v]"
     scene_inputs = ["-f", "lavfi", "-i", scenes[0], "-f", "lavfi", "-t", "1", "-i", scenes[1]]
     sound = ["-f", "lavfi", "-t", "2", "-i", "sine=frequency=300:sample_rate=48000"]
-    streams = ["-filter_complex", graph, "-map", "[v]", "-map", "2:a", "-c:v", "ffv1", "-c:a", "flac"]
-    run_ffmpeg(*scene_inputs, *sound, *streams, "-threads", "1", str(folder / "film.mkv"))
+    streams = ["-filter_complex", graph, "-map", "[v]", "-map", "2:a", "-threads", "1"]
+    run_ffmpeg(*scene_inputs, *sound, *streams, "-c:v", "ffv1", "-c:a", "flac", str(folder / "film.mkv"))
+    dependent = ["-c:v", "mpeg4", "-bf", "2", "-q:v", "3", "-c:a", "libmp3lame"]
+    run_ffmpeg(*scene_inputs, *sound, *streams, *dependent, str(folder / "film.avi"))
     rng = np.random.default_rng(seed)
-    for name in ("0007.png", "any.png"):
+    for name in STILLS:
         small = rng.integers(0, 256, (12, 16, 3), np.uint8)
         assert cv2.imwrite(str(folder / name), cv2.resize(small, (64, 48), interpolation=cv2.INTER_CUBIC))
     load_libraries(training=False)
@@ -266,6 +272,8 @@ def stage_of(place: Path, output: str) -> str:
         return "within a line of events.jsonl"
     if not (work / "selection.json").exists():
         return "in the analysis"
+    if list(work.glob("*.frames.partial")):
+        return "copying frames"
     if any(path.name.endswith(".partial") for path in work.iterdir()):
         return "inside a segment"
     if any(".partial-" in path.name for path in work.iterdir()):

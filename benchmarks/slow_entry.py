@@ -37,7 +37,7 @@ GRAIN = "noise=alls=8:allf=t"
 
 
 class Meter:
-    """Counts while it is installed.
+    """Counts in a ``with`` block.
 
     Attributes:
         decoded: frames.
@@ -47,6 +47,15 @@ class Meter:
     def __init__(self) -> None:
         self.decoded = self.copied = 0
         self._write = segment_frames.write_frame_cache
+
+    def __enter__(self) -> Meter:
+        reader_module.film_pictures = self.pictures  # type: ignore[assignment]
+        segment_frames.write_frame_cache = self.write
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        reader_module.film_pictures = film_pictures
+        segment_frames.write_frame_cache = self._write
 
     def pictures(self, *arguments: Any) -> Iterator[Any]:
         """In place of ``film_pictures``."""
@@ -85,14 +94,11 @@ def _measure(folder: Path, suffix: str, frames: int, options: argparse.Namespace
     small = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
     for still in stills:
         cv2.imwrite(str(still), cv2.resize(small, (160, 120), interpolation=cv2.INTER_CUBIC))
-    meter = Meter()
-    reader_module.film_pictures = meter.pictures  # type: ignore[assignment]
-    segment_frames.write_frame_cache = meter.write
     settings = {"working_size": options.working_size, "max_segment_frames": options.max_segment_frames}
     begin = time.perf_counter()
-    colorize(film, stills, folder / "out.mp4", engine="matching", shots="none", overwrite=True, **settings)
+    with Meter() as meter:
+        colorize(film, stills, folder / "out.mp4", engine="matching", shots="none", overwrite=True, **settings)
     seconds = time.perf_counter() - begin
-    segment_frames.write_frame_cache = meter._write
     passes, kilobytes = meter.decoded / frames, meter.copied / frames / 1e3
     print_row(
         suffix,

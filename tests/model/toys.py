@@ -91,4 +91,5 @@ def propagated(block: Tensor, seed: int = 9) -> Propagated:
     """Something carried to every pixel of a block."""
     ab = 20 * noise(*block.shape[:2], 2, *block.shape[3:], seed=seed)
     similarity = noise(*block.shape, seed=seed + 1).tanh()
-    return Propagated(ab, similarity, (noise(*block.shape, seed=seed + 2) > 0).to(block.dtype))
+    spread = 9 * noise(*block.shape, seed=seed + 3).abs()
+    return Propagated(ab, similarity, (noise(*block.shape, seed=seed + 2) > 0).to(block.dtype), spread=spread)

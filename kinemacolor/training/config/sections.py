@@ -200,6 +200,12 @@ class DistillationSection(RecipeSection):
     """Teachers and the weights of their features, each of unit length."""
     tau: PositiveFloat = 0.03
     """Temperature of the teachers' matches."""
+    color_deviation: NonNegativeFloat = 0.0
+    """Lab units by which the a*, b* of true matches may differ (one σ): teachers' matches of other colors count less,
+    which the descriptors cannot see and have to learn; 0 for the teachers' matches as they are."""
+    mirrored: Share = 0.0
+    """Share of references that the descriptors see mirrored while their teachers, which were trained on pictures that
+    are not, see them as they are."""
 
 
 class OptimizerSection(RecipeSection):

@@ -17,6 +17,7 @@ class FeaturePair:
     Attributes:
         frames, references: centered, of unit length (n, C, h, w).
         frame_luminance, reference_luminance: of the pictures (n, 1, H, W) in [-1, 1].
+        frame_colors, reference_colors: a*, b* of their cells (n, 2, h, w), Lab units.
         tau: temperature at which they match.
     """
 
@@ -24,6 +25,8 @@ class FeaturePair:
     references: Tensor
     frame_luminance: Tensor
     reference_luminance: Tensor
+    frame_colors: Tensor
+    reference_colors: Tensor
     tau: Tensor
 
 

@@ -10,12 +10,12 @@ from torch.nn import functional
 
 from kinemacolor.model.bank import entries
 from kinemacolor.model.config import KEY_STRIDE, NetworkConfig
-from kinemacolor.training.config.sections import LossSection
+from kinemacolor.training.config.sections import DistillationSection, LossSection
 from kinemacolor.training.distillation.teachers import TeacherEnsemble
 from kinemacolor.training.losses import losses
 from kinemacolor.training.losses.block import ColoredBlock, LossTargets
 from kinemacolor.training.losses.discriminator import Discriminator
-from kinemacolor.training.losses.distillation import matching_divergence
+from kinemacolor.training.losses.distillation import color_unlikelihood, matching_divergence
 from kinemacolor.training.losses.feature_networks import freeze, lite0_features, vgg19_features
 
 
@@ -42,7 +42,7 @@ class Objective:
         discriminator: of the adversarial loss; None without it.
         device: on which the feature network of the perceptual loss runs.
         teachers: of the descriptors; None where these are not learned.
-        teacher_tau: temperature of the teachers' matches.
+        distillation: how they are learned.
 
     Raises:
         InputError: the weights of that network are not available.
@@ -55,10 +55,10 @@ class Objective:
         discriminator: Discriminator | None,
         device: torch.device | str = "cpu",
         teachers: TeacherEnsemble | None = None,
-        teacher_tau: float = 0.03,
+        distillation: DistillationSection | None = None,
     ) -> None:
         self._options, self._config, self._discriminator = options, config, discriminator
-        self._teachers, self._teacher_tau = teachers, teacher_tau
+        self._teachers, self._distillation = teachers, distillation or DistillationSection()
         self._features: losses.FeatureNetwork | None = None
         if options.perceptual.weight:
             network = vgg19_features() if options.features == "vgg19" else lite0_features()
@@ -100,8 +100,11 @@ class Objective:
         if options.distillation.due(step) and block.features is not None and self._teachers is not None:
             pair = block.features
             taught = self._teachers(pair.frame_luminance, pair.reference_luminance)
-            student = (pair.frames, pair.references)
-            values["distillation"] = matching_divergence(student, taught, pair.tau, self._teacher_tau)
+            unlikelihood, deviation = None, self._distillation.color_deviation
+            if deviation:
+                unlikelihood = color_unlikelihood(pair.frame_colors, pair.reference_colors, deviation)
+            student, tau = (pair.frames, pair.references), self._distillation.tau
+            values["distillation"] = matching_divergence(student, taught, pair.tau, tau, unlikelihood)
         if options.gate.due(step) and block.logits is not None and block.candidates is not None:
             values["gate"] = losses.gate(block.logits, block.candidates, truth, block.available)
         if options.perceptual.due(step) and self._features is not None:

@@ -130,9 +130,9 @@ def make_objective(setup: TrainingSetup, state: TrainState) -> Objective:
     """The losses of a run."""
     recipe, teachers = setup.recipe, None
     if recipe.learns_descriptors:
-        teachers = TeacherEnsemble(recipe.distillation.teachers).to(setup.device)
-    config, tau = state.network.config, recipe.distillation.tau
-    return Objective(recipe.losses, config, state.discriminator, setup.device, teachers, tau)
+        teachers = TeacherEnsemble(recipe.distillation.teachers, setup.autocast).to(setup.device)
+    config = state.network.config
+    return Objective(recipe.losses, config, state.discriminator, setup.device, teachers, recipe.distillation)
 
 
 class TrainingRun:

@@ -98,7 +98,7 @@ def open_training_data(
     for path in map(Path, paths):
         of_path = find_sources(path)
         sources += [replace(s, name=f"{path.name}/{s.name}") for s in of_path] if len(paths) > 1 else of_path
-    settings = CacheSettings(side=recipe.data.side)
+    settings = CacheSettings.for_side(recipe.data.side)
     return build_cache(sources, output / "cache", settings, exclude=recipe.data.exclude, progress=progress)
 
 

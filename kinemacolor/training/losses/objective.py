@@ -13,7 +13,7 @@ from kinemacolor.model.config import KEY_STRIDE, NetworkConfig
 from kinemacolor.training.config.sections import DistillationSection, LossSection
 from kinemacolor.training.distillation.teachers import TeacherEnsemble
 from kinemacolor.training.losses import losses
-from kinemacolor.training.losses.block import ColoredBlock, LossTargets
+from kinemacolor.training.losses.block import ColoredBlock, LossTargets, MatchedPictures
 from kinemacolor.training.losses.discriminator import Discriminator
 from kinemacolor.training.losses.distillation import color_unlikelihood, matching_divergence
 from kinemacolor.training.losses.feature_networks import freeze, lite0_features, vgg19_features
@@ -97,14 +97,8 @@ class Objective:
             values["candidates"] = losses.l1(warped, truth.unsqueeze(2).expand_as(warped))
         if options.matches.due(step) and targets.matches is not None:
             values["matches"] = self._matches(block, targets.matches[:, frames], step)
-        if options.distillation.due(step) and block.features is not None and self._teachers is not None:
-            pair = block.features
-            taught = self._teachers(pair.frame_luminance, pair.reference_luminance)
-            unlikelihood, deviation = None, self._distillation.color_deviation
-            if deviation:
-                unlikelihood = color_unlikelihood(pair.frame_colors, pair.reference_colors, deviation)
-            student, tau = (pair.frames, pair.references), self._distillation.tau
-            values["distillation"] = matching_divergence(student, taught, pair.tau, tau, unlikelihood)
+        if options.distillation.due(step) and block.matched is not None and self._teachers is not None:
+            values["distillation"] = self._distill(block.matched, self._teachers)
         if options.gate.due(step) and block.logits is not None and block.candidates is not None:
             values["gate"] = losses.gate(block.logits, block.candidates, truth, block.available)
         if options.perceptual.due(step) and self._features is not None:
@@ -122,6 +116,19 @@ class Objective:
             if options.adversarial.due(step) and self._discriminator is not None:
                 values["adversarial"] = self._adversarial(ab, targets, slice(first - 1, frames.stop), pairs)
         return values
+
+    def _distill(self, pictures: MatchedPictures, teachers: TeacherEnsemble) -> Tensor:
+        """The mean over the students."""
+        options, unlikelihood = self._distillation, None
+        taught = teachers(pictures.frame_luminance, pictures.reference_luminance)
+        if options.color_deviation:
+            colors = pictures.frame_colors, pictures.reference_colors
+            unlikelihood = color_unlikelihood(*colors, options.color_deviation)
+        terms = [
+            matching_divergence((each.frames, each.references), taught, each.tau, options.tau, unlikelihood)
+            for each in pictures.students
+        ]
+        return torch.stack(terms).mean()
 
     def _matches(self, block: ColoredBlock, places: Tensor, step: int) -> Tensor:
         """The mean over heads; of the first one a quarter of the cells, a different quarter in each of four steps.

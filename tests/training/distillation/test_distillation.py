@@ -105,14 +105,15 @@ def test_some_references_are_seen_mirrored_by_the_network_alone(tmp_path: Path) 
     pairs = []
     for mirrored in ([False, True], [False, False]):
         (block,) = DescriptorRollout(network, batch, torch.tensor(mirrored))
-        assert block.features is not None
-        pairs.append(block.features)
+        assert block.matched is not None
+        pairs.append(block.matched)
     torch.testing.assert_close(pairs[0].reference_luminance, batch.reference_luminance[:, 0])
-    torch.testing.assert_close(pairs[0].references[0], pairs[1].references[0])
+    first, second = (pictures.students[0].references for pictures in pairs)
+    torch.testing.assert_close(first[0], second[0])
     with torch.no_grad():
         turned = centered_taps(network, batch.reference_luminance[1].flip(3), learned_weight=True).flip(3)
-    torch.testing.assert_close(pairs[0].references[1:], torch.nn.functional.normalize(turned, dim=1))
-    assert float((pairs[0].references[1] - pairs[1].references[1]).detach().abs().max()) > 0.01
+    torch.testing.assert_close(first[1:], torch.nn.functional.normalize(turned, dim=1))
+    assert float((first[1] - second[1]).detach().abs().max()) > 0.01
     share = draw_mirrored(0.3, 0, range(400)).float().mean()
     assert 0.2 < float(share) < 0.4
 
@@ -224,11 +225,31 @@ def test_the_network_takes_descriptors_and_heads_start_from_all_taps(tmp_path: P
     assert float(last.weight.detach().abs().max()) > 0
 
 
+def test_heads_learn_what_their_teacher_matches_and_nothing_else_changes(tmp_path: Path) -> None:
+    network = {"config": "lite", "pretrained": True, "freeze": ["features", "descriptors", "colorization"]}
+    sections = {
+        **DESCRIPTORS,
+        "network": {**network, "key_init": True},
+        "optimizer": {"backbone_rate": 1e-2, "average": 0},
+    }
+    recipe = toy_recipe(**sections, run={"steps": 20, "log_every": 10})
+    before = make_initial_network(prepare(recipe, tmp_path, data=data(tmp_path), device="cpu")).state_dict()
+    train(recipe, tmp_path / "run", data=data(tmp_path), device="cpu", say=lambda _: None)
+    after = load_network(tmp_path / "run" / "network.safetensors").state_dict()
+    same = {name for name, tensor in before.items() if torch.equal(tensor, after[name].to(tensor.dtype))}
+    assert {name.rpartition(".")[0].rpartition(".")[0] for name in set(before) - same} == {"correspondence.shortcut"}
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    losses = [line["distillation"] for line in lines if "distillation" in line]
+    assert losses[-1] < 0.9 * losses[0]
+    names = [set(line) - {"step", "kind"} for line in lines if line["kind"] == "matches"]
+    assert names == [{"head 1", "head 2", "heads as one"}] * 2
+
+
 @pytest.mark.parametrize(
     ("section", "changes", "message"),
     [
         ("network", {"changes": {}}, "descriptor_channels of at least 1"),
-        ("network", {"freeze": ["features"]}, "network.freeze: expected colorization, correspondence, features"),
+        ("network", {"freeze": ["features"]}, "network.freeze: expected colorization, features"),
         ("losses", {"l1": 1}, r"losses\.l1: expected 0 \(with losses\.distillation\)"),
         ("data", {"length": 2}, "data.length: expected 1"),
         ("data", {"size": [40, 48]}, "data.size: expected multiples of 16"),

@@ -32,7 +32,12 @@ WIDTHS: dict[str, dict[str, Any]] = {
         "encoder_channels": (4, 6, 8),
     },
 }
-WIDTHS["lite"] = WIDTHS["lite-full"]
+WIDTHS["lite"] = {
+    **WIDTHS["lite-full"],
+    "descriptor_channels": 6,
+    "descriptor_width": 8,
+    "descriptor_blocks": (1, 1),
+}
 """Numbers made small, switches as shipped. τ is raised: at 0.01 the softmax of random features has one winner."""
 
 

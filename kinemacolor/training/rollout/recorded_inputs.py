@@ -37,7 +37,7 @@ from kinemacolor.training.data.samples import Sample
 from kinemacolor.training.data.windows import WindowSampler
 from kinemacolor.training.rollout.engine_rollout import color_blocks
 
-RECORDING_VERSION = 2
+RECORDING_VERSION = 3
 """To be raised with every change of what engines hand to the colorization subnet, of propagation for example."""
 FIRST_RECORDED_SAMPLE = 2 * 10**9
 """Number of the first window that is recorded; the samples of a run never reach it."""

@@ -154,7 +154,7 @@ def pack(
             if is_cache(Path(data)):
                 cache = open_cache(Path(data)).without(left_out)
             else:
-                folder, settings = Path(temporary) / "cache", CacheSettings(side=side)
+                folder, settings = Path(temporary) / "cache", CacheSettings.for_side(side)
                 sources = find_sources(Path(data))
                 cache = build_cache(sources, folder, settings, exclude=left_out, progress=progress)
         with progress_line("packing", hidden=quiet, unit="clips a second") as progress:

@@ -18,7 +18,7 @@ from kinemacolor.engine.color_memory import ColorMemory
 from kinemacolor.engine.key_grid import cell_colors, pad
 from kinemacolor.engine.propagator import PropagatedColor, Propagator, PropagatorState
 from kinemacolor.engine.protocol import KEY_CELL, EngineState, ReferenceBank, StepResult, cells, check_block
-from kinemacolor.model.config import NetworkConfig
+from kinemacolor.model.config import PROPAGATED_INPUTS, NetworkConfig
 from kinemacolor.propagation.correspondence import (
     PREVIOUS_FRAME,
     PREVIOUS_OUTPUT_DOUBT,
@@ -226,8 +226,7 @@ class NetworkEngine:
             frames.append(candidate(propagated, lightness.shape))
         maps = np.moveaxis(np.stack(frames), 3, 1)
         padded = _pad_maps(maps, shape)
-        names = ("carried_ab", "carried_similarity", "carried_agreement")
-        return dict(zip(names, np.split(padded, (2, 3), axis=1), strict=True)), state
+        return dict(zip(PROPAGATED_INPUTS, np.split(padded, (2, 3, 4), axis=1), strict=True)), state
 
     # --- shapes --------------------
 
@@ -260,13 +259,14 @@ def shape_error(expected: tuple[int, int], got: tuple[int, int]) -> UsageError:
 
 
 def candidate(propagated: PropagatedColor | None, shape: tuple[int, ...]) -> FloatArray:
-    """The candidate P as the network takes it, (H, W, 4): ab, s_P and consistency; 0, 0, −1, 0 where there is none."""
-    absent = np.zeros((*shape, 4), np.float32)
+    """The candidate P as the network takes it, (H, W, 5): ab, s_P, consistency and spread; 0, 0, −1, 0, 0 where there
+    is none."""
+    absent = np.zeros((*shape, 5), np.float32)
     absent[..., 2] = -1
     if propagated is None:
         return absent
     doubt = np.float32(0 if propagated.from_reference else PREVIOUS_OUTPUT_DOUBT)
-    present = np.dstack([propagated.ab, propagated.similarity - doubt, propagated.consistency])
+    present = np.dstack([propagated.ab, propagated.similarity - doubt, propagated.consistency, propagated.spread])
     return np.where(propagated.coverage[..., None] > 0.5, present, absent)
 
 

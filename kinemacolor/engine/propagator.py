@@ -34,6 +34,7 @@ class PropagatedColor:
         similarity: (H, W) float32, s_P.
         consistency: (H, W) float32 in (0, 1], of lightness, see ``lightness_consistency``.
         coverage: (H, W) float32 in [0, 1], share of the color that comes from unmasked areas.
+        spread: (H, W) float32, how far the colors differ that the paths bring: √(E|ab|² − |E ab|²), Lab units.
         from_reference: True if the colors come from references, False if they come from an earlier output.
     """
 
@@ -41,6 +42,7 @@ class PropagatedColor:
     similarity: FloatArray
     consistency: FloatArray
     coverage: FloatArray
+    spread: FloatArray
     from_reference: bool
 
 
@@ -107,7 +109,8 @@ class Propagator:
         consistency = lightness_consistency(correspondence, lightness, [previous.lightness])
         similarity = sample_references([previous.similarity], correspondence)
         ab = sample_references([previous.ab], correspondence)
-        color = PropagatedColor(ab, similarity, consistency, np.ones_like(similarity), from_reference=False)
+        covered, alike = np.ones_like(similarity), np.zeros_like(similarity)
+        color = PropagatedColor(ab, similarity, consistency, covered, alike, from_reference=False)
         return color, replace(state, newest=PropagatedFrame(lightness, correspondence))
 
 
@@ -127,4 +130,6 @@ def blend_correspondences(weighted: Sequence[WeightedCorrespondence], bank: Refe
     coverage = mean([sample_references(masks, candidate.correspondence) for candidate in weighted])
     similarity = mean([candidate.similarity for candidate in weighted])
     consistency = mean([candidate.consistency for candidate in weighted])
-    return PropagatedColor(ab, similarity, consistency, coverage, from_reference=True)
+    mean_square = mean([np.square(sample).sum(axis=2) for sample in samples])
+    spread = np.sqrt(np.maximum(mean_square - np.square(ab).sum(axis=2), 0))
+    return PropagatedColor(ab, similarity, consistency, coverage, spread, from_reference=True)

@@ -241,6 +241,7 @@ def _color_film(runner: Runner, case: ParityCase, seed: int) -> list[Tensors]:
             "carried_ab": 40 * blobs(frames, 2),
             "carried_similarity": blobs(frames, 1),
             "carried_agreement": abs(blobs(frames, 1)),
+            "carried_spread": 10 * abs(blobs(frames, 1)),
         }
         features = runner.run("encode", {"luminance": luminance})
         inside = np.ones((frames, 1, rows, columns), np.float32)

@@ -72,3 +72,7 @@ def check_propagated(propagated: Propagated | None, config: NetworkConfig, luma_
     check_shape("propagated.ab", propagated.ab, (batch, frames, 2, height, width))
     check_shape("propagated.similarity", propagated.similarity, (batch, frames, 1, height, width))
     check_shape("propagated.consistency", propagated.consistency, (batch, frames, 1, height, width))
+    if config.color_spread:
+        if propagated.spread is None:
+            raise ValueError(f"propagated.spread: expected maps, as it is an input of {config.name}, got None")
+        check_shape("propagated.spread", propagated.spread, (batch, frames, 1, height, width))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -21,6 +22,9 @@ COARSE_HEAD_MARGIN = -0.15
 GRAY_MARGIN = 0.1
 """Initially gray is preferred to a color whose similarity is below this."""
 
+SPREAD_FLOOR = 1e-4
+"""Added to the variance of colors, in squared Lab units: the root of 0 has no gradient."""
+
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
@@ -29,10 +33,13 @@ class Candidates:
     Attributes:
         ab: (B, N, 2, H, W), a* and b*.
         similarity: (B, N, 1, H, W), cosine in [-1, 1].
+        spread: (B, N, 1, H, W), how far the colors differ whose mean ``ab`` is, see ``color_spread``; None where that
+            is no input.
     """
 
     ab: Tensor
     similarity: Tensor
+    spread: Tensor | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +56,26 @@ class Propagated(Candidates):
     def nothing(cls, luminance: Tensor) -> Propagated:
         """For frames (B, N, 1, H, W) without propagated colors: ab 0, similarity −1, consistency 0."""
         empty = torch.zeros_like(luminance)
-        return cls(torch.cat([empty, empty], dim=2), empty - 1, empty)
+        return cls(torch.cat([empty, empty], dim=2), empty - 1, empty, spread=empty)
+
+    def map_each(self, function: Callable[[Tensor], Tensor]) -> Propagated:
+        """The same with a function applied to each of the maps."""
+        spread = None if self.spread is None else function(self.spread)
+        return Propagated(*map(function, (self.ab, self.similarity, self.consistency)), spread=spread)
+
+
+def color_spread(mean: Tensor, mean_square: Tensor) -> Tensor:
+    """How far colors differ: √(E|ab|² − |E ab|²), in Lab units.
+
+    Args:
+        mean: E ab (B, N, 2, H, W).
+        mean_square: E|ab|² (B, N, 1, H, W).
+
+    Returns:
+        (B, N, 1, H, W).
+    """
+    variance = mean_square - mean.square().sum(dim=2, keepdim=True)
+    return (variance.clamp_min(0) + SPREAD_FLOOR).sqrt()
 
 
 class Colors(NamedTuple):
@@ -103,7 +129,9 @@ class ColorizationSubnet(nn.Module):
         self.scale = config.ab_scale
         norm, width, fine = config.normalization, config.feature_channels, config.encoder_channels
         self.candidates = config.heads + int(config.propagation)
-        self.inputs = 1 + 3 * self.candidates + int(config.propagation) + 3 * int(config.reference_image)
+        self.color_spread = config.color_spread
+        channels = 4 if config.color_spread else 3
+        self.inputs = 1 + channels * self.candidates + int(config.propagation) + 3 * int(config.reference_image)
         transformer = None
         if config.transformer:
             transformer = (config.token_channels, config.ffn_channels, config.colorization_heads)
@@ -171,6 +199,8 @@ class ColorizationSubnet(nn.Module):
             parts += [candidate.ab / self.scale, candidate.similarity]
             if isinstance(candidate, Propagated):
                 parts.append(candidate.consistency)
+            if self.color_spread and candidate.spread is not None:
+                parts.append(candidate.spread / self.scale)
         parts.append(luminance)
         if reference is not None:
             parts += [reference[:, :, :1], reference[:, :, 1:] / self.scale]

@@ -18,6 +18,9 @@ FEATURE_STRIDE = 8
 KEY_STRIDE = 4
 """Side in pixels of a cell of R', W and S: the paper's H/4 × W/4."""
 
+PROPAGATED_INPUTS = ("carried_ab", "carried_similarity", "carried_agreement", "carried_spread")
+"""Names of propagated colors in feeds; the last one where spread is an input."""
+
 
 class ConfigError(ValueError):
     """A configuration cannot be used; one line for each field at fault: what was expected and what was given."""
@@ -90,6 +93,9 @@ class NetworkConfig(BaseModel):
     """Whether y^lab is an input of the colorization subnet (equation 5)."""
     output: Literal["tanh", "gated"]
     """``tanh``: ab = tanh · scale. ``gated``: a softmax over the candidate colors at each pixel, plus a residual."""
+    color_spread: bool
+    """Whether how far the colors differ that make up a candidate is an input of the colorization subnet, √(E|ab|² −
+    |E ab|²): of the entries that W averages, of the paths that P comes by (ours)."""
     neutral: bool
     """Whether gray (a* = b* = 0) is one more candidate of a gated output, for what no reference shows."""
     ab_scale: float = Field(gt=0, le=200)
@@ -154,7 +160,12 @@ OLD_NAMES = {
     "learnt_keys": "learned_keys",  # codespell:ignore
 }
 """Fields by their British spelling, which weights and graphs of version 0.1 carry."""
-ADDED_FIELDS = {"descriptor_channels": 0, "descriptor_width": 96, "descriptor_blocks": (4, 2)}
+ADDED_FIELDS = {
+    "descriptor_channels": 0,
+    "descriptor_width": 96,
+    "descriptor_blocks": (4, 2),
+    "color_spread": False,
+}
 """Fields that files, weights and graphs of version 0.1 lack, as if they had these values."""
 
 

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from kinemacolor.model.bank import Bank, Features, JointReferenceColors, JointReferences, cell_colors, entries
 from kinemacolor.model.checks import check_bank, check_images, check_memory, check_propagated, check_shape
-from kinemacolor.model.colorization import Candidates, ColorizationSubnet, Colors, Propagated
+from kinemacolor.model.colorization import Candidates, ColorizationSubnet, Colors, Propagated, color_spread
 from kinemacolor.model.config import FEATURE_STRIDE, KEY_STRIDE, NetworkConfig
 from kinemacolor.model.correspondence import CorrespondenceSubnet, match_heads, unit_keys
 from kinemacolor.model.descriptors import DescriptorNetwork
@@ -156,8 +156,7 @@ class Network(nn.Module):
         check_memory(memory, self.config, len(luminance))
         block = self.represent(self.encode(luminance), self.inside(luma_block), memory, bank.references)
         if propagated is not None:
-            maps = (propagated.ab, propagated.similarity, propagated.consistency)
-            propagated = Propagated(*(self.pad(each) for each in maps))
+            propagated = propagated.map_each(self.pad)
         colors, similarity = self.colorize(luminance, block, bank, propagated)
         rows, columns = (-(-side // KEY_STRIDE) for side in (height, width))
         keys = block.keys[..., :rows, :columns]
@@ -239,11 +238,14 @@ class Network(nn.Module):
         """
         config = self.config
         strides = (1, config.augmented_stride // KEY_STRIDE)[: config.heads]
-        sampled, support = match_heads(block.keys, *bank.concatenated(block.reference_keys), config.tau, strides)
+        keys, values, valid = bank.concatenated(block.reference_keys)
+        if config.color_spread:
+            values = torch.cat([values, values[..., :2].square().sum(dim=2, keepdim=True)], dim=2)
+        sampled, support = match_heads(block.keys, keys, values, valid, config.tau, strides)
         sizes = [float(KEY_STRIDE * stride) for stride in strides]
         candidates = [
-            Candidates(_enlarge(ab[:, :, :2], size), _enlarge(s, size))
-            for ab, s, size in zip(sampled, support, sizes, strict=True)
+            _matched(values, similarity, size, with_spread=config.color_spread)
+            for values, similarity, size in zip(sampled, support, sizes, strict=True)
         ]
         best = torch.stack([candidate.similarity for candidate in candidates]).amax(dim=0)
         if config.propagation:
@@ -291,6 +293,14 @@ class Network(nn.Module):
         times = torch.cat([times[:1].expand(references), times[first:]])
         stride = self.config.token_stride
         return sine_positions(times, first + frames, height // stride, width // stride, len(weight))
+
+
+def _matched(values: Tensor, similarity: Tensor, size: float, *, with_spread: bool) -> Candidates:
+    """W and S at H' × W' from what a head sampled (B, N, v, h, w): a*, b*, …, and |ab|² at last ``with_spread``."""
+    ab, spread = values[:, :, :2], None
+    if with_spread:
+        spread = _enlarge(color_spread(ab, values[:, :, -1:]), size)
+    return Candidates(_enlarge(ab, size), _enlarge(similarity, size), spread=spread)
 
 
 def _enlarge(maps: Tensor, factor: float) -> Tensor:

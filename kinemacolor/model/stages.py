@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from kinemacolor.model.bank import Bank, Features, JointReferenceColors, JointReferences
 from kinemacolor.model.colorization import Propagated
-from kinemacolor.model.config import NetworkConfig
+from kinemacolor.model.config import PROPAGATED_INPUTS, NetworkConfig
 from kinemacolor.model.linkage import LinkageMemory
 from kinemacolor.model.network import Network, Representation
 
@@ -95,9 +95,9 @@ class Colorize(Stage):
     """luminance, keys and hidden of the frames, bank_keys (E, heads · C) and bank_ab (E, 2) of valid entries only → ab
     (F, 2, H, W) and similarity (F, 1, H, W).
 
-    With propagation also carried_ab (F, 2, H, W), carried_similarity and carried_agreement (F, 1, H, W). With joint
-    references also still_keys, still_ab (R, 2, H/4, W/4), still_valid and y^lab (R, 3, H, W), and bank_valid (E,), as
-    their entries cannot be left out.
+    With propagation also carried_ab (F, 2, H, W), carried_similarity and carried_agreement (F, 1, H, W), and
+    carried_spread (F, 1, H, W) where that is an input. With joint references also still_keys, still_ab (R, 2, H/4,
+    W/4), still_valid and y^lab (R, 3, H, W), and bank_valid (E,), as their entries cannot be left out.
     """
 
     def __init__(self, network: Network) -> None:
@@ -106,7 +106,7 @@ class Colorize(Stage):
         hidden = ("hidden",) if config.transformer else ()
         joint = config.reference_block == "joint"
         references = ("still_keys", "still_ab", "still_valid", *(("still_lab",) if config.reference_image else ()))
-        propagated = ("carried_ab", "carried_similarity", "carried_agreement") if config.propagation else ()
+        propagated = PROPAGATED_INPUTS[: 4 if config.color_spread else 3] if config.propagation else ()
         bank = ("bank_keys", "bank_ab", *(("bank_valid",) if joint else ()))
         self.inputs = ("luminance", "keys", *hidden, *bank, *(references if joint else ()), *propagated)
         self.outputs = ("ab", "similarity")
@@ -117,8 +117,8 @@ class Colorize(Stage):
             lab = feeds.get("still_lab", feeds["still_ab"])  # not read where y^lab is no input
             reference_colors = JointReferenceColors(feeds["still_ab"], feeds["still_valid"], lab)
         if "carried_ab" in feeds:
-            names = ("carried_ab", "carried_similarity", "carried_agreement")
-            propagated = Propagated(*(feeds[name] for name in names))
+            ab, similarity, agreement = (feeds[name] for name in PROPAGATED_INPUTS[:3])
+            propagated = Propagated(ab, similarity, agreement, spread=feeds.get(PROPAGATED_INPUTS[3]))
         bank = Bank(feeds["bank_keys"], feeds["bank_ab"], feeds.get("bank_valid"), reference_colors=reference_colors)
         block = Representation(feeds["keys"], feeds.get("still_keys"), feeds.get("hidden"), None)
         colors, similarity = self.network.colorize(feeds["luminance"], block, bank, propagated)

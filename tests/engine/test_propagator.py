@@ -32,4 +32,7 @@ def test_candidates_are_averaged_by_their_shares() -> None:
     np.testing.assert_allclose(blended.similarity, 0.9 * share + 0.5 * (1 - share), rtol=1e-5)
     np.testing.assert_allclose(blended.consistency, 0.2 * share + 0.8 * (1 - share), rtol=1e-5)
     np.testing.assert_allclose(blended.coverage, share * mask + (1 - share) * mask[:, ::-1], atol=1e-5)
+    apart = np.linalg.norm(masked_ab - masked_ab[:, ::-1], axis=2)
+    np.testing.assert_allclose(blended.spread, np.sqrt(share * (1 - share)) * apart, atol=0.05)
+    assert blended.spread.max() > 5
     assert blended.from_reference

@@ -108,7 +108,9 @@ def test_every_parameter_gets_a_gradient(name: str, training: bool) -> None:
     two = network.step(second, bank, one.memory, carried)  # a block with memory uses the whole linkage subnet
     weight = toys.noise(*two.ab.shape, seed=3)
     (one.ab * weight).sum().add((two.ab * weight).sum()).backward()
-    assert [k for k, p in network.named_parameters() if p.grad is None or float(p.grad.abs().max()) < 1e-12] == []
+    without = [k for k, p in network.named_parameters() if p.grad is None or float(p.grad.abs().max()) < 1e-12]
+    alone = ["descriptors.weight", "descriptors.warmth"]  # read where descriptors are trained without heads
+    assert without == (alone if network.config.descriptor_channels else [])
 
 
 @both
@@ -401,3 +403,29 @@ def test_inputs_of_equation_5() -> None:
     assert toys.shared("paper").colorization.inputs == 10
     assert toys.toy("paper", augmented_head=False).colorization.inputs == 7
     assert toys.shared("lite-full").colorization.inputs == 1 + 3 * 3 + 1
+
+
+def test_the_spread_of_colors_is_that_of_what_is_averaged() -> None:
+    """Two entries that fit alike, of (3, 4) and of (−3, −4), have the mean 0, from which each is 5 away."""
+    network = toys.shared("lite")
+    assert network.colorization.inputs == toys.toy("lite", color_spread=False).colorization.inputs + 3
+    bank = toys.bank_of(network)
+    alike = bank.keys[:, :1].expand(-1, 2, -1)
+    block = toys.luminance(1, 2)
+    seen: list[list[Candidates]] = []
+    network = deepcopy(network)
+    network.colorization.register_forward_pre_hook(lambda _module, arguments: seen.append(arguments[1]))
+    for colors, spread in (([[3.0, 4.0], [-3.0, -4.0]], 5.0), ([[3.0, 4.0], [3.0, 4.0]], 0.0)):
+        ab = torch.tensor([colors], dtype=alike.dtype)
+        with torch.no_grad():
+            network.step(block, replace(bank, keys=alike, ab=ab, valid=None))
+        for candidate in seen[-1][:2]:
+            assert candidate.spread is not None
+            torch.testing.assert_close(candidate.spread, torch.full_like(block, spread), atol=0.02, rtol=0)
+
+
+def test_propagated_colors_without_a_spread_that_is_an_input_are_refused() -> None:
+    network, block = toys.shared("lite"), toys.luminance(1, 1)
+    propagated = replace(toys.propagated(block), spread=None)
+    with pytest.raises(ValueError, match=r"propagated\.spread: expected maps"):
+        network.step(block, toys.bank_of(network), None, propagated)

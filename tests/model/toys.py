@@ -32,7 +32,12 @@ WIDTHS: dict[str, dict[str, Any]] = {
         "encoder_channels": (4, 6, 8),
     },
 }
-WIDTHS["lite"] = WIDTHS["lite-full"]
+WIDTHS["lite"] = {
+    **WIDTHS["lite-full"],
+    "descriptor_channels": 6,
+    "descriptor_width": 8,
+    "descriptor_blocks": (1, 1),
+}
 """Numbers made small, switches as shipped. τ is raised: at 0.01 the softmax of random features has one winner."""
 
 
@@ -91,4 +96,5 @@ def propagated(block: Tensor, seed: int = 9) -> Propagated:
     """Something carried to every pixel of a block."""
     ab = 20 * noise(*block.shape[:2], 2, *block.shape[3:], seed=seed)
     similarity = noise(*block.shape, seed=seed + 1).tanh()
-    return Propagated(ab, similarity, (noise(*block.shape, seed=seed + 2) > 0).to(block.dtype))
+    spread = 9 * noise(*block.shape, seed=seed + 3).abs()
+    return Propagated(ab, similarity, (noise(*block.shape, seed=seed + 2) > 0).to(block.dtype), spread=spread)

@@ -53,6 +53,7 @@ class Augmentation:
         far: probability of a reference that is another frame than the window's first, up to ``distance`` frames away.
         distance: see ``far``; in frames of the film.
         other_view: probability of a reference seen through another crop, mirrored or rotated.
+        mirrored_view: probability that such a view is mirrored.
         foreign: probability of a reference from another clip, in which nothing may match.
         masked: probability that areas of the reference give no color.
         rotate: probability that the ab plane is rotated, by any angle, for truth and reference alike.
@@ -75,6 +76,7 @@ class Augmentation:
     far: float = 0.4
     distance: int = 48
     other_view: float = 0.2
+    mirrored_view: float = 0.5
     foreign: float = 0.0
     masked: float = 0.15
     rotate: float = 0.3

@@ -97,17 +97,23 @@ class Recipe(RecipeSection):
         return self
 
     @property
-    def learns_descriptors(self) -> bool:
-        """Whether the run trains the descriptor network, and nothing else."""
+    def distills(self) -> bool:
+        """Whether the run trains descriptors or heads by the matches of teachers, and nothing else."""
         return self.losses.distillation.weight > 0
+
+    @property
+    def learns_heads(self) -> bool:
+        """Whether these are the heads."""
+        return self.distills and "correspondence" not in self.network.freeze
 
     def _check_distillation(self, config: NetworkConfig, need: Callable[[bool, str, str, object], None]) -> None:
         reason = "(with losses.distillation)"
         count, data, side = config.descriptor_channels, self.data, config.stride
-        need(count > 0, "network", f"descriptor_channels of at least 1 {reason}", count)
+        need(count > 0 or self.learns_heads, "network", f"descriptor_channels of at least 1 {reason}", count)
         for name, term in self.losses.terms().items():
             need(name == "distillation" or not term.weight, f"losses.{name}", f"0 {reason}", term.weight)
-        frozen = {"features", "correspondence", "colorization"}
+        need(config.tap_shortcut and not config.learned_keys, "network", f"heads of taps alone {reason}", config.name)
+        frozen = {"features", "colorization"}
         names = ", ".join(sorted(frozen))
         need(frozen <= set(self.network.freeze), "network.freeze", f"{names} {reason}", self.network.freeze)
         need(not self.recording.windows, "recording.windows", f"0 {reason}", self.recording.windows)
@@ -116,7 +122,8 @@ class Recipe(RecipeSection):
 
     def _check_recording(self, config: NetworkConfig, need: Callable[[bool, str, str, object], None]) -> None:
         network, data, recording, reason = self.network, self.data, self.recording, "(with [recording])"
-        frozen = {"features", "correspondence", *(("linkage",) if config.linkage else ())}
+        parts = (("linkage", config.linkage), ("descriptors", config.descriptor_channels))
+        frozen = {"features", "correspondence", *(name for name, exists in parts if exists)}
         need(frozen <= set(network.freeze), "network.freeze", f"{', '.join(sorted(frozen))} {reason}", network.freeze)
         separate = config.reference_block == "separate"
         need(separate, "network", f"references that are a block of their own {reason}", config.reference_block)

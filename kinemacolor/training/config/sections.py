@@ -178,7 +178,7 @@ class LossSection(RecipeSection):
     """Relativistic average least squares; trains a discriminator beside the network."""
     distillation: Loss = LossTerm()
     """How differently the descriptors and their teachers match (see ``[distillation]``); it trains the descriptor
-    network alone."""
+    network alone, or the heads if ``correspondence`` is not frozen."""
     features: Literal["vgg19", "lite0"] = "vgg19"
     """Feature network of the perceptual loss."""
 
@@ -192,7 +192,7 @@ TeacherName = Literal["lite0", "xfeat", "gmflow", "gmflow-pairs"]
 
 
 class DistillationSection(RecipeSection):
-    """From which networks descriptors learn to match."""
+    """From which networks descriptors, or heads, learn to match."""
 
     teachers: dict[TeacherName, PositiveFloat] = Field(
         default={"lite0": 1.0, "xfeat": 1.7, "gmflow": 1.7}, min_length=1
@@ -200,6 +200,12 @@ class DistillationSection(RecipeSection):
     """Teachers and the weights of their features, each of unit length."""
     tau: PositiveFloat = 0.03
     """Temperature of the teachers' matches."""
+    color_deviation: NonNegativeFloat = 0.0
+    """Lab units by which the a*, b* of true matches may differ (one σ): teachers' matches of other colors count less,
+    which the descriptors cannot see and have to learn; 0 for the teachers' matches as they are."""
+    mirrored: Share = 0.0
+    """Share of references that the descriptors see mirrored while their teachers, which were trained on pictures that
+    are not, see them as they are."""
 
 
 class OptimizerSection(RecipeSection):

@@ -45,6 +45,11 @@ class CacheSettings:
     limit: int = 2000
     shortest: int = 4
 
+    @classmethod
+    def for_side(cls, side: int) -> CacheSettings:
+        """With films of this short side, and photos a third larger."""
+        return cls(side, photo_side=round(side * 4 / 3))
+
     def __post_init__(self) -> None:
         for name, least in (("side", 32), ("photo_side", 32), ("limit", 2), ("shortest", 2)):
             if getattr(self, name) < least:

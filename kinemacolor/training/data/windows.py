@@ -191,7 +191,7 @@ class WindowSampler:
             time = int(noise.integers(first, last + 1))
         if noise.random() >= options.other_view:
             return time, view
-        other_view = self._draw_view(noise, mirror=bool(noise.random() < 0.5))
+        other_view = self._draw_view(noise, mirror=bool(noise.random() < options.mirrored_view))
         if clip.scene is None and not options.whole:  # another crop of the film's frame
             to_frame = cv2.invertAffineTransform(clip.to_picture)
             return time, compose(compose(to_frame, self._draw_crop(noise, *clip.frames.shape[1:3])), other_view)

@@ -178,22 +178,26 @@ class TeacherEnsemble(nn.Module):
 
     Args:
         weights: of teachers, by name.
+        autocast: type of their arithmetic, or None for float32.
 
     Raises:
         InputError: a teacher's weights are not available.
     """
 
-    def __init__(self, weights: Mapping[TeacherName, float]) -> None:
+    def __init__(self, weights: Mapping[TeacherName, float], autocast: torch.dtype | None = None) -> None:
         super().__init__()
+        self.autocast = autocast
         self.weights = tuple(weights.values())
-        self.teachers = nn.ModuleList(cast(nn.Module, TEACHERS[name]()) for name in weights)
+        teachers = nn.ModuleList(cast(nn.Module, TEACHERS[name]()) for name in weights)
+        self.teachers = teachers.to(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def forward(self, frames: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
         """See ``Teacher``; centered over each picture."""
-        pairs = [teacher(frames, references) for teacher in self.teachers]
+        with torch.autocast(frames.device.type, self.autocast or torch.bfloat16, enabled=self.autocast is not None):
+            pairs = [teacher(frames, references) for teacher in self.teachers]
         sides = [
-            torch.cat([weight * part for weight, part in zip(self.weights, side, strict=True)], dim=1)
+            torch.cat([weight * part.float() for weight, part in zip(self.weights, side, strict=True)], dim=1)
             for side in zip(*pairs, strict=True)
         ]
         return centered_maps(sides[0]), centered_maps(sides[1])

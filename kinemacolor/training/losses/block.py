@@ -11,20 +11,34 @@ from kinemacolor.model.bank import Bank
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FeaturePair:
-    """Features of pairs of pictures from which descriptors are learned.
+class StudentFeatures:
+    """Features that learn to match.
 
     Attributes:
         frames, references: centered, of unit length (n, C, h, w).
-        frame_luminance, reference_luminance: of the pictures (n, 1, H, W) in [-1, 1].
         tau: temperature at which they match.
     """
 
     frames: Tensor
     references: Tensor
+    tau: Tensor | float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MatchedPictures:
+    """Pairs of pictures that are matched by features that learn to, and by their teachers.
+
+    Attributes:
+        students: each learns by itself.
+        frame_luminance, reference_luminance: of the pictures (n, 1, H, W) in [-1, 1].
+        frame_colors, reference_colors: a*, b* of their cells (n, 2, h, w), Lab units.
+    """
+
+    students: tuple[StudentFeatures, ...]
     frame_luminance: Tensor
     reference_luminance: Tensor
-    tau: Tensor
+    frame_colors: Tensor
+    reference_colors: Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +54,7 @@ class ColoredBlock:
         available: (B, N, K, H, W), 0 where a candidate has no color; or None.
         keys: of the frames (B, N, heads · C, rows, columns); None for recorded inputs.
         bank: with which they were matched; its first entries are the reference's, row by row. None for recorded inputs.
-        features: from which descriptors are learned; None where colors are.
+        matched: from which descriptors or heads learn to match; None where colors are learned.
     """
 
     frames: slice
@@ -51,7 +65,7 @@ class ColoredBlock:
     available: Tensor | None
     keys: Tensor | None
     bank: Bank | None
-    features: FeaturePair | None = None
+    matched: MatchedPictures | None = None
 
 
 class LossTargets(Protocol):

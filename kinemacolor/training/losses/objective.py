@@ -10,12 +10,12 @@ from torch.nn import functional
 
 from kinemacolor.model.bank import entries
 from kinemacolor.model.config import KEY_STRIDE, NetworkConfig
-from kinemacolor.training.config.sections import LossSection
+from kinemacolor.training.config.sections import DistillationSection, LossSection
 from kinemacolor.training.distillation.teachers import TeacherEnsemble
 from kinemacolor.training.losses import losses
-from kinemacolor.training.losses.block import ColoredBlock, LossTargets
+from kinemacolor.training.losses.block import ColoredBlock, LossTargets, MatchedPictures
 from kinemacolor.training.losses.discriminator import Discriminator
-from kinemacolor.training.losses.distillation import matching_divergence
+from kinemacolor.training.losses.distillation import color_unlikelihood, matching_divergence
 from kinemacolor.training.losses.feature_networks import freeze, lite0_features, vgg19_features
 
 
@@ -42,7 +42,7 @@ class Objective:
         discriminator: of the adversarial loss; None without it.
         device: on which the feature network of the perceptual loss runs.
         teachers: of the descriptors; None where these are not learned.
-        teacher_tau: temperature of the teachers' matches.
+        distillation: how they are learned.
 
     Raises:
         InputError: the weights of that network are not available.
@@ -55,10 +55,10 @@ class Objective:
         discriminator: Discriminator | None,
         device: torch.device | str = "cpu",
         teachers: TeacherEnsemble | None = None,
-        teacher_tau: float = 0.03,
+        distillation: DistillationSection | None = None,
     ) -> None:
         self._options, self._config, self._discriminator = options, config, discriminator
-        self._teachers, self._teacher_tau = teachers, teacher_tau
+        self._teachers, self._distillation = teachers, distillation or DistillationSection()
         self._features: losses.FeatureNetwork | None = None
         if options.perceptual.weight:
             network = vgg19_features() if options.features == "vgg19" else lite0_features()
@@ -97,11 +97,8 @@ class Objective:
             values["candidates"] = losses.l1(warped, truth.unsqueeze(2).expand_as(warped))
         if options.matches.due(step) and targets.matches is not None:
             values["matches"] = self._matches(block, targets.matches[:, frames], step)
-        if options.distillation.due(step) and block.features is not None and self._teachers is not None:
-            pair = block.features
-            taught = self._teachers(pair.frame_luminance, pair.reference_luminance)
-            student = (pair.frames, pair.references)
-            values["distillation"] = matching_divergence(student, taught, pair.tau, self._teacher_tau)
+        if options.distillation.due(step) and block.matched is not None and self._teachers is not None:
+            values["distillation"] = self._distill(block.matched, self._teachers)
         if options.gate.due(step) and block.logits is not None and block.candidates is not None:
             values["gate"] = losses.gate(block.logits, block.candidates, truth, block.available)
         if options.perceptual.due(step) and self._features is not None:
@@ -119,6 +116,19 @@ class Objective:
             if options.adversarial.due(step) and self._discriminator is not None:
                 values["adversarial"] = self._adversarial(ab, targets, slice(first - 1, frames.stop), pairs)
         return values
+
+    def _distill(self, pictures: MatchedPictures, teachers: TeacherEnsemble) -> Tensor:
+        """The mean over the students."""
+        options, unlikelihood = self._distillation, None
+        taught = teachers(pictures.frame_luminance, pictures.reference_luminance)
+        if options.color_deviation:
+            colors = pictures.frame_colors, pictures.reference_colors
+            unlikelihood = color_unlikelihood(*colors, options.color_deviation)
+        terms = [
+            matching_divergence((each.frames, each.references), taught, each.tau, options.tau, unlikelihood)
+            for each in pictures.students
+        ]
+        return torch.stack(terms).mean()
 
     def _matches(self, block: ColoredBlock, places: Tensor, step: int) -> Tensor:
         """The mean over heads; of the first one a quarter of the cells, a different quarter in each of four steps.

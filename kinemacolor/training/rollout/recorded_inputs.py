@@ -37,7 +37,7 @@ from kinemacolor.training.data.samples import Sample
 from kinemacolor.training.data.windows import WindowSampler
 from kinemacolor.training.rollout.engine_rollout import color_blocks
 
-RECORDING_VERSION = 2
+RECORDING_VERSION = 3
 """To be raised with every change of what engines hand to the colorization subnet, of propagation for example."""
 FIRST_RECORDED_SAMPLE = 2 * 10**9
 """Number of the first window that is recorded; the samples of a run never reach it."""
@@ -56,8 +56,15 @@ class MapLayout:
 
     @property
     def input_channels(self) -> int:
-        """Channels of the subnet's inputs: a*, b* and similarity of each candidate, P's consistency, luminance."""
-        return 3 * self.config.heads + (4 if self.config.propagation else 0) + 1
+        """Channels of the subnet's inputs: a*, b*, similarity and spread of each candidate, P's consistency,
+        luminance."""
+        candidates = self.config.heads + int(self.config.propagation)
+        return candidates * self._step + int(self.config.propagation) + 1
+
+    @property
+    def _step(self) -> int:
+        """Channels of a candidate from a head."""
+        return 4 if self.config.color_spread else 3
 
     @property
     def channels(self) -> int:
@@ -67,15 +74,27 @@ class MapLayout:
     @property
     def ab_channels(self) -> list[int]:
         """The first channel of each a*, b*: of the candidates, of the truth."""
-        return [3 * k for k in range(self.config.heads + int(self.config.propagation))] + [self.input_channels + 1]
+        candidates = self.config.heads + int(self.config.propagation)
+        return [self._step * k for k in range(candidates)] + [self.input_channels + 1]
+
+    @property
+    def spread_channels(self) -> list[int]:
+        """The channel of each candidate's spread; none where that is no input."""
+        if not self.config.color_spread:
+            return []
+        heads = [self._step * (k + 1) - 1 for k in range(self.config.heads)]
+        return heads + [self._step * self.config.heads + 4] * self.config.propagation
 
     def candidates(self, maps: Tensor) -> list[Candidates]:
         """The candidates in maps (B, N, channels, H, W)."""
-        heads = 3 * self.config.heads
-        candidates = [Candidates(maps[:, :, k : k + 2], maps[:, :, k + 2 : k + 3]) for k in range(0, heads, 3)]
+        step, with_spread, candidates = self._step, self.config.color_spread, list[Candidates]()
+        for first in range(0, step * self.config.heads, step):
+            ab, similarity, *spread = torch.split(maps[:, :, first : first + step], [2, 1] + [1] * with_spread, dim=2)
+            candidates.append(Candidates(ab, similarity, spread=spread[0] if spread else None))
         if self.config.propagation:
-            ab, similarity = maps[:, :, heads : heads + 2], maps[:, :, heads + 2 : heads + 3]
-            candidates.append(Propagated(ab, similarity, maps[:, :, heads + 3 : heads + 4]))
+            first = step * self.config.heads
+            parts = torch.split(maps[:, :, first : first + step + 1], [2, 1, 1] + [1] * with_spread, dim=2)
+            candidates.append(Propagated(*parts[:3], spread=parts[3] if with_spread else None))
         return candidates
 
     def luminance(self, maps: Tensor) -> Tensor:
@@ -84,8 +103,8 @@ class MapLayout:
 
     def drop_propagated(self, maps: Array) -> None:
         """Removes P from maps (N, channels, H, W), in place."""
-        first = 3 * self.config.heads
-        maps[:, first : first + 4] = 0
+        first = self._step * self.config.heads
+        maps[:, first : first + self._step + 1] = 0
         maps[:, first + 2] = -1
 
 
@@ -125,14 +144,14 @@ def record_window(network: Network, runner: TorchRunner, sample: Sample, block: 
             arguments, calls[:] = calls[-1], []
             if frames.start // block % keep_every == keep_every - 1:
                 true_maps = torch.from_numpy(truth[frames.start : frames.stop]).to(arguments[0].device)
-                maps.append(torch.cat([_input_maps(arguments), true_maps], dim=1).half().cpu().numpy())
+                maps.append(torch.cat([_input_maps(arguments, network), true_maps], dim=1).half().cpu().numpy())
                 hidden.append(_token_grid(arguments[3], network, truth.shape[2:], block))
     finally:
         hook.remove()
     return RecordedInputs(np.stack(maps), np.stack(hidden))
 
 
-def _input_maps(arguments: tuple[Any, ...]) -> Tensor:
+def _input_maps(arguments: tuple[Any, ...], network: Network) -> Tensor:
     """Arguments of ``ColorizationSubnet.forward`` but for hidden and positions: (N, input channels, H, W)."""
     luminance, candidates = arguments[0], arguments[1]
     parts = []
@@ -140,6 +159,8 @@ def _input_maps(arguments: tuple[Any, ...]) -> Tensor:
         parts += [candidate.ab, candidate.similarity]
         if isinstance(candidate, Propagated):
             parts.append(candidate.consistency)
+        if network.config.color_spread and candidate.spread is not None:
+            parts.append(candidate.spread)
     return torch.cat([*parts, luminance], dim=2)[0].float()
 
 

@@ -107,6 +107,7 @@ class CropSampler:
         for first in self.layout.ab_channels:
             ab = maps[:, first : first + 2]
             maps[:, first : first + 2] = np.einsum("ij,njhw->nihw", matrix.astype(np.float32), ab)
+        maps[:, self.layout.spread_channels] *= np.float32(scale)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

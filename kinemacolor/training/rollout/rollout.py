@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from kinemacolor.model.bank import Bank, entries
-from kinemacolor.model.colorization import Propagated
+from kinemacolor.model.colorization import Propagated, color_spread
 from kinemacolor.model.config import KEY_STRIDE
 from kinemacolor.model.linkage import LinkageMemory
 from kinemacolor.model.network import Network
@@ -193,8 +193,7 @@ class WindowRollout:
         propagated = has_propagated = None
         if network.config.propagation and self._tensors.coordinates is not None:
             propagated, has_propagated = self._propagated(frames, keys, bank, last)
-            parts = (propagated.ab, propagated.similarity, propagated.consistency)
-            propagated = Propagated(*(network.pad(part) for part in parts))
+            propagated = propagated.map_each(network.pad)
         colors, similarity = network.colorize(luminance, representation, bank, propagated)
         ab = colors.ab[..., :height, :width].float()
         logits = candidates = available = None
@@ -226,6 +225,8 @@ class WindowRollout:
         maps = (path_colors, path_similarity, path_consistency)
         masked_ab, similarity, consistency = ((shares * path_map).sum(dim=2) for path_map in maps)
         ab, exists = masked_ab[:, :, :2], (masked_ab[:, :, 2:] > 0.5).to(masked_ab.dtype)
+        mean_square = (shares * path_colors[:, :, :, :2].square().sum(dim=3, keepdim=True)).sum(dim=2)
+        spread = color_spread(ab, mean_square)
         chained = t.chained.view(-1, 1, 1, 1, 1)
         if last is None:
             exists = exists * chained
@@ -234,10 +235,12 @@ class WindowRollout:
             ab = torch.where(chained, ab, previous[:, :, :2])
             similarity = torch.where(chained, similarity, previous[:, :, 2:] - PREVIOUS_OUTPUT_DOUBT)
             exists = torch.where(chained, exists, 1.0)
+            spread = torch.where(chained, spread, 0.0)
         exists = exists * ~self._draws.dropped.view(-1, 1, 1, 1, 1)
         nothing = Propagated.nothing(t.luminance[:, frames])
         parts = ((ab, nothing.ab), (similarity, nothing.similarity), (consistency, nothing.consistency))
-        return Propagated(*(torch.where(exists > 0, a, b) for a, b in parts)), exists
+        candidate = Propagated(*(torch.where(exists > 0, a, b) for a, b in parts), spread=spread * exists)
+        return candidate, exists
 
 
 def _as_leaves(value: Value, leaves: list[tuple[Tensor, Tensor]]) -> Value:

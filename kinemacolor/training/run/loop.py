@@ -36,7 +36,7 @@ from kinemacolor.training.run.train_state import (
     update_average,
 )
 from kinemacolor.training.validation.gate_calibration import calibrate_gate
-from kinemacolor.training.validation.matches import measure_matches, tap_keys
+from kinemacolor.training.validation.matches import head_keys, measure_matches, tap_keys
 from kinemacolor.training.validation.validation import ValidationResult, validate_matching, validate_network
 
 Say = Callable[[str], None]
@@ -129,10 +129,10 @@ def calibrate_norms(setup: TrainingSetup, state: TrainState, batches: BatchSourc
 def make_objective(setup: TrainingSetup, state: TrainState) -> Objective:
     """The losses of a run."""
     recipe, teachers = setup.recipe, None
-    if recipe.learns_descriptors:
-        teachers = TeacherEnsemble(recipe.distillation.teachers).to(setup.device)
-    config, tau = state.network.config, recipe.distillation.tau
-    return Objective(recipe.losses, config, state.discriminator, setup.device, teachers, tau)
+    if recipe.distills:
+        teachers = TeacherEnsemble(recipe.distillation.teachers, setup.autocast).to(setup.device)
+    config = state.network.config
+    return Objective(recipe.losses, config, state.discriminator, setup.device, teachers, recipe.distillation)
 
 
 class TrainingRun:
@@ -226,7 +226,7 @@ class TrainingRun:
         setup = self._setup
         values: dict[str, Any] = {"data": setup.cache.digest, "device": str(setup.device), "flow": setup.flow}
         self._logger.log(0, "start", {**values, "recipe": setup.recipe.model_dump(mode="json")})
-        if setup.clips and setup.processes.first and not setup.recipe.learns_descriptors:
+        if setup.clips and setup.processes.first and not setup.recipe.distills:
             matching = validate_matching(setup.clips, mirrored=setup.recipe.evaluation.mirrored)
             figures = {"psnr": matching.psnr, "last": matching.last, "mirrored": matching.mirrored}
             self._logger.log(0, "matching", figures)
@@ -256,8 +256,9 @@ class TrainingRun:
         setup, state = self._setup, self._state
         if not setup.clips or not setup.processes.first:
             return
-        if setup.recipe.learns_descriptors:  # the heads do not know them yet
-            self._logger.log_matches(state.step, measure_matches(state.average, setup.clips, tap_keys))
+        if setup.recipe.distills:
+            keys = head_keys if setup.recipe.learns_heads else tap_keys
+            self._logger.log_matches(state.step, measure_matches(state.average, setup.clips, keys))
             return
         mirrored = setup.recipe.evaluation.mirrored
         self._validation, last_frames = validate_network(state.average, setup.clips, setup.device, mirrored=mirrored)

@@ -98,7 +98,7 @@ def open_training_data(
     for path in map(Path, paths):
         of_path = find_sources(path)
         sources += [replace(s, name=f"{path.name}/{s.name}") for s in of_path] if len(paths) > 1 else of_path
-    settings = CacheSettings(side=recipe.data.side)
+    settings = CacheSettings.for_side(recipe.data.side)
     return build_cache(sources, output / "cache", settings, exclude=recipe.data.exclude, progress=progress)
 
 
@@ -206,7 +206,7 @@ def make_initial_network(setup: TrainingSetup) -> Network:
             raise InputError(options.vistr, str(error).splitlines()[0], "give a VisTR checkpoint") from error
     if options.descriptors:
         load_descriptors(network, options.descriptors)
-    if options.key_init and config.tap_shortcut and not setup.recipe.learns_descriptors:
+    if options.key_init and config.tap_shortcut and (setup.recipe.learns_heads or not setup.recipe.distills):
         network.to(setup.device)
         data = setup.recipe.data
         basis = discriminant_basis(network, setup.cache, data.size, data.augmentation, data.weights)
@@ -236,7 +236,7 @@ def make_batches(
     """
     recipe, options = setup.recipe, setup.recipe.recording
     placement = Placement(setup.device, setup.autocast, setup.processes.rank, setup.processes.count)
-    if recipe.learns_descriptors:
+    if recipe.distills:
         return DescriptorBatches(recipe, setup.windows, placement)
     if not options.windows:
         return WindowBatches(recipe, setup.windows, placement)

@@ -47,12 +47,16 @@ class MatchFigures:
 
 
 def tap_keys(network: Network, luminance: Tensor) -> KeysByName:
-    """Keys of pictures (n, 1, H', W') without heads: the backbone's taps, and with the descriptors beside them."""
+    """Keys of pictures (n, 1, H', W') without heads: the backbone's taps, and with the descriptors beside them.
+
+    Both match at one temperature, so that figures compare features: the one that descriptors learn is that of matches
+    in doubt.
+    """
     features = centered_taps(network, luminance, learned_weight=True)
     count = sum(network.correspondence.tap_channels) - network.config.descriptor_channels
     keys = {"taps": (_keys(features[:, :count]), UNTRAINED_TAU)}
     if network.config.descriptor_channels:
-        keys["taps and descriptors"] = (_keys(features), float(network.descriptors.tau))
+        keys["taps and descriptors"] = (_keys(features), UNTRAINED_TAU)
     return keys
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,13 +17,16 @@ import torch
 from kinemacolor.core.errors import InputError
 from kinemacolor.model.checkpoint import load_network
 from kinemacolor.training.config.sections import TeacherName
+from kinemacolor.training.data.samples import stack_samples, to_tensors
 from kinemacolor.training.distillation import teachers
 from kinemacolor.training.distillation.gmflow import GMFlow
+from kinemacolor.training.distillation.rollout import DescriptorRollout, draw_mirrored
 from kinemacolor.training.distillation.teachers import PublishedWeights, TeacherEnsemble, load_published
 from kinemacolor.training.distillation.xfeat import XFeat
-from kinemacolor.training.losses.distillation import matching_divergence
+from kinemacolor.training.losses.distillation import color_unlikelihood, matching_divergence
 from kinemacolor.training.run.loop import train
 from kinemacolor.training.run.setup import make_initial_network, prepare
+from kinemacolor.training.validation.key_init import centered_taps
 from tests.training.runs import data, toy_recipe
 
 DESCRIPTORS = {
@@ -63,6 +67,55 @@ def test_the_divergence_is_that_of_both_directions() -> None:
     loss = matching_divergence(student, teacher, 0.1, 0.2)
     assert float(loss) == pytest.approx(np.mean(expected), rel=1e-4)
     assert float(matching_divergence(teacher, teacher, 0.2, 0.2)) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_divergence_holds_where_a_row_has_no_match_as_good_as_those_of_others() -> None:
+    """exp(−66) of one table of exponentials would vanish beside exp(0) in half the rows."""
+    ones = torch.ones(1, 1, 2, 2)
+    student = torch.cat([ones, 0 * ones], dim=1), torch.cat([ones, 0 * ones], dim=1)
+    student[0][0, 0, 0] = -1
+    sharp = matching_divergence(student, student, 0.02, 0.02)
+    assert float(sharp) == pytest.approx(0, abs=1e-6)
+    blunt = matching_divergence(student, student, 0.04, 0.02)
+    assert math.isfinite(float(blunt))
+
+
+def test_matches_of_another_color_count_less() -> None:
+    frames, references = torch.zeros(1, 2, 1, 2), torch.zeros(1, 2, 1, 3)
+    frames[0, :, 0, 1] = torch.tensor([3.0, 4.0])
+    references[0, :, 0, 2] = torch.tensor([6.0, 8.0])
+    unlikelihood = color_unlikelihood(frames, references, 5.0)
+    torch.testing.assert_close(unlikelihood, torch.tensor([[[0, 0, 2.0], [0.5, 0.5, 0.5]]]))
+    maps = unit(1, 3, 1, 2), unit(1, 3, 1, 3)
+    told = matching_divergence(maps, maps, 0.1, 0.1, unlikelihood)
+    logits = (maps[0].flatten(2).transpose(1, 2) @ maps[1].flatten(2) / 0.1)[0].double()
+    expected = 0.0
+    for axis in (0, 1):
+        p, q = (x.softmax(dim=axis) for x in (logits - unlikelihood[0].double(), logits))
+        expected += float((p * (p / q).log()).sum()) / 4
+    assert float(told) == pytest.approx(expected, rel=1e-4)
+    assert expected > 0.01
+
+
+def test_some_references_are_seen_mirrored_by_the_network_alone(tmp_path: Path) -> None:
+    recipe = toy_recipe(**{**DESCRIPTORS, "distillation": {"teachers": {"lite0": 1.0}, "mirrored": 1.0}})
+    setup = prepare(recipe, tmp_path, data=data(tmp_path), device="cpu")
+    network = make_initial_network(setup)
+    batch = to_tensors(stack_samples([setup.windows.sample(k) for k in (0, 1)], (0, 1)))
+    pairs = []
+    for mirrored in ([False, True], [False, False]):
+        (block,) = DescriptorRollout(network, batch, torch.tensor(mirrored))
+        assert block.matched is not None
+        pairs.append(block.matched)
+    torch.testing.assert_close(pairs[0].reference_luminance, batch.reference_luminance[:, 0])
+    first, second = (pictures.students[0].references for pictures in pairs)
+    torch.testing.assert_close(first[0], second[0])
+    with torch.no_grad():
+        turned = centered_taps(network, batch.reference_luminance[1].flip(3), learned_weight=True).flip(3)
+    torch.testing.assert_close(first[1:], torch.nn.functional.normalize(turned, dim=1))
+    assert float((first[1] - second[1]).detach().abs().max()) > 0.01
+    share = draw_mirrored(0.3, 0, range(400)).float().mean()
+    assert 0.2 < float(share) < 0.4
 
 
 # --- teachers --------------------
@@ -172,11 +225,31 @@ def test_the_network_takes_descriptors_and_heads_start_from_all_taps(tmp_path: P
     assert float(last.weight.detach().abs().max()) > 0
 
 
+def test_heads_learn_what_their_teacher_matches_and_nothing_else_changes(tmp_path: Path) -> None:
+    network = {"config": "lite", "pretrained": True, "freeze": ["features", "descriptors", "colorization"]}
+    sections = {
+        **DESCRIPTORS,
+        "network": {**network, "key_init": True},
+        "optimizer": {"backbone_rate": 1e-2, "average": 0},
+    }
+    recipe = toy_recipe(**sections, run={"steps": 20, "log_every": 10})
+    before = make_initial_network(prepare(recipe, tmp_path, data=data(tmp_path), device="cpu")).state_dict()
+    train(recipe, tmp_path / "run", data=data(tmp_path), device="cpu", say=lambda _: None)
+    after = load_network(tmp_path / "run" / "network.safetensors").state_dict()
+    same = {name for name, tensor in before.items() if torch.equal(tensor, after[name].to(tensor.dtype))}
+    assert {name.rpartition(".")[0].rpartition(".")[0] for name in set(before) - same} == {"correspondence.shortcut"}
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    losses = [line["distillation"] for line in lines if "distillation" in line]
+    assert losses[-1] < 0.9 * losses[0]
+    names = [set(line) - {"step", "kind"} for line in lines if line["kind"] == "matches"]
+    assert names == [{"head 1", "head 2", "heads as one"}] * 2
+
+
 @pytest.mark.parametrize(
     ("section", "changes", "message"),
     [
-        ("network", {"changes": {}}, "descriptor_channels of at least 1"),
-        ("network", {"freeze": ["features"]}, "network.freeze: expected colorization, correspondence, features"),
+        ("network", {"changes": {"descriptor_channels": 0}}, "descriptor_channels of at least 1"),
+        ("network", {"freeze": ["features"]}, "network.freeze: expected colorization, features"),
         ("losses", {"l1": 1}, r"losses\.l1: expected 0 \(with losses\.distillation\)"),
         ("data", {"length": 2}, "data.length: expected 1"),
         ("data", {"size": [40, 48]}, "data.size: expected multiples of 16"),

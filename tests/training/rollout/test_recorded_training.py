@@ -75,7 +75,17 @@ def recorded(net: Network, cache: Cache, keep_every: int = 1) -> tuple[RecordedI
     return inputs, np.stack(colors)[keep_every - 1 :: keep_every]
 
 
-@pytest.mark.parametrize("changes", [{}, {"propagation": False}, {"transformer": False, "linkage": False}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"propagation": False},
+        {"transformer": False, "linkage": False},
+        {"color_spread": True},
+        {"color_spread": True, "propagation": False},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("keep_every", [1, 2])
 def test_recorded_inputs_give_the_engines_colors(cache: Cache, changes: dict[str, bool], keep_every: int) -> None:
     net = toy(**changes)
@@ -121,8 +131,9 @@ def test_crops_are_parts_of_their_window(cache: Cache) -> None:
     np.testing.assert_allclose(tensors.positions[0].numpy(), expected.numpy(), atol=1e-6)
 
 
-def test_recoloring_keeps_the_distance_from_the_truth(cache: Cache) -> None:
-    net = toy()
+@pytest.mark.parametrize("color_spread", [False, True])
+def test_recoloring_keeps_the_distance_from_the_truth(cache: Cache, color_spread: bool) -> None:
+    net = toy(color_spread=color_spread)
     inputs, _ = recorded(net, cache)
     layout = MapLayout(net.config)
     plain = CropSampler([inputs], layout, SIZE, PAPER_AUGMENTATION)
@@ -131,7 +142,11 @@ def test_recoloring_keeps_the_distance_from_the_truth(cache: Cache) -> None:
     a, b = plain.sample(3).maps, recolored.sample(3).maps[..., ::-1]
     np.testing.assert_array_equal(plain.sample(3).hidden, recolored.sample(3).hidden[:, :, ::-1])
     assert plain.sample(3).name == recolored.sample(3).name
-    rest = [k for k in range(layout.channels) if not any(k - first in (0, 1) for first in layout.ab_channels)]
+    colored = [first + k for first in layout.ab_channels for k in (0, 1)]
+    spreads = [first + 3 + (number == 2) for number, first in enumerate(layout.ab_channels[:-1])] * color_spread
+    np.testing.assert_allclose(b[:, spreads], 0.5 * a[:, spreads])
+    assert all(a[:, k].max() > 1 for k in spreads)
+    rest = [k for k in range(layout.channels) if k not in (*colored, *spreads)]
     np.testing.assert_array_equal(a[:, rest], b[:, rest])
     truth = layout.ab_channels[-1]
     for first in layout.ab_channels[:-1]:
@@ -140,8 +155,9 @@ def test_recoloring_keeps_the_distance_from_the_truth(cache: Cache) -> None:
     assert np.abs(a[:, truth] - b[:, truth]).max() > 1
 
 
-def test_dropped_propagated_colors_are_not_available(cache: Cache) -> None:
-    net = toy()
+@pytest.mark.parametrize("color_spread", [False, True])
+def test_dropped_propagated_colors_are_not_available(cache: Cache, color_spread: bool) -> None:
+    net = toy(color_spread=color_spread)
     inputs, _ = recorded(net, cache)
     layout = MapLayout(net.config)
     for chance in (0.0, 1.0):
@@ -153,12 +169,15 @@ def test_dropped_propagated_colors_are_not_available(cache: Cache) -> None:
         assert bool((block.available[:, :, : net.config.heads] == 1).all())
         propagated = layout.candidates(tensors.maps)[-1]
         assert (float(propagated.similarity.max()) == -1) == bool(chance)
+        if propagated.spread is not None:
+            assert (float(propagated.spread.max()) == 0) == bool(chance)
+        assert (propagated.spread is not None) == color_spread
 
 
 # --- runs --------------------
 
 SECTIONS: dict[str, Any] = {
-    "network": {"freeze": ["features", "correspondence", "linkage"], "freeze_statistics": 0},
+    "network": {"freeze": ["features", "descriptors", "correspondence", "linkage"], "freeze_statistics": 0},
     "data": {"size": CROP, "length": 2, "block": 2},
     "losses": {"l1": 0, "candidates": 0, "temporal": 0, "smooth": 0, "psnr": 1, "gate": 0.1},
     "recording": {"windows": 3, "length": 6, "size": SIZE, "keep_every": 1},

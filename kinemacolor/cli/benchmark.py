@@ -26,7 +26,9 @@ BENCHMARK_EXAMPLES = f"""
 
     kinemacolor benchmark clips/ --output report/
 
-    kinemacolor benchmark DAVIS/ --methods gray,matching,external:ColorMNet=results/colormnet --frames 50 -o report/
+    kinemacolor benchmark DAVIS/ --split davis2017-val --protocol paper --methods gray,matching,lite -o report/
+
+    kinemacolor benchmark clips/ --methods gray,matching,external:ColorMNet=results/colormnet --frames 50 -o report/
 
     kinemacolor benchmark clips/ --protocol film --reference every:50 -o report/
 
@@ -60,6 +62,12 @@ def benchmark(
         ),
     ] = None,
     clips: Annotated[str | None, typer.Option(help="Names of clips, separated by commas.", show_default="all")] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="List of clips: davis2017-val, davis2017-train, videvo-test, videvo-train.", show_default="all clips"
+        ),
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option(help="Number of processes, each with one thread.", show_default="the cores")
     ] = None,
@@ -85,9 +93,11 @@ def benchmark(
             load_protocol(protocol, frames=frames, reference=reference),
             settings=settings,
             only=[name.strip() for name in (clips or "").split(",") if name.strip()],
+            split=split,
             jobs=jobs or os.cpu_count() or 1,
             progress=advance,
         )
+    _warn_of_training_clips(finished, quiet=quiet)
     _report(finished, output, quiet=quiet)
 
 
@@ -112,6 +122,20 @@ def _methods(methods: str, table: int | None, weights: Path | None) -> list[Meth
     if (table is None) != (weights is None):
         raise UsageError("--table", "needs --weights, and --weights needs --table", "give both, or --methods alone")
     return table_methods(table, weights) if table is not None and weights else parse_methods(methods)
+
+
+def _warn_of_training_clips(finished: BenchmarkRun, *, quiet: bool) -> None:
+    """Tells that clips were measured on which networks are usually trained."""
+    from kinemacolor.evaluation.splits import known_splits
+
+    counts = {} if finished.split or quiet else known_splits(clip.name for clip in finished.clips)
+    for split, count in counts.items():
+        test = split.replace("-train", "-val" if split.startswith("davis") else "-test")
+        if split.endswith("-train") and test in counts:
+            text = (
+                f"{count} of {len(finished.clips)} clips are of {split}; --split {test} measures the test clips alone"
+            )
+            print(f"kinemacolor: {text}", file=sys.stderr)
 
 
 def _report(finished: BenchmarkRun, output: str, *, quiet: bool) -> None:

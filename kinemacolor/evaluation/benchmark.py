@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import cv2
 
-from kinemacolor.core.errors import InputError, KinemacolorError, OutputError, UsageError
+from kinemacolor.core.errors import InputError, KinemacolorError, OutputError
 from kinemacolor.core.types import Array
 from kinemacolor.evaluation.clips import BenchmarkClip, ClipTruth, digest_of_files, find_clips, load_clip
 from kinemacolor.evaluation.exemplars import ReferenceChoice, parse_choice, references_of, stills_of
@@ -90,6 +90,7 @@ class BenchmarkRun:
         protocol: under which clips were read.
         measuring: flow and networks by which figures were computed.
         results: by clip and method; ``TRUTH`` is one of the methods.
+        split: name of the list that the clips are of, or None.
     """
 
     clips: dict[BenchmarkClip, str]
@@ -97,6 +98,7 @@ class BenchmarkRun:
     protocol: Protocol
     measuring: dict[str, Any]
     results: dict[tuple[str, str], ClipResult]
+    split: str | None = None
 
 
 def run(
@@ -107,6 +109,7 @@ def run(
     *,
     settings: MeasurementSettings | None = None,
     only: Sequence[str] = (),
+    split: str | None = None,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> BenchmarkRun:
@@ -122,6 +125,7 @@ def run(
         protocol: see ``load_protocol``.
         settings: of the figures.
         only: names of clips; all if it is empty.
+        split: name of a list of clips (see ``find_clips``); None for all clips of the folder.
         jobs: number of processes, each with one thread; 0 runs everything in this process.
         progress: called with the number of finished results and the number of all results.
 
@@ -133,7 +137,7 @@ def run(
     if output.exists() and not output.is_dir():
         raise OutputError(output, "is a file", "give a folder for the results")
     references = parse_choice(protocol.reference)
-    clips = {clip: digest_of_files(clip.files()) for clip in _selected(find_clips(data), only)}
+    clips = {clip: digest_of_files(clip.files()) for clip in find_clips(data, split, only)}
     measuring = settings.fingerprint()
     shared = {
         "schema": RESULTS_SCHEMA,
@@ -156,7 +160,7 @@ def run(
         tasks.append(ClipTask(clip, protocol, references, settings, tuple(methods), files, flow_cache))
     _run_tasks(tasks, jobs, progress)
     results = {(task.clip.name, name): _load_result(file) for task in tasks for name, file in task.files.items()}
-    return BenchmarkRun(clips, tuple(methods), protocol, measuring, results)
+    return BenchmarkRun(clips, tuple(methods), protocol, measuring, results, split)
 
 
 def _load_result(file: Path) -> ClipResult:
@@ -164,14 +168,6 @@ def _load_result(file: Path) -> ClipResult:
     if result is None:
         raise OutputError(file, "is corrupt, or was removed while the benchmark ran", "remove it and run again")
     return result
-
-
-def _selected(clips: list[BenchmarkClip], only: Sequence[str]) -> list[BenchmarkClip]:
-    names = {clip.name for clip in clips}
-    for name in only:
-        if name not in names:
-            raise UsageError("clips", f"there is no clip {name}", f"choose among {', '.join(sorted(names))}")
-    return [clip for clip in clips if not only or clip.name in only]
 
 
 def _run_tasks(tasks: list[ClipTask], jobs: int, progress: Progress | None) -> None:

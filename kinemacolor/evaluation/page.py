@@ -25,7 +25,7 @@ def page(results: Results) -> str:
     protocol = results.run.protocol
     frames = f"first {protocol.frames} frames" if protocol.frames else "all frames"
     head = (
-        f"{len(results.clips)} clips, {frames}, reference: {protocol.reference}; protocol {protocol.name}: "
+        f"{results.selection}, {frames}, reference: {protocol.reference}; protocol {protocol.name}: "
         f"{protocol.title}. kinemacolor {results.provenance.get('version', '?')}."
     )
     parts = [

@@ -53,7 +53,7 @@ def markdown(results: Results) -> str:
     lines = [
         "# Benchmark",
         "",
-        f"{len(results.clips)} clips, {frames}, reference: {protocol.reference}; protocol {protocol.name}: "
+        f"{results.selection}, {frames}, reference: {protocol.reference}; protocol {protocol.name}: "
         f"{protocol.title}. kinemacolor {results.provenance.get('version', '?')}.",
         "",
         "```",

@@ -14,6 +14,7 @@ from kinemacolor.evaluation.benchmark import BenchmarkRun
 from kinemacolor.evaluation.measure import mean_of
 from kinemacolor.evaluation.methods import TRUTH
 from kinemacolor.evaluation.records import RESULTS_SCHEMA, ClipResult
+from kinemacolor.evaluation.splits import known_splits, load_split
 from kinemacolor.evaluation.statistics import (
     BOOTSTRAP_SEED,
     CONFIDENCE_LEVEL,
@@ -155,6 +156,16 @@ class Results:
                 differences[column.key] = ranked_differences(values, higher_is_better=column.better == "higher")
         return differences
 
+    @property
+    def selection(self) -> str:
+        """How many clips there are, and of which list."""
+        run = self.run
+        if run.split:
+            count = len(load_split(run.split))
+            return f"{len(self.clips)} clips" + (f" of {count}" if count != len(self.clips) else "") + f", {run.split}"
+        known = [f"{count} of them in {split}" for split, count in known_splits(self.clips).items()]
+        return f"{len(self.clips)} clips" + (f" ({', '.join(known)})" if known else "")
+
     def notes(self) -> list[str]:
         """Why figures are missing, and which networks computed the others; each remark once."""
         notes: dict[str, None] = {}
@@ -173,6 +184,7 @@ class Results:
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             **self.provenance,
             "protocol": run.protocol.model_dump(),
+            "split": run.split,
             "measuring": run.measuring,
             "clips": [
                 {"name": clip.name, "path": str(clip.path), "sha256": sha, **self.result(clip.name, TRUTH).facts}

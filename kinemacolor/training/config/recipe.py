@@ -71,6 +71,12 @@ class Recipe(RecipeSection):
         need((run.steps is None) != (run.epochs is None), "run", "one of steps and epochs", [run.steps, run.epochs])
         need(min(data.size) >= MINIMUM_SIDE, "data.size", f"sides of at least {MINIMUM_SIDE}", data.size)
         need(any(term.weight for term in losses.terms().values()), "losses", "at least one with a weight", "none")
+        if data.shortest is not None:
+            pairs = losses.adversarial.weight or losses.temporal.weight
+            low = 2 if pairs else 1
+            need(low <= data.shortest <= data.length, "data.shortest", f"{low} to data.length", data.shortest)
+            need(data.batch == 1, "data.batch", "1 (with data.shortest)", data.batch)
+            need(not self.recording.windows, "data.shortest", "none (with [recording])", data.shortest)
         if data.keep_flow:
             expected = "false, for an augmentation that draws how frames are seen"
             need(data.augmentation.repeats, "data.keep_flow", expected, True)

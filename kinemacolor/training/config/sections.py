@@ -86,6 +86,9 @@ class DataSection(RecipeSection):
     """(height, width) of frames, pixels."""
     length: PositiveInt = 4
     """T, frames of a window; the first block has no memory, the next ones have."""
+    shortest: PositiveInt | None = None
+    """A clip of fewer than ``length`` frames gives a window of all its frames if it has at least this many; by default
+    it gives none. Windows of one step have one length, so this needs ``batch`` 1."""
     block: PositiveInt = 2
     """N, frames colored together."""
     batch: PositiveInt = 2

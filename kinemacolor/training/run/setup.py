@@ -57,6 +57,12 @@ class TrainingSetup:
     processes: Processes
     flow: str | None
 
+    def left_out(self) -> list[str]:
+        """What of the data no window is drawn from, a line each, with the reason."""
+        lines = [f"{source.name}: {source.reason}" for source in self.cache.skipped]
+        least = self.recipe.data.shortest or self.recipe.data.length
+        return lines + [f"{clip.name}: has {clip.frames} frames, less than {least}" for clip in self.windows.too_short]
+
     @property
     def frames_per_step(self) -> int:
         """Frames colored in a step by all processes."""
@@ -148,6 +154,7 @@ def prepare(
         matches=recipe.losses.matches.weight > 0,
         block=options.block,
         weights=options.weights,
+        shortest=options.shortest,
     )
     use_bfloat16 = recipe.run.bfloat16 == "on" or (recipe.run.bfloat16 == "auto" and fast_in_bfloat16(where))
     autocast = torch.bfloat16 if use_bfloat16 else None
@@ -184,8 +191,9 @@ def _flow_estimator(recipe: Recipe, output: Path) -> tuple[str | None, FlowEstim
 
 
 def epoch_steps(windows: WindowSampler, batch: int, epochs: float) -> int:
-    """Steps in which all films are seen ``epochs`` times, in windows that do not overlap; photos count as a window."""
-    count = sum(clip.frames // windows.length for clip in windows.films) + len(windows.photos)
+    """Steps in which all films are seen ``epochs`` times, in windows that do not overlap; photos count as a window, and
+    so do shots that are shorter than one."""
+    count = sum(max(1, clip.frames // windows.length) for clip in windows.films) + len(windows.photos)
     return max(1, round(epochs * count / batch))
 
 

@@ -37,7 +37,7 @@ def test_the_papers_recipe_is_the_papers() -> None:
     assert (options.average, options.clip) == (0, 0)
     data = recipe.data
     assert (data.size, data.block, recipe.run.epochs) == ((216, 384), 2, 10)
-    assert data.length <= 20
+    assert (data.length, data.shortest) == (20, 2)  # "max length of 20 frames"
     assert data.augmentation == PAPER_AUGMENTATION
     assert recipe.network.network_config().name == "paper"
     assert not recipe.network.changes
@@ -80,6 +80,9 @@ def test_every_field_is_documented() -> None:
         ({"data": {"length": 1}}, "data.length: expected at least 2"),
         ({"data": {"keep_flow": True}}, "data.keep_flow: expected false, for an augmentation that draws"),
         ({"losses": {"adversarial": 1}}, "data.size: expected sides of at least 128"),
+        ({"data": {"shortest": 1, "batch": 1}}, "data.shortest: expected 2 to data.length, got 1"),
+        ({"data": {"shortest": 9, "batch": 1}}, "data.shortest: expected 2 to data.length, got 9"),
+        ({"data": {"shortest": 2}}, r"data.batch: expected 1 \(with data.shortest\), got 2"),
         ({"run": {"epochs": 2}}, "run: expected one of steps and epochs"),
         ({"run": {"steps": None}}, "run: expected one of steps and epochs"),
         ({"network": {"config": "huge"}}, "network: config: expected lite, lite-full, paper or"),

@@ -94,6 +94,33 @@ def test_the_papers_samples_are_whole_consecutive_frames(tmp_path: Path) -> None
     assert len(starts) >= 4
 
 
+def shots(folder: Path, *counts: int) -> Cache:
+    """Shots of so many frames."""
+    entries = [(CachedClip(f"f{n}#0", f"f{n}", False, n, 60, 94), moving(n, 60, 94, n)) for n in counts]
+    return write_cache(folder, entries, [], "k")
+
+
+def test_windows_have_at_most_their_length(tmp_path: Path) -> None:
+    """Clips that are shorter are taken whole, from their first frame; those left out are told."""
+    cache = shots(tmp_path / "c", 2, 4, 9)
+    windows = WindowSampler(cache, 6, SIZE, PAPER_AUGMENTATION, shortest=3, flow=partial(clip_flow, cache=None))
+    assert [clip.name for clip in windows.films] == ["f4#0", "f9#0"]
+    assert [clip.name for clip in windows.too_short] == ["f2#0"]
+    lengths = {}
+    for index in range(12):
+        s = windows.sample(index)
+        lengths[s.name] = len(s.luminance)
+        assert s.flow is not None
+        assert len(s.luminance) == len(s.ab) == len(s.flow) + 1
+        assert s.reference_frame == 0
+    assert lengths == {"f4#0": 4, "f9#0": 6}
+    exact = WindowSampler(cache, 6, SIZE, PAPER_AUGMENTATION)
+    assert [clip.name for clip in exact.films] == ["f9#0"]
+    assert [clip.name for clip in exact.too_short] == ["f2#0", "f4#0"]
+    with pytest.raises(UsageError, match="no clip has 10 frames"):
+        WindowSampler(cache, 12, SIZE, PAPER_AUGMENTATION, shortest=10)
+
+
 def test_strides_and_reversal(tmp_path: Path) -> None:
     """Frames that tell their number by their level."""
     frames = np.stack([np.full((60, 100, 3), 20 + 10 * t, np.uint8) for t in range(12)])

@@ -20,7 +20,15 @@ from kinemacolor.evaluation.clips import BenchmarkClip, ClipTruth, digest_of_fil
 from kinemacolor.evaluation.exemplars import ReferenceChoice, parse_choice, references_of, stills_of
 from kinemacolor.evaluation.measure import measure
 from kinemacolor.evaluation.methods import TRUTH, Coloring, Method, color
-from kinemacolor.evaluation.optical import RAFT_FILE, ClipFlow, FlowMethod, clip_flow, film_lightness, find_weights
+from kinemacolor.evaluation.optical import (
+    RAFT_FILE,
+    ClipFlow,
+    FlowMethod,
+    clip_flow,
+    film_lightness,
+    find_weights,
+    flow_device,
+)
 from kinemacolor.evaluation.perceptual import PerceptualMetrics
 from kinemacolor.evaluation.pictures import gray_of, shown_frames, thumbnail
 from kinemacolor.evaluation.protocol import Protocol
@@ -263,7 +271,10 @@ def work(task: ClipTask) -> None:
     truth = load_clip(task.clip, task.protocol)
     references, reference_picture = references_of(truth, task.references)
     frames = task.references.bound_frames(len(truth))
-    flow = clip_flow(film_lightness(truth.rgb), task.flow_cache, settings.flow, weights=settings.flow_weights)
+    device = flow_device(settings.flow, settings.flow_weights)
+    flow = clip_flow(
+        film_lightness(truth.rgb), task.flow_cache, settings.flow, weights=settings.flow_weights, device=device
+    )
     perceptual = PerceptualMetrics(settings.lpips_weights, settings.fid_weights) if settings.perceptual else None
     if ClipResult.load(task.files[TRUTH]) is None:
         _save_result(task, TRUTH, truth, Coloring(truth.rgb, None, None), flow, perceptual, reference_picture)

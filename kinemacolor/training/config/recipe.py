@@ -42,7 +42,7 @@ _FORMER_NAMES = {
     **{f"network.changes.{former}": f"network.changes.{current}" for former, current in OLD_NAMES.items()},
 }
 """Former names of sections and fields, which users' files and checkpoints still have."""
-_FREE_FIELDS = ("evaluation", "run.checkpoint_minutes", "run.keep", "run.log_every", "data.paths")
+_FREE_FIELDS = ("evaluation", "run.checkpoint_minutes", "run.keep", "run.log_every", "data.paths", "data.flow_folder")
 """Fields that may differ between a run and its resumption."""
 
 
@@ -80,6 +80,9 @@ class Recipe(RecipeSection):
         if data.keep_flow:
             expected = "false, for an augmentation that draws how frames are seen"
             need(data.augmentation.repeats, "data.keep_flow", expected, True)
+        need(
+            data.keep_flow or not data.flow_folder, "data.flow_folder", "none without data.keep_flow", data.flow_folder
+        )
         if losses.adversarial.weight:
             need(min(data.size) >= least, "data.size", f"sides of at least {least} (adversarial)", data.size)
         if losses.adversarial.weight or losses.temporal.weight:

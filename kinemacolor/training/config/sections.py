@@ -98,8 +98,10 @@ class DataSection(RecipeSection):
     flow_weights: str | None = None
     """RAFT's weights, or their folder."""
     keep_flow: bool = False
-    """Whether that flow is kept in ``OUTPUT/flow``, 0.4 MB for two frames of 384×216, and computed once for all epochs;
+    """Whether that flow is kept in ``flow_folder``, 0.4 MB for two frames of 384×216, and computed once for all epochs;
     for an augmentation under which two frames always look the same (``preset = "paper"``)."""
+    flow_folder: str | None = None
+    """Folder of that flow, which runs may share; ``OUTPUT/flow`` by default."""
     side: PositiveInt = 180
     """Short side of films in a cache built from folders, pixels."""
     augmentation: Augmentation = Field(default_factory=Augmentation)

@@ -28,7 +28,8 @@ from kinemacolor.training.data.synthesis import Affine, compose, draw_scene
 from kinemacolor.training.data.views import ClipView
 
 FlowEstimator = Callable[[FloatArray], ClipFlow]
-"""L* (2, H, W) of consecutive frames → their flow; ``functools.partial(clip_flow, cache=…, method=…)``."""
+"""L* (T, H, W) of consecutive frames → their flow; ``functools.partial(pair_flow, cache=…, method=…)``: pairs of frames
+recur, windows do not."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -324,6 +325,5 @@ class WindowSampler:
         """``flow`` and ``visible`` of the sample."""
         if self.flow is None or len(lightness) < 2:
             return None, None
-        pairs = [self.flow(lightness[t : t + 2]) for t in range(len(lightness) - 1)]  # pairs recur; windows do not
-        flow = np.concatenate([pair.flow for pair in pairs]).astype(np.float32)
-        return flow, np.concatenate([pair.visible for pair in pairs])
+        window = self.flow(lightness)
+        return window.flow.astype(np.float32), window.visible

@@ -13,7 +13,7 @@ import torch
 from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.core.progress import ProgressCallback
 from kinemacolor.engine.torch_runner import best_device, fast_in_bfloat16
-from kinemacolor.evaluation.optical import clip_flow, flow_weights
+from kinemacolor.evaluation.optical import flow_weights, pair_flow
 from kinemacolor.model.checkpoint import load_descriptors, load_network
 from kinemacolor.model.network import Network
 from kinemacolor.model.vistr import initialize_from_vistr, load_vistr
@@ -142,7 +142,7 @@ def prepare(
     names = recipe.evaluation.clips or options.held_out
     clips = held_out_clips(cache, names, recipe.evaluation.frames, recipe.evaluation.side) if names else []
     cache = cache.without(options.held_out)
-    flow_name, flow = _flow_estimator(recipe, output)
+    flow_name, flow = _flow_estimator(recipe, output, where)
     windows = WindowSampler(
         cache,
         options.length,
@@ -179,15 +179,16 @@ def _open_data_once(
     return open_training_data(paths, output, recipe)
 
 
-def _flow_estimator(recipe: Recipe, output: Path) -> tuple[str | None, FlowEstimator | None]:
+def _flow_estimator(recipe: Recipe, output: Path, device: torch.device) -> tuple[str | None, FlowEstimator | None]:
     """Name and estimator of the optical flow of the temporal loss; None without that loss."""
     if not recipe.losses.temporal.weight:
         return None, None
     options = recipe.data
     weights = Path(options.flow_weights) if options.flow_weights else None
     name = "RAFT" if flow_weights(options.flow, weights) else "DIS"
-    folder = output / "flow" if options.keep_flow else None
-    return name, partial(clip_flow, cache=folder, method=options.flow, weights=weights)
+    folder = Path(options.flow_folder) if options.flow_folder else output / "flow"
+    cache = folder if options.keep_flow else None
+    return name, partial(pair_flow, cache=cache, method=options.flow, weights=weights, device=str(device))
 
 
 def epoch_steps(windows: WindowSampler, batch: int, epochs: float) -> int:

@@ -13,7 +13,7 @@ import pytest
 from kinemacolor.core.color import lab_to_rgb, rgb_to_lab, still_lightness
 from kinemacolor.core.errors import UsageError
 from kinemacolor.core.types import Array
-from kinemacolor.evaluation.optical import clip_flow
+from kinemacolor.evaluation.optical import clip_flow, pair_flow
 from kinemacolor.propagation.correspondence import sample as sample_at
 from kinemacolor.propagation.dis_flow import DisFlow, pixel_positions
 from kinemacolor.training.config.augmentation import PAPER_AUGMENTATION, Augmentation
@@ -242,7 +242,7 @@ def test_flow_of_whole_windows_is_computed_once(tmp_path: Path, monkeypatch: pyt
     drawn = dict.fromkeys(("far", "other_view", "rotate", "saturate", "degraded"), 1.0)
     options = replace(PAPER_AUGMENTATION, stride=2, reverse=0.5, film_luma=0.5, **drawn)  # type: ignore[arg-type]
     assert options.repeats
-    windows = WindowSampler(cache, 2, SIZE, options, flow=partial(clip_flow, cache=tmp_path / "flow", method="dis"))
+    windows = WindowSampler(cache, 2, SIZE, options, flow=partial(pair_flow, cache=tmp_path / "flow", method="dis"))
     seen = [windows.sample(index) for index in range(60)]
     pairs = list((tmp_path / "flow").iterdir())
     assert len(pairs) == 10  # each two frames 1 or 2 apart, there and back

@@ -115,6 +115,9 @@ class RolloutSection(RecipeSection):
     """Probability that a window gets no propagated colors P."""
     color_memory: Share = 0.0
     """Probability that a window's outputs join its bank after each block."""
+    gradient_blocks: PositiveInt = 1
+    """Blocks through which gradients pass, by way of the linkage subnet's memory: with 1, what it stores is learned
+    from nothing. The memory that training needs grows with their number."""
 
 
 class RecordingSection(RecipeSection):

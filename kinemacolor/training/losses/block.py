@@ -41,6 +41,8 @@ class ColoredBlock:
         keys: of the frames (B, N, heads · C, rows, columns); None for recorded inputs.
         bank: with which they were matched; its first entries are the reference's, row by row. None for recorded inputs.
         features: from which descriptors are learned; None where colors are.
+        ends_span: whether the backward pass has to run before the next block: False where the next block's losses send
+            gradients through this one.
     """
 
     frames: slice
@@ -52,6 +54,7 @@ class ColoredBlock:
     keys: Tensor | None
     bank: Bank | None
     features: FeaturePair | None = None
+    ends_span: bool = True
 
 
 class LossTargets(Protocol):

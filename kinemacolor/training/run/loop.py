@@ -80,6 +80,7 @@ def training_step(
         targets = batches.tensors(batch)
     with timer("forward"):
         rollout = batches.rollout(network, targets, colored=objective.needs_colors)
+    pending: list[torch.Tensor] = []
     for block in timer.iterate("forward", rollout):
         share = (block.frames.stop - block.frames.start) / targets.ab.shape[1]
         with timer("losses"):
@@ -87,8 +88,11 @@ def training_step(
             for name, value in block_losses.items():
                 losses[name] = losses.get(name, torch.zeros((), device=setup.device)) + value.detach() * share
         if block_losses:
+            pending.append(objective.weighted_sum(block_losses) * share)
+        if pending and block.ends_span:
             with timer("backward"):
-                (objective.weighted_sum(block_losses) * share).backward()
+                torch.autograd.backward(torch.stack(pending).sum())
+            pending.clear()
     with timer("backward"):
         rollout.backward_to_references()
     if pairs.fake:

@@ -41,6 +41,7 @@ def test_the_papers_recipe_is_the_papers() -> None:
     assert data.augmentation == PAPER_AUGMENTATION
     assert recipe.network.network_config().name == "paper"
     assert not recipe.network.changes
+    assert recipe.rollout.gradient_blocks >= 2  # what the linkage subnet stores is learned
 
 
 def test_every_field_is_documented() -> None:

@@ -290,3 +290,18 @@ def test_clips_that_are_too_short_are_told_and_shorter_windows_are_trained_on(tm
     assert records(tmp_path / "run", "start")[0]["left_out"] == [line.removeprefix("left out: ") for line in lines[:2]]
     setup = prepare(toy_recipe(**changes), tmp_path / "other", data=[str(tmp_path / "cache")], device="cpu")
     assert epoch_steps(setup.windows, 1, 1) == 2
+
+
+@pytest.mark.parametrize(("gradient_blocks", "moves"), [(1, False), (2, True)])
+def test_steps_train_what_the_linkage_subnet_stores(
+    tmp_path: Path, cache: list[str], gradient_blocks: int, moves: bool
+) -> None:
+    changes = {
+        "rollout": {"gradient_blocks": gradient_blocks},
+        "data": {"length": 4},
+        "optimizer": {"average": 0, "weight_decay": 0},
+        "run": {"steps": 2},
+    }
+    run(tmp_path, cache, changes)
+    weight = load_file(tmp_path / "network.safetensors")["linkage.keep.linear.weight"]
+    assert bool(weight.any()) == moves  # it starts as the identity, x + 0 x

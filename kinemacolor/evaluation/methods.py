@@ -207,7 +207,7 @@ def table_methods(table: int, weights: Path) -> list[Method]:
     if missing:
         remedy = "train them, and save each as ROW.safetensors or in a folder ROW"
         raise InputError(weights, f"does not contain the networks {', '.join(missing)}", remedy)
-    return [trained(row, folder if folder.is_dir() else file) for row, (folder, file) in paths.items()]
+    return [trained(row, file if file.is_file() else folder) for row, (folder, file) in paths.items()]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

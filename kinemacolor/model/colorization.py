@@ -103,7 +103,8 @@ class ColorizationSubnet(nn.Module):
         self.scale = config.ab_scale
         norm, width, fine = config.normalization, config.feature_channels, config.encoder_channels
         self.candidates = config.heads + int(config.propagation)
-        self.inputs = 1 + 3 * self.candidates + int(config.propagation) + 3 * int(config.reference_image)
+        self.inputs = 1 + 3 * self.candidates + int(config.propagation)
+        self.inputs += 3 * int(config.reference_image and not config.reference_frame)
         transformer = None
         if config.transformer:
             transformer = (config.token_channels, config.ffn_channels, config.colorization_heads)
@@ -114,7 +115,10 @@ class ColorizationSubnet(nn.Module):
         )
         factor = config.token_stride // FEATURE_STRIDE
         self.blocks = nn.ModuleList(
-            CNNTransformerBlock(width, config.dilations, norm, transformer, factor) for _ in range(config.blocks)
+            CNNTransformerBlock(
+                width, config.dilations, norm, transformer, factor, parallel=config.coupling == "parallel"
+            )
+            for _ in range(config.blocks)
         )
         self.decoder = nn.ModuleList(
             DecoderBlock(channels, skip, norm) for channels, skip in reversed(list(zip(below, fine, strict=True)))
@@ -142,6 +146,7 @@ class ColorizationSubnet(nn.Module):
         reference: Tensor | None,
         hidden: Tensor | None,
         positions: Tensor | None,
+        mask: Tensor | None = None,
     ) -> Colors:
         """Colors a block.
 
@@ -151,6 +156,7 @@ class ColorizationSubnet(nn.Module):
             reference: y^lab (B, N, 3, H, W): luminance in [-1, 1], a*, b*; None where it is no input.
             hidden: ho_t (B, T, d) of the frames; None without the Transformer branch.
             positions: (T, d).
+            mask: (B, 1, 1, T), see ``CNNTransformerBlock``.
         """
         skips = []
         features = self._inputs(luminance, candidates, reference).flatten(0, 1)
@@ -158,7 +164,7 @@ class ColorizationSubnet(nn.Module):
             skip, features = encoder(features)
             skips.append(skip)
         for block in self.blocks:
-            features, hidden = block(features, hidden, positions)
+            features, hidden = block(features, hidden, positions, mask)
         for decoder, skip in zip(self.decoder, reversed(skips), strict=True):
             features = decoder(features, skip)
         last = torch.unflatten(self.last(features), 0, luminance.shape[:2]).to(luminance.dtype)

@@ -346,9 +346,9 @@ def test_what_the_linkage_subnet_stores_is_learned_across_blocks_alone(gradient_
             torch.stack(pending).sum().backward()
             pending.clear()
     assert ends == spans
-    gradient = net.linkage.keep.linear.weight.grad
+    gradient = net.linkage.storage_layer.linear1.weight.grad
     assert (gradient is not None and bool(gradient.any())) == (gradient_blocks > 1)
-    assert net.linkage.ask.linear.weight.grad.any()
+    assert net.linkage.query_layer.linear1.weight.grad.any()
 
 
 def test_propagated_colors_take_no_gradient_back() -> None:

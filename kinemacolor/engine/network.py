@@ -94,6 +94,7 @@ class NetworkEngine:
     ) -> None:
         self._runner, self._config = runner, runner.config
         self.name = runner.name
+        self.device: str = getattr(runner, "device", "")
         self.block_size = block_size or runner.config.block_size
         paths = NETWORK_PATHS[propagation] if runner.config.propagation else None
         self._propagator = Propagator(paths) if paths else None

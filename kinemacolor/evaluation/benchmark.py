@@ -77,6 +77,7 @@ class ClipTask:
         methods: to run.
         files: where the result of each method is written, and that of the truth, under ``TRUTH``.
         flow_cache: folder.
+        timed: whether the time a frame is to be compared with others: the engine has all cores, and is warmed up.
     """
 
     clip: BenchmarkClip
@@ -86,6 +87,12 @@ class ClipTask:
     methods: tuple[Method, ...]
     files: dict[str, Path]
     flow_cache: Path
+    timed: bool = False
+
+    @property
+    def threads(self) -> int:
+        """Of an engine."""
+        return (os.cpu_count() or 1) if self.timed else THREADS_PER_PROCESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +126,7 @@ def run(
     only: Sequence[str] = (),
     split: str | None = None,
     jobs: int = 1,
+    timed: bool = False,
     progress: Progress | None = None,
 ) -> BenchmarkRun:
     """Runs methods over the clips of a folder.
@@ -135,6 +143,7 @@ def run(
         only: names of clips; all if it is empty.
         split: name of a list of clips (see ``find_clips``); None for all clips of the folder.
         jobs: number of processes, each with one thread; 0 runs everything in this process.
+        timed: the time a frame is that of one process, alone, with all cores, warmed up; ``jobs`` is then at most 1.
         progress: called with the number of finished results and the number of all results.
 
     Raises:
@@ -142,6 +151,7 @@ def run(
     """
     settings = settings or MeasurementSettings()
     output = Path(output)
+    jobs = min(jobs, 1) if timed else jobs
     if output.exists() and not output.is_dir():
         raise OutputError(output, "is a file", "give a folder for the results")
     references = parse_choice(protocol.reference)
@@ -153,6 +163,8 @@ def run(
         "protocol": protocol.model_dump(exclude={"name", "title"}),
         "tools": measuring,
     }
+    if timed:
+        shared["timed"] = os.cpu_count()
     tasks = []
     for clip, content in clips.items():
         stills = digest_of_files(stills_of(references.folder, clip.name)) if references.folder else None
@@ -165,7 +177,7 @@ def run(
             for name, fingerprint in fingerprints.items()
         }
         flow_cache = output / RESULT_FOLDER / "flow"
-        tasks.append(ClipTask(clip, protocol, references, settings, tuple(methods), files, flow_cache))
+        tasks.append(ClipTask(clip, protocol, references, settings, tuple(methods), files, flow_cache, timed))
     _run_tasks(tasks, jobs, progress)
     results = {(task.clip.name, name): _load_result(file) for task in tasks for name, file in task.files.items()}
     return BenchmarkRun(clips, tuple(methods), protocol, measuring, results, split)
@@ -195,7 +207,7 @@ def _run_tasks(tasks: list[ClipTask], jobs: int, progress: Progress | None) -> N
         return
     if not waiting:
         return
-    with _processes(min(jobs, len(waiting))) as pool:
+    with _processes(min(jobs, len(waiting)), waiting[0].threads) as pool:
         pending: set[Future[TaskFailure | None]] = {pool.submit(attempt, task) for task in waiting}
         while pending:
             finished, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
@@ -214,14 +226,14 @@ def _raise_failure(failure: TaskFailure | None) -> None:
 
 
 @contextmanager
-def _processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool of new processes with one thread each, which are terminated if the block raises."""
+def _processes(jobs: int, threads: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool of new processes with so many threads each, which are terminated if the block raises."""
     context = multiprocessing.get_context("spawn")
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     previous = {name: os.environ.get(name) for name in names}
     # numpy and torch read these variables when they are imported
-    os.environ.update(dict.fromkeys(names, str(THREADS_PER_PROCESS)))
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare_process)
+    os.environ.update(dict.fromkeys(names, str(threads)))
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare_process, initargs=(threads,))
     other_children = set(multiprocessing.active_children())
     try:
         yield pool
@@ -239,12 +251,12 @@ def _processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
                 os.environ[name] = value
 
 
-def _prepare_process() -> None:
+def _prepare_process(threads: int) -> None:
     import signal
 
     # Ctrl-C reaches the whole process group; the parent terminates its processes
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(THREADS_PER_PROCESS)
+    cv2.setNumThreads(threads)
 
 
 class TaskFailure(NamedTuple):
@@ -280,8 +292,17 @@ def work(task: ClipTask) -> None:
         _save_result(task, TRUTH, truth, Coloring(truth.rgb, None, None), flow, perceptual, reference_picture)
     for method in task.methods:
         if ClipResult.load(task.files[method.name]) is None:
-            coloring = color(method, truth, references, frames=frames, threads=THREADS_PER_PROCESS)
+            coloring = color(method, truth, references, frames=frames, threads=task.threads, warm_up=task.timed)
             _save_result(task, method.name, truth, coloring, flow, perceptual)
+
+
+def device_of(coloring: Coloring) -> str:
+    """The name of the device on which an engine ran, for reports."""
+    if coloring.device == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name()
+    return coloring.device or "the CPU"
 
 
 def _save_result(
@@ -310,5 +331,10 @@ def _save_result(
             "rate": str(truth.rate),
             "references": task.references.indices(len(truth)) or task.references.text,
         }
-    result = ClipResult(task.clip.name, name, measurement, coloring.confidence, coloring.seconds, pictures, facts)
+    if coloring.seconds is not None and task.timed:
+        where = f"one process on {device_of(coloring)}, {task.threads} threads, warmed up; the engine alone"
+        measurement.notes["seconds"] = where
+    result = ClipResult(
+        task.clip.name, name, measurement, coloring.confidence, coloring.seconds, pictures, facts, coloring.memory
+    )
     result.save(task.files[name])

@@ -218,11 +218,15 @@ class Coloring:
         film: (T, H, W, 3) uint8, R'G'B' at the size of comparison.
         confidence: mean similarity of each frame; None for external methods.
         seconds: time of the engine alone, per frame; None for external methods.
+        device: on which the engine ran: ``cuda``, or empty for the CPU.
+        memory: peak of a peer's own process, bytes; else None.
     """
 
     film: Array
     confidence: list[float] | None
     seconds: float | None
+    device: str = ""
+    memory: int | None = None
 
 
 def color(
@@ -232,6 +236,7 @@ def color(
     *,
     frames: Sequence[int] = (),
     threads: int = 1,
+    warm_up: bool = False,
 ) -> Coloring:
     """Colors a clip with a method, like a film of one shot.
 
@@ -244,6 +249,7 @@ def color(
         references: at network size.
         frames: numbers of the frames to which the references are bound, in their order; empty if they are not bound.
         threads: of the engine.
+        warm_up: colors a block that is thrown away first, so that the time is that of an engine in use.
 
     Raises:
         InputError: results of another tool are incomplete or of another size.
@@ -259,6 +265,8 @@ def color(
     bound = {frame: number for number, frame in enumerate(frames)}
     free = [] if frames else range(len(stills))
     plan = plan_segments([Shot(0, length)], bound, [free], most=len(stills), max_segment_frames=length)
+    if warm_up:
+        engine.step(np.ascontiguousarray(truth.lightness[: engine.block_size]), engine.start(stills))
     film = np.empty_like(truth.rgb)
     confidence: list[float] = []
     busy, begin = 0.0, time.perf_counter()
@@ -271,4 +279,4 @@ def color(
                 film[colors.index] = truth.colored(colors.index, colors.ab)
                 confidence.append(float(colors.similarity.mean()))
             begin = time.perf_counter()
-    return Coloring(film, confidence, busy / length)
+    return Coloring(film, confidence, busy / length, getattr(engine, "device", ""))

@@ -65,10 +65,13 @@ FIGURE_COLUMNS = (
     Column("cdc", "CDC", 5, "lower", True, "drift of color histograms; the truth's own is the floor"),
     Column("ssim", "SSIM", 4, "higher", False, "structural similarity"),
     Column("delta_e", "ΔE2000", 2, "lower", False, "color difference with the truth's L*"),
-    Column("seconds", "s a frame", 3, "lower", False, "time of the engine alone, with one thread"),
+    Column("seconds", "s a frame", 4, "lower", False, "time of the engine alone, or of a peer's whole process"),
+    Column("memory", "MiB", 0, "lower", False, "peak memory of a peer's own process"),
 )
 """The five columns of the paper's Table 1, then the others."""
 TABLE_1_COLUMNS = 5
+COSTS = ("seconds", "memory")
+"""Columns that are no figures of quality."""
 RANKED_FIGURES = ("psnr", "delta_e", "ssim", "lpips", "cdc", "we")
 """Figures by which methods are ranked, with confidence intervals."""
 
@@ -104,6 +107,8 @@ class Results:
         result = self.result(clip, method)
         if key == "seconds":
             return result.seconds
+        if key == "memory":
+            return None if result.memory is None else result.memory / 2**20
         if key == "psnr_last":
             return float(np.mean(result.measurement.per_frame["psnr"][-DRIFT_FRAMES:]))
         return result.measurement.figures[key]
@@ -115,7 +120,7 @@ class Results:
 
     def _mean(self, method: str) -> dict[str, float | None]:
         means = mean_of([self.result(clip, method).measurement for clip in self.clips])
-        for key in ("psnr_last", "seconds"):
+        for key in ("psnr_last", "seconds", "memory"):
             values = [self.figure(clip, method, key) for clip in self.clips]
             present = [value for value in values if value is not None]
             means[key] = float(np.mean(present)) if len(present) == len(values) else None
@@ -133,7 +138,7 @@ class Results:
         """The method with the best mean; None if there is nothing to compare."""
         values = {name: self.means[name][column.key] for name in self.names}
         present = {name: value for name, value in values.items() if value is not None}
-        if column.better is None or column.key == "seconds" or len(present) < 2:
+        if column.better is None or column.key in COSTS or len(present) < 2:
             return None
         return (max if column.better == "higher" else min)(present, key=lambda name: present[name])
 
@@ -214,6 +219,7 @@ def _result_record(result: ClipResult) -> dict[str, Any]:
         "figures": measurement.figures,
         "notes": measurement.notes,
         "seconds_a_frame": result.seconds,
+        "memory": result.memory,
         "per_frame": measurement.per_frame,
         "confidence": result.confidence,
     }

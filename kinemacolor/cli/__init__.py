@@ -16,6 +16,7 @@ import typer
 from kinemacolor.cli.benchmark import BENCHMARK_EXAMPLES, benchmark
 from kinemacolor.cli.colorize import COLORIZE_EXAMPLES, colorize
 from kinemacolor.cli.evaluate import EVALUATE_EXAMPLES, evaluate
+from kinemacolor.cli.explain import EXPLAIN_EXAMPLES, explain
 from kinemacolor.cli.export import export
 from kinemacolor.cli.follow import follow
 from kinemacolor.cli.info import info
@@ -59,6 +60,7 @@ app.command(epilog=COLORIZE_EXAMPLES)(colorize)
 app.command(epilog=SHOTS_EXAMPLES)(shots)
 app.command(epilog=KEYFRAMES_EXAMPLES)(keyframes)
 app.command()(follow)
+app.command(epilog=EXPLAIN_EXAMPLES)(explain)
 app.command(epilog=EVALUATE_EXAMPLES)(evaluate)
 app.command(epilog=BENCHMARK_EXAMPLES)(benchmark)
 app.command()(export)

@@ -33,6 +33,7 @@ from kinemacolor.evaluation.perceptual import PerceptualMetrics
 from kinemacolor.evaluation.pictures import gray_of, shown_frames, thumbnail
 from kinemacolor.evaluation.protocol import Protocol
 from kinemacolor.evaluation.records import RESULTS_SCHEMA, ClipResult, code_digest, file_name, short_hash
+from kinemacolor.report.candidates import candidate_pictures
 
 RESULT_FOLDER = "work"
 """Folder in the output for finished results, from which a run resumes."""
@@ -318,6 +319,9 @@ def _save_result(
     measurement = measure(coloring.film, truth.rgb, flow=flow, perceptual=perceptual)
     frames = shown_frames(len(truth))
     pictures = {str(index): thumbnail(coloring.film[index]) for index in frames}
+    for index, explanation in coloring.explanations.items():
+        shown = candidate_pictures(explanation)
+        pictures |= {f"{index} candidate {k} {title}": thumbnail(picture) for k, (title, picture) in enumerate(shown)}
     facts: dict[str, Any] = {}
     if reference_picture is not None:
         pictures |= {f"gray {index}": thumbnail(gray_of(truth.rgb[index])) for index in frames}

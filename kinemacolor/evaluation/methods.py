@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,11 +19,13 @@ from kinemacolor.baselines.registry import BASELINES, open_baseline
 from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.core.limits import MAXIMUM_BLOCK, MINIMUM_BLOCK
 from kinemacolor.core.shot import Shot
-from kinemacolor.core.types import Array, Reference
+from kinemacolor.core.types import Array, FloatArray, Reference
+from kinemacolor.engine.explanation import Explanation, Observer
 from kinemacolor.engine.protocol import Engine
 from kinemacolor.engine.registry import ENGINES, open_engine
 from kinemacolor.engine.weights import released_hashes
 from kinemacolor.evaluation.clips import BenchmarkClip, ClipTruth, digest_of_files
+from kinemacolor.evaluation.pictures import shown_frames
 from kinemacolor.pipeline.bidirectional import FrameColors, PassStates, color_segment
 from kinemacolor.pipeline.segment_plan import plan_segments
 from kinemacolor.references.flip import unmirror
@@ -220,6 +222,7 @@ class Coloring:
         seconds: time of the engine alone, per frame; None for external methods.
         device: on which the engine ran: ``cuda``, or empty for the CPU.
         memory: peak of a peer's own process, bytes; else None.
+        explanations: of the frames that reports show, by their numbers, for engines that have candidates.
     """
 
     film: Array
@@ -227,6 +230,7 @@ class Coloring:
     seconds: float | None
     device: str = ""
     memory: int | None = None
+    explanations: dict[int, Explanation] = field(default_factory=dict)
 
 
 def color(
@@ -267,6 +271,9 @@ def color(
     plan = plan_segments([Shot(0, length)], bound, [free], most=len(stills), max_segment_frames=length)
     if warm_up:
         engine.step(np.ascontiguousarray(truth.lightness[: engine.block_size]), engine.start(stills))
+    explanations: dict[int, Explanation] = {}
+    if hasattr(engine, "observer"):
+        engine.observer = _keep_shown(truth, explanations)
     film = np.empty_like(truth.rgb)
     confidence: list[float] = []
     busy, begin = 0.0, time.perf_counter()
@@ -279,4 +286,18 @@ def color(
                 film[colors.index] = truth.colored(colors.index, colors.ab)
                 confidence.append(float(colors.similarity.mean()))
             begin = time.perf_counter()
-    return Coloring(film, confidence, busy / length, getattr(engine, "device", ""))
+    device = getattr(engine, "device", "")
+    return Coloring(film, confidence, busy / length, device, explanations=explanations)
+
+
+def _keep_shown(truth: ClipTruth, kept: dict[int, Explanation]) -> Observer:
+    """Keeps the explanations of the frames that reports show."""
+    shown = shown_frames(len(truth))
+
+    def observe(block: FloatArray, explain: Callable[[], Explanation]) -> None:
+        for index, lightness in enumerate(block):
+            for frame in shown:
+                if np.array_equal(lightness, truth.lightness[frame]):
+                    kept[frame] = explain().frame(index)
+
+    return observe

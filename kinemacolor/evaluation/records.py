@@ -22,7 +22,16 @@ RESULTS_SCHEMA = 2
 PACKAGE = Path(__file__).parents[1]
 ROOMS_WITHOUT_FIGURES = ("__init__.py", "__main__.py", "cli", "cluster", "export", "report", "studio", "training")
 """Parts of the package on which no figure of a benchmark depends."""
-MODULES_WITHOUT_FIGURES = ("page.py", "plots.py", "report.py", "results.py", "splits.py", "statistics.py", "tables.py")
+MODULES_WITHOUT_FIGURES = (
+    "failures.py",
+    "page.py",
+    "plots.py",
+    "report.py",
+    "results.py",
+    "splits.py",
+    "statistics.py",
+    "tables.py",
+)
 """Modules of this room on which no figure of a benchmark depends."""
 
 

@@ -22,6 +22,7 @@ from kinemacolor.cli.follow import follow
 from kinemacolor.cli.info import info
 from kinemacolor.cli.keyframes import KEYFRAMES_EXAMPLES, keyframes
 from kinemacolor.cli.options import dashed_message
+from kinemacolor.cli.peers import PEERS_EXAMPLES, peers
 from kinemacolor.cli.shots import SHOTS_EXAMPLES, shots
 from kinemacolor.cli.train import PACK_EXAMPLES, TRAIN_EXAMPLES, pack, train
 from kinemacolor.core.errors import KinemacolorError, OutputError, UsageError, printable
@@ -63,6 +64,7 @@ app.command()(follow)
 app.command(epilog=EXPLAIN_EXAMPLES)(explain)
 app.command(epilog=EVALUATE_EXAMPLES)(evaluate)
 app.command(epilog=BENCHMARK_EXAMPLES)(benchmark)
+app.command(epilog=PEERS_EXAMPLES)(peers)
 app.command()(export)
 app.command()(info)
 app.command(epilog=TRAIN_EXAMPLES)(train)

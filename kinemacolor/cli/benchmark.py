@@ -37,8 +37,9 @@ BENCHMARK_EXAMPLES = f"""
 
 Methods: {", ".join(BASELINES)}; {_ENGINES} (also with -alone, -chained, -memory);
 {_TRAINED} (trained networks; with +alone, +chained, +memory, +block1 … +block6 after the path); external:NAME=FOLDER
-(results of another tool: a film or a folder of frames for each clip). References: first, middle, last, mirrored,
-every:K, or a folder of stills. An interrupted run resumes where it stopped.
+(results of another tool: a film or a folder of frames for each clip); peer:NAME=CHECKOUT (another colorizer, run by
+its own Python; see kinemacolor peers). METHOD+blind and METHOD+dvp make a method's result consistent in time.
+References: first, middle, last, mirrored, every:K, or a folder of stills. An interrupted run resumes where it stopped.
 """
 
 
@@ -85,6 +86,7 @@ def benchmark(
     jobs: Annotated[
         int | None, typer.Option(help="Number of processes, each with one thread.", show_default="the cores")
     ] = None,
+    peer_minutes: Annotated[float, typer.Option(help="Minutes that a peer may take for a clip.")] = 60,
     flow: Annotated[str, typer.Option(help="Optical flow of WE: raft, dis, or auto.")] = "auto",
     flow_weights: Annotated[Path | None, typer.Option(help="Weights of RAFT, or their folder.")] = None,
     lpips_weights: Annotated[Path | None, typer.Option(help="Weights of LPIPS' AlexNet, or their folder.")] = None,
@@ -122,6 +124,7 @@ def benchmark(
                 split=of_data,
                 jobs=jobs or os.cpu_count() or 1,
                 timed=table == TIMED_TABLE,
+                peer_seconds=60 * peer_minutes,
                 progress=advance,
             )
         _warn_of_training_clips(finished, quiet=quiet)

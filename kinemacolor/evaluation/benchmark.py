@@ -33,6 +33,7 @@ from kinemacolor.evaluation.perceptual import PerceptualMetrics
 from kinemacolor.evaluation.pictures import gray_of, shown_frames, thumbnail
 from kinemacolor.evaluation.protocol import Protocol
 from kinemacolor.evaluation.records import RESULTS_SCHEMA, ClipResult, code_digest, file_name, short_hash
+from kinemacolor.peers.runner import PEER_SECONDS
 from kinemacolor.report.candidates import candidate_pictures
 
 RESULT_FOLDER = "work"
@@ -79,6 +80,7 @@ class ClipTask:
         files: where the result of each method is written, and that of the truth, under ``TRUTH``.
         flow_cache: folder.
         timed: whether the time a frame is to be compared with others: the engine has all cores, and is warmed up.
+        peer_seconds: time that a peer may take for the clip.
     """
 
     clip: BenchmarkClip
@@ -89,6 +91,7 @@ class ClipTask:
     files: dict[str, Path]
     flow_cache: Path
     timed: bool = False
+    peer_seconds: float = PEER_SECONDS
 
     @property
     def threads(self) -> int:
@@ -128,6 +131,7 @@ def run(
     split: str | None = None,
     jobs: int = 1,
     timed: bool = False,
+    peer_seconds: float = PEER_SECONDS,
     progress: Progress | None = None,
 ) -> BenchmarkRun:
     """Runs methods over the clips of a folder.
@@ -145,6 +149,7 @@ def run(
         split: name of a list of clips (see ``find_clips``); None for all clips of the folder.
         jobs: number of processes, each with one thread; 0 runs everything in this process.
         timed: the time a frame is that of one process, alone, with all cores, warmed up; ``jobs`` is then at most 1.
+        peer_seconds: time that a peer may take for a clip.
         progress: called with the number of finished results and the number of all results.
 
     Raises:
@@ -178,7 +183,9 @@ def run(
             for name, fingerprint in fingerprints.items()
         }
         flow_cache = output / RESULT_FOLDER / "flow"
-        tasks.append(ClipTask(clip, protocol, references, settings, tuple(methods), files, flow_cache, timed))
+        tasks.append(
+            ClipTask(clip, protocol, references, settings, tuple(methods), files, flow_cache, timed, peer_seconds)
+        )
     _run_tasks(tasks, jobs, progress)
     results = {(task.clip.name, name): _load_result(file) for task in tasks for name, file in task.files.items()}
     return BenchmarkRun(clips, tuple(methods), protocol, measuring, results, split)
@@ -293,7 +300,16 @@ def work(task: ClipTask) -> None:
         _save_result(task, TRUTH, truth, Coloring(truth.rgb, None, None), flow, perceptual, reference_picture)
     for method in task.methods:
         if ClipResult.load(task.files[method.name]) is None:
-            coloring = color(method, truth, references, frames=frames, threads=task.threads, warm_up=task.timed)
+            coloring = color(
+                method,
+                truth,
+                references,
+                frames=frames,
+                threads=task.threads,
+                warm_up=task.timed,
+                peer_seconds=task.peer_seconds,
+                flow=flow,
+            )
             _save_result(task, method.name, truth, coloring, flow, perceptual)
 
 

@@ -86,6 +86,10 @@ def benchmark(
     jobs: Annotated[
         int | None, typer.Option(help="Number of processes, each with one thread.", show_default="the cores")
     ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(help="colormnet: also PSNR as ColorMNet's script has it, told apart.", show_default=False),
+    ] = None,
     peer_minutes: Annotated[float, typer.Option(help="Minutes that a peer may take for a clip.")] = 60,
     flow: Annotated[str, typer.Option(help="Optical flow of WE: raft, dis, or auto.")] = "auto",
     flow_weights: Annotated[Path | None, typer.Option(help="Weights of RAFT, or their folder.")] = None,
@@ -100,6 +104,7 @@ def benchmark(
 
     settings = _measurement_settings(flow, flow_weights, lpips_weights, fid_weights)
     _check_jobs(jobs, timed=table == TIMED_TABLE)
+    _extra_columns(columns)
     chosen = _methods(methods, table, weights)
     if len(data) > 1 and table is None:
         raise UsageError("DATA", f"{len(data)} data sets", "give one, or a --table, which shows them side by side")
@@ -128,9 +133,19 @@ def benchmark(
                 progress=advance,
             )
         _warn_of_training_clips(finished, quiet=quiet)
-        results[name] = _report(finished, target, quiet=quiet or table is not None)
+        results[name] = _report(finished, target, _extra_columns(columns), quiet=quiet or table is not None)
     if table is not None:
         _write_table(table, results, output, quiet=quiet)
+
+
+def _extra_columns(text: str | None) -> tuple[str, ...]:
+    from kinemacolor.evaluation.results import EXTRA_COLUMNS
+
+    names = tuple(name.strip() for name in (text or "").split(",") if name.strip())
+    for name in names:
+        if name not in EXTRA_COLUMNS:
+            raise UsageError("--columns", f"there are no columns {name}", f"choose among {', '.join(EXTRA_COLUMNS)}")
+    return names
 
 
 def _check_jobs(jobs: int | None, *, timed: bool) -> None:
@@ -199,13 +214,13 @@ def _warn_of_training_clips(finished: BenchmarkRun, *, quiet: bool) -> None:
             print(f"kinemacolor: {text}", file=sys.stderr)
 
 
-def _report(finished: BenchmarkRun, output: str, *, quiet: bool) -> Results:
+def _report(finished: BenchmarkRun, output: str, extra: tuple[str, ...], *, quiet: bool) -> Results:
     """Writes the report, and prints its table of methods."""
     from kinemacolor.cli.installation import installation
     from kinemacolor.evaluation.report import markdown, write_report
     from kinemacolor.evaluation.results import Results
 
-    results = Results(finished, {"command": ["kinemacolor", *sys.argv[1:]], **installation()})
+    results = Results(finished, {"command": ["kinemacolor", *sys.argv[1:]], **installation()}, extra)
     files = write_report(results, output)
     if not quiet:
         print(markdown(results).split("## Methods")[1].split("- ")[0].strip())

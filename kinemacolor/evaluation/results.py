@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kinemacolor.evaluation.benchmark import BenchmarkRun
-from kinemacolor.evaluation.measure import mean_of
+from kinemacolor.evaluation.measure import WRAPPED_CEILING, mean_of
 from kinemacolor.evaluation.methods import TRUTH
 from kinemacolor.evaluation.records import RESULTS_SCHEMA, ClipResult
 from kinemacolor.evaluation.splits import known_splits, load_split
@@ -70,6 +70,35 @@ FIGURE_COLUMNS = (
 )
 """The five columns of the paper's Table 1, then the others."""
 TABLE_1_COLUMNS = 5
+EXTRA_COLUMNS = {
+    "colormnet": (
+        Column(
+            "psnr_colormnet",
+            "PSNR by ColorMNet's script",
+            2,
+            "higher",
+            False,
+            "NOT a PSNR: differences of uint8 wrap; mean over all frames of all clips, as its public script takes it",
+        ),
+        Column(
+            "psnr_colormnet_other",
+            "the same without the references' frames",
+            2,
+            "higher",
+            False,
+            "as before, without the references' own frames",
+        ),
+        Column(
+            "psnr_other",
+            "PSNR without the references' frames",
+            2,
+            "higher",
+            False,
+            "the true PSNR, without the references' own frames",
+        ),
+    )
+}
+"""Columns that are shown on request: figures as others define them."""
 COSTS = ("seconds", "memory")
 """Columns that are no figures of quality."""
 RANKED_FIGURES = ("psnr", "delta_e", "ssim", "lpips", "cdc", "we")
@@ -83,10 +112,12 @@ class Results:
     Attributes:
         run: the benchmark.
         provenance: versions, hardware and command line as JSON-ready values.
+        extra: names of ``EXTRA_COLUMNS`` that are shown.
     """
 
     run: BenchmarkRun
     provenance: dict[str, Any]
+    extra: tuple[str, ...] = ()
 
     @property
     def clips(self) -> list[str]:
@@ -109,9 +140,19 @@ class Results:
             return result.seconds
         if key == "memory":
             return None if result.memory is None else result.memory / 2**20
+        if key.startswith("psnr_colormnet") or key == "psnr_other":
+            values = self._frame_values(clip, method, key)
+            return float(np.mean(values)) if len(values) and max(values) < WRAPPED_CEILING else None
         if key == "psnr_last":
             return float(np.mean(result.measurement.per_frame["psnr"][-DRIFT_FRAMES:]))
         return result.measurement.figures[key]
+
+    def _frame_values(self, clip: str, method: str, key: str) -> list[float]:
+        """Values of the frames of a clip that a column of ``EXTRA_COLUMNS`` counts."""
+        values = self.result(clip, method).measurement.per_frame[key.removesuffix("_other")]
+        references = self.result(clip, TRUTH).facts["references"]
+        own = set(references) if key.endswith("_other") and isinstance(references, list) else set()
+        return [value for index, value in enumerate(values) if index not in own]
 
     @cached_property
     def means(self) -> dict[str, dict[str, float | None]]:
@@ -124,6 +165,13 @@ class Results:
             values = [self.figure(clip, method, key) for clip in self.clips]
             present = [value for value in values if value is not None]
             means[key] = float(np.mean(present)) if len(present) == len(values) else None
+        for key in ("psnr_colormnet", "psnr_colormnet_other", "psnr_other"):
+            figures = [self.figure(clip, method, key) for clip in self.clips]
+            pooled = [value for clip in self.clips for value in self._frame_values(clip, method, key)]
+            present = [value for value in figures if value is not None]
+            mean_of_clips = float(np.mean(present)) if present else None
+            mean = mean_of_clips if key == "psnr_other" else (float(np.mean(pooled)) if pooled else None)
+            means[key] = mean if len(present) == len(figures) else None
         return means
 
     def columns(self) -> list[Column]:
@@ -132,7 +180,7 @@ class Results:
             column
             for number, column in enumerate(FIGURE_COLUMNS)
             if number < TABLE_1_COLUMNS or any(self.means[name][column.key] is not None for name in self.names)
-        ]
+        ] + [column for name in self.extra for column in EXTRA_COLUMNS[name]]
 
     def best(self, column: Column) -> str | None:
         """The method with the best mean; None if there is nothing to compare."""

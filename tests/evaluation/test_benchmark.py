@@ -215,6 +215,8 @@ def test_the_command_writes_a_report(
         flow_weights=None,
         lpips_weights=None,
         fid_weights=None,
+        columns="colormnet",
+        peer_minutes=60,
         quiet=False,
     )
     record = json.loads((tmp_path / "out" / "results.json").read_text())
@@ -225,6 +227,7 @@ def test_the_command_writes_a_report(
     values = next(each for each in record["results"] if each["method"] == "flow")["per_frame"]["psnr"]
     assert len(values) == 5
     assert record["means"]["flow"]["psnr"] == pytest.approx(np.mean(values))
+    assert "PSNR by ColorMNet's script" in (tmp_path / "out" / "report.md").read_text()
     assert "| flow |" in capsys.readouterr().out
     assert {"report.md", "report.html", "results.json", "sheets", "work"} == set(os.listdir(tmp_path / "out"))
 
@@ -241,6 +244,7 @@ def test_the_command_writes_a_report(
         ({"table": 1, "weights": Path("x")}, "table: 2 and 3 need --weights"),
         ({"table": 3, "weights": Path(__file__), "jobs": 2}, "jobs: Table 3 is timed in one process"),
         ({"split": "davis2017-val,videvo-test"}, "split: 2 lists for 1 data sets"),
+        ({"columns": "other"}, "columns: there are no columns other; choose among colormnet"),
         ({"split": "davis"}, "davis: there is no list of this name"),
     ],
 )
@@ -259,6 +263,8 @@ def test_bad_options_are_named(data: Path, tmp_path: Path, change: dict[str, obj
         "flow_weights": None,
         "lpips_weights": None,
         "fid_weights": None,
+        "columns": None,
+        "peer_minutes": 60,
         "quiet": True,
     }
     before = signal.getsignal(signal.SIGINT)

@@ -49,3 +49,21 @@ def test_sheets_show_failures_and_candidates(tmp_path: Path) -> None:
     write_report(results, tmp_path / "report")
     expected = {"one.jpg", "one-matching-candidates.jpg", "one-failures.jpg"}
     assert set(os.listdir(tmp_path / "report" / "sheets")) == expected
+
+
+def test_colormnets_column_stands_beside_the_true_one(tmp_path: Path) -> None:
+    """With and without the reference's own frame; its mean is over all frames, ours over clips."""
+    for name, count in (("one", 6), ("two", 4)):
+        write_frames(tmp_path / "clips" / name, moving(count, 48, 64, seed=count, speed=4))
+    settings = MeasurementSettings(flow="dis", perceptual=False)
+    methods = parse_methods("flow")
+    finished = run(tmp_path / "clips", methods, tmp_path / "out", toy_protocol(tmp_path), settings=settings, jobs=0)
+    plain, results = Results(finished, {}), Results(finished, {}, ("colormnet",))
+    assert [column.key for column in results.columns()][-3:] == ["psnr_colormnet", "psnr_colormnet_other", "psnr_other"]
+    assert not [column for column in plain.columns() if "colormnet" in column.key]
+    frames = {clip: results.result(clip, "flow").measurement.per_frame for clip in results.clips}
+    other = [value for clip in frames for value in frames[clip]["psnr_colormnet"][1:]]
+    means = results.means["flow"]
+    assert means["psnr_colormnet_other"] == (None if max(other) >= 999 else np.mean(other))
+    assert means["psnr_other"] == np.mean([np.mean(frames[clip]["psnr"][1:]) for clip in frames])
+    assert means["psnr_other"] < (means["psnr"] or 0)  # the reference's own frame is nearly exact

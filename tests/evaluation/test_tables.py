@@ -35,6 +35,8 @@ OPTIONS: dict[str, object] = {
     "flow_weights": None,
     "lpips_weights": None,
     "fid_weights": None,
+    "columns": None,
+    "peer_minutes": 60,
     "quiet": False,
 }
 

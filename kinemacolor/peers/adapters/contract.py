@@ -91,12 +91,15 @@ def without_cuda() -> None:
 
 def without_plots(*names: str) -> None:
     """Puts empty modules in place of those that a peer imports and never needs to color, where they are missing."""
+    import importlib.machinery
     import importlib.util
     import types
 
-    for name in names:
-        if name not in sys.modules and importlib.util.find_spec(name.split(".")[0]) is None:
-            sys.modules[name] = types.ModuleType(name)
+    absent = [name for name in names if importlib.util.find_spec(name.split(".")[0]) is None]
+    for name in absent:
+        module = sys.modules[name] = types.ModuleType(name)
+        module.__spec__ = importlib.machinery.ModuleSpec(name, None)
+        module.__path__ = []
 
 
 def at_least(version_of: Any, name: str) -> None:

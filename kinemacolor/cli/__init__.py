@@ -16,11 +16,13 @@ import typer
 from kinemacolor.cli.benchmark import BENCHMARK_EXAMPLES, benchmark
 from kinemacolor.cli.colorize import COLORIZE_EXAMPLES, colorize
 from kinemacolor.cli.evaluate import EVALUATE_EXAMPLES, evaluate
+from kinemacolor.cli.explain import EXPLAIN_EXAMPLES, explain
 from kinemacolor.cli.export import export
 from kinemacolor.cli.follow import follow
 from kinemacolor.cli.info import info
 from kinemacolor.cli.keyframes import KEYFRAMES_EXAMPLES, keyframes
 from kinemacolor.cli.options import dashed_message
+from kinemacolor.cli.peers import PEERS_EXAMPLES, peers
 from kinemacolor.cli.shots import SHOTS_EXAMPLES, shots
 from kinemacolor.cli.train import PACK_EXAMPLES, TRAIN_EXAMPLES, pack, train
 from kinemacolor.core.errors import KinemacolorError, OutputError, UsageError, printable
@@ -59,8 +61,10 @@ app.command(epilog=COLORIZE_EXAMPLES)(colorize)
 app.command(epilog=SHOTS_EXAMPLES)(shots)
 app.command(epilog=KEYFRAMES_EXAMPLES)(keyframes)
 app.command()(follow)
+app.command(epilog=EXPLAIN_EXAMPLES)(explain)
 app.command(epilog=EVALUATE_EXAMPLES)(evaluate)
 app.command(epilog=BENCHMARK_EXAMPLES)(benchmark)
+app.command(epilog=PEERS_EXAMPLES)(peers)
 app.command()(export)
 app.command()(info)
 app.command(epilog=TRAIN_EXAMPLES)(train)

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 TRAIN_EXAMPLES = """
 **Examples**
 
-    kinemacolor train recipes/lite.toml --data films/ --output runs/lite --dry-run
+    kinemacolor train lite --data films/ --output runs/lite --dry-run
 
-    kinemacolor train recipes/lite.toml --data train.pack --output runs/lite --time-limit 45
+    kinemacolor train lite --data train.pack --output runs/lite --time-limit 45
 
-    kinemacolor train recipes/lite.toml --data train.pack --output runs/lite --resume
+    kinemacolor train my-recipe.toml --data train.pack --output runs/mine --resume
 
-    torchrun --nproc-per-node 4 -m kinemacolor train recipes/paper.toml --data DAVIS/ --data FVI/ --output runs/paper
+    torchrun --nproc-per-node 4 -m kinemacolor train paper --data DAVIS/ --data FVI/ --output runs/paper
+
+    kinemacolor train --table 2 --data DAVIS/ --data FVI/ --data VIDEVO/ --output runs/table2
 
 The weights are in OUTPUT/network.safetensors; use them with colorize --engine torch --weights. Ctrl-C and SIGTERM stop
 the run after the current step, with a checkpoint; a second one stops it at once. Needs the extra train. Exit codes: 2
@@ -46,8 +48,21 @@ _ENDINGS = {
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="Recipe, a TOML file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.", show_default=False)],
+    recipe: Annotated[
+        str | None,
+        typer.Argument(help="Recipe: its name (lite, paper, keys, smoke), or a TOML file.", show_default=False),
+    ] = None,
+    named_recipe: Annotated[
+        str | None, typer.Option("--recipe", help="The same, as an option.", show_default=False)
+    ] = None,
+    table: Annotated[
+        int | None,
+        typer.Option(
+            help="2: the four networks of the paper's Table 2, in folders of OUTPUT, instead of one RECIPE.",
+            show_default=False,
+        ),
+    ] = None,
     data: Annotated[
         list[str] | None,
         typer.Option(
@@ -73,7 +88,7 @@ def train(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
-    """Train a network by RECIPE."""
+    """Train a network by RECIPE, or those of the paper's Table 2."""
     _check_libraries()
     from kinemacolor.training.config.recipe import load_recipe
     from kinemacolor.training.run import loop
@@ -81,8 +96,12 @@ def train(
 
     if time_limit is not None and not time_limit > 0:
         raise UsageError("--time-limit", f"{time_limit:g} minutes leave no time", "give more than 0")
+    name = _chosen_recipe(recipe, named_recipe, table)
     with _options_in_errors():
-        chosen = load_recipe(recipe, changes or ())
+        if name is None:
+            _train_table(output, data or [], changes or [], device, resume, time_limit, dry_run, profile, quiet)
+            return
+        chosen = load_recipe(name, changes or ())
         if dry_run or profile:
             _measure(chosen, output, data or [], device, dry_run=dry_run, profile=profile, quiet=quiet)
             return
@@ -104,6 +123,66 @@ def train(
             leave_processes(processes)
     if processes.first:
         typer.echo(f"{output}: step {outcome.step} of {outcome.steps}{_ENDINGS[outcome.reason]}")
+
+
+def _chosen_recipe(argument: str | None, named: str | None, table: int | None) -> str | None:
+    """The recipe that was named; None for the networks of a table."""
+    names = [name for name in (argument, named) if name is not None]
+    if table is not None:
+        if table != 2:
+            raise UsageError("--table", f"{table} is not a table of networks to train", "give 2")
+        if names:
+            raise UsageError("--table", "has recipes of its own", "leave RECIPE out, or --table")
+        return None
+    if len(names) != 1:
+        problem = "is there twice" if names else "is missing"
+        raise UsageError("RECIPE", problem, "name one recipe: lite, paper, …, or a TOML file")
+    return names[0]
+
+
+def _train_table(
+    output: Path,
+    data: list[str],
+    changes: list[str],
+    device: str | None,
+    resume: bool,
+    minutes: float | None,
+    dry_run: bool,
+    profile: bool,
+    quiet: bool,
+) -> None:
+    """Trains the networks of Table 2, or measures a few steps of each."""
+    from kinemacolor.training.run.distributed import join_processes, leave_processes
+    from kinemacolor.training.run.table import table_recipes, train_table
+
+    recipes = table_recipes(changes)
+    if dry_run or profile:
+        for row, recipe in recipes.items():
+            typer.echo(f"--- {row}")
+            _measure(recipe, output / row, data, device, dry_run=dry_run, profile=profile, quiet=quiet)
+        return
+    processes = join_processes(device)
+    try:
+        with progress_line("decoding", hidden=quiet or not processes.first, unit="sources a second") as progress:
+            outcome = train_table(
+                recipes,
+                output,
+                data=data,
+                device=device,
+                resume=resume,
+                minutes=minutes,
+                processes=processes,
+                say=_printer(quiet=quiet),
+                progress=progress,
+            )
+    finally:
+        leave_processes(processes)
+    if processes.first:
+        if outcome.unfinished:
+            row, run = outcome.unfinished
+            typer.echo(f"{output}: {row}: step {run.step} of {run.steps}{_ENDINGS[run.reason]}")
+        else:
+            typer.echo(f"{output}: {', '.join(outcome.finished)}; kinemacolor benchmark --table 2 --weights {output}")
 
 
 def _measure(

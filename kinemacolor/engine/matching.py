@@ -15,6 +15,7 @@ import onnxruntime
 from kinemacolor.core.limits import Propagation
 from kinemacolor.core.types import BoolArray, FloatArray, Reference
 from kinemacolor.engine.color_memory import ColorMemory
+from kinemacolor.engine.explanation import CandidateMaps, Explanation, Observer
 from kinemacolor.engine.key_grid import cell_colors, enlarge, pad
 from kinemacolor.engine.onnx_session import session_options
 from kinemacolor.engine.propagator import Propagator, PropagatorState
@@ -76,6 +77,7 @@ class MatchingEngine:
         paths = MATCHING_PATHS[propagation]
         self._propagator = Propagator(paths) if paths else None
         self._uses_color_memory = color_memory
+        self.observer: Observer | None = None
 
     def start(self, references: Sequence[Reference]) -> ReferenceBank:
         """See ``Engine.start``. The mean in equation 1 is that of a reference's valid cells."""
@@ -111,12 +113,18 @@ class MatchingEngine:
         propagation, memory = (state.propagation, state.color_memory) if state else (PropagatorState(), ColorMemory())
         keys, ab_cells, cosine = self._run(lightness, None, memory.added_to(bank))
         ab, similarity = enlarge(ab_cells, lightness.shape), enlarge(cosine, lightness.shape)
+        candidates = [CandidateMaps("W1", ab[None], similarity[None])]
         if self._propagator:
             propagated, propagation = self._propagator(lightness, keys, bank, propagation)
             if propagated:
+                support = np.where(propagated.coverage > 0.5, propagated.similarity, np.float32(-1))
+                candidates.append(CandidateMaps("P", propagated.ab[None], support[None]))
                 share = gate(similarity, propagated.similarity) * propagated.coverage
                 share *= 1 if propagated.from_reference else MAXIMUM_OUTPUT_SHARE * propagated.consistency
                 ab, similarity = mix(ab, propagated.ab, share[..., None]), mix(similarity, propagated.similarity, share)
+        if self.observer:
+            block, result = lightness[None], ab
+            self.observer(block, lambda: Explanation(block, tuple(candidates), result[None]))
         if self._uses_color_memory:
             memory = memory.after(1, keys, lightness, ab)
         return ab, similarity, keys, MatchingState(propagation.with_output(lightness, ab, similarity), memory)

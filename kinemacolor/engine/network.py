@@ -15,6 +15,13 @@ from kinemacolor.core.errors import UsageError
 from kinemacolor.core.limits import Propagation
 from kinemacolor.core.types import FloatArray, Reference
 from kinemacolor.engine.color_memory import ColorMemory
+from kinemacolor.engine.explanation import (
+    CandidateMaps,
+    Explanation,
+    Observer,
+    gray_candidate,
+    warped_candidates,
+)
 from kinemacolor.engine.key_grid import cell_colors, pad
 from kinemacolor.engine.propagator import PropagatedColor, Propagator, PropagatorState
 from kinemacolor.engine.protocol import KEY_CELL, EngineState, ReferenceBank, StepResult, cells, check_block
@@ -94,6 +101,8 @@ class NetworkEngine:
     ) -> None:
         self._runner, self._config = runner, runner.config
         self.name = runner.name
+        self.device: str = getattr(runner, "device", "")
+        self.observer: Observer | None = None
         self.block_size = block_size or runner.config.block_size
         paths = NETWORK_PATHS[propagation] if runner.config.propagation else None
         self._propagator = Propagator(paths) if paths else None
@@ -183,10 +192,39 @@ class NetworkEngine:
             propagation = propagation.with_output(luma_block[-1], np.ascontiguousarray(ab[-1]), similarity[-1].copy())
         if self._uses_color_memory:
             memory = memory.after(len(luma_block), keys[-1], luma_block[-1], ab[-1])
+        if self.observer:
+            keys_of_block = (representation, references, entries)
+            self.observer(luma_block, lambda: self._explanation(luma_block, ab, keys_of_block, propagated))
         next_linkage = None
         if "next_blocks" in representation:
             next_linkage = (representation["next_information"], representation["next_blocks"])
         return StepResult(ab, similarity, keys, NetworkState(next_linkage, propagation, memory))
+
+    def _explanation(
+        self,
+        luma_block: FloatArray,
+        ab: FloatArray,
+        matched: tuple[Tensors, Tensors, Tensors],
+        propagated: Tensors,
+    ) -> Explanation:
+        """The candidates of a step, from what its stages got and gave."""
+        representation, references, entries = matched
+        config, shape = self._config, (luma_block.shape[1], luma_block.shape[2])
+        keys, colors = entries["bank_keys"], entries["bank_ab"]
+        valid = entries.get("bank_valid", np.ones(len(keys), np.float32))
+        if references:
+            joint = [np.moveaxis(maps, 1, 3) for maps in (representation["still_keys"], references["still_ab"])]
+            keys = np.concatenate([joint[0].reshape(-1, keys.shape[1]), keys])
+            colors = np.concatenate([joint[1].reshape(-1, 2), colors])
+            valid = np.concatenate([references["still_valid"].reshape(-1), valid])
+        strides = (1, config.augmented_stride // KEY_CELL)[: config.heads]
+        candidates = warped_candidates(representation["keys"], (keys, colors, valid), config.tau, strides, shape)
+        if propagated:
+            similarity = propagated["carried_similarity"][:, 0, : shape[0], : shape[1]]
+            candidates.append(CandidateMaps("P", _channels_last(propagated["carried_ab"], *shape), similarity))
+        if config.neutral:
+            candidates.append(gray_candidate(luma_block.shape))
+        return Explanation(luma_block, tuple(candidates), ab)
 
     def _joint_feeds(self, bank: ReferenceBank, size: tuple[int, int]) -> Tensors:
         """Inputs of the stages that describe references which attend jointly with frames of ``size``."""

@@ -63,6 +63,7 @@ class TorchRunner:
             raise UsageError("device", problem, "choose among cpu, cuda and mps") from error
         loaded = network if isinstance(network, Network) else load_network(network)
         self.config = loaded.config
+        self.device = "" if self._device.type == "cpu" else self._device.type
         self._stages = stages(loaded.to(self._device).eval())
         self._bfloat16 = fast_in_bfloat16(self._device) if bfloat16 is None else bfloat16
 

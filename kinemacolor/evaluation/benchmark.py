@@ -14,17 +14,27 @@ from typing import Any, NamedTuple
 
 import cv2
 
-from kinemacolor.core.errors import InputError, KinemacolorError, OutputError, UsageError
+from kinemacolor.core.errors import InputError, KinemacolorError, OutputError
 from kinemacolor.core.types import Array
 from kinemacolor.evaluation.clips import BenchmarkClip, ClipTruth, digest_of_files, find_clips, load_clip
 from kinemacolor.evaluation.exemplars import ReferenceChoice, parse_choice, references_of, stills_of
 from kinemacolor.evaluation.measure import measure
 from kinemacolor.evaluation.methods import TRUTH, Coloring, Method, color
-from kinemacolor.evaluation.optical import RAFT_FILE, ClipFlow, FlowMethod, clip_flow, film_lightness, find_weights
+from kinemacolor.evaluation.optical import (
+    RAFT_FILE,
+    ClipFlow,
+    FlowMethod,
+    clip_flow,
+    film_lightness,
+    find_weights,
+    flow_device,
+)
 from kinemacolor.evaluation.perceptual import PerceptualMetrics
 from kinemacolor.evaluation.pictures import gray_of, shown_frames, thumbnail
 from kinemacolor.evaluation.protocol import Protocol
 from kinemacolor.evaluation.records import RESULTS_SCHEMA, ClipResult, code_digest, file_name, short_hash
+from kinemacolor.peers.runner import PEER_SECONDS
+from kinemacolor.report.candidates import candidate_pictures
 
 RESULT_FOLDER = "work"
 """Folder in the output for finished results, from which a run resumes."""
@@ -69,6 +79,8 @@ class ClipTask:
         methods: to run.
         files: where the result of each method is written, and that of the truth, under ``TRUTH``.
         flow_cache: folder.
+        timed: whether the time a frame is to be compared with others: the engine has all cores, and is warmed up.
+        peer_seconds: time that a peer may take for the clip.
     """
 
     clip: BenchmarkClip
@@ -78,6 +90,13 @@ class ClipTask:
     methods: tuple[Method, ...]
     files: dict[str, Path]
     flow_cache: Path
+    timed: bool = False
+    peer_seconds: float = PEER_SECONDS
+
+    @property
+    def threads(self) -> int:
+        """Of an engine."""
+        return (os.cpu_count() or 1) if self.timed else THREADS_PER_PROCESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +109,7 @@ class BenchmarkRun:
         protocol: under which clips were read.
         measuring: flow and networks by which figures were computed.
         results: by clip and method; ``TRUTH`` is one of the methods.
+        split: name of the list that the clips are of, or None.
     """
 
     clips: dict[BenchmarkClip, str]
@@ -97,6 +117,7 @@ class BenchmarkRun:
     protocol: Protocol
     measuring: dict[str, Any]
     results: dict[tuple[str, str], ClipResult]
+    split: str | None = None
 
 
 def run(
@@ -107,7 +128,10 @@ def run(
     *,
     settings: MeasurementSettings | None = None,
     only: Sequence[str] = (),
+    split: str | None = None,
     jobs: int = 1,
+    timed: bool = False,
+    peer_seconds: float = PEER_SECONDS,
     progress: Progress | None = None,
 ) -> BenchmarkRun:
     """Runs methods over the clips of a folder.
@@ -122,7 +146,10 @@ def run(
         protocol: see ``load_protocol``.
         settings: of the figures.
         only: names of clips; all if it is empty.
+        split: name of a list of clips (see ``find_clips``); None for all clips of the folder.
         jobs: number of processes, each with one thread; 0 runs everything in this process.
+        timed: the time a frame is that of one process, alone, with all cores, warmed up; ``jobs`` is then at most 1.
+        peer_seconds: time that a peer may take for a clip.
         progress: called with the number of finished results and the number of all results.
 
     Raises:
@@ -130,10 +157,11 @@ def run(
     """
     settings = settings or MeasurementSettings()
     output = Path(output)
+    jobs = min(jobs, 1) if timed else jobs
     if output.exists() and not output.is_dir():
         raise OutputError(output, "is a file", "give a folder for the results")
     references = parse_choice(protocol.reference)
-    clips = {clip: digest_of_files(clip.files()) for clip in _selected(find_clips(data), only)}
+    clips = {clip: digest_of_files(clip.files()) for clip in find_clips(data, split, only)}
     measuring = settings.fingerprint()
     shared = {
         "schema": RESULTS_SCHEMA,
@@ -141,6 +169,8 @@ def run(
         "protocol": protocol.model_dump(exclude={"name", "title"}),
         "tools": measuring,
     }
+    if timed:
+        shared["timed"] = os.cpu_count()
     tasks = []
     for clip, content in clips.items():
         stills = digest_of_files(stills_of(references.folder, clip.name)) if references.folder else None
@@ -153,10 +183,12 @@ def run(
             for name, fingerprint in fingerprints.items()
         }
         flow_cache = output / RESULT_FOLDER / "flow"
-        tasks.append(ClipTask(clip, protocol, references, settings, tuple(methods), files, flow_cache))
+        tasks.append(
+            ClipTask(clip, protocol, references, settings, tuple(methods), files, flow_cache, timed, peer_seconds)
+        )
     _run_tasks(tasks, jobs, progress)
     results = {(task.clip.name, name): _load_result(file) for task in tasks for name, file in task.files.items()}
-    return BenchmarkRun(clips, tuple(methods), protocol, measuring, results)
+    return BenchmarkRun(clips, tuple(methods), protocol, measuring, results, split)
 
 
 def _load_result(file: Path) -> ClipResult:
@@ -164,14 +196,6 @@ def _load_result(file: Path) -> ClipResult:
     if result is None:
         raise OutputError(file, "is corrupt, or was removed while the benchmark ran", "remove it and run again")
     return result
-
-
-def _selected(clips: list[BenchmarkClip], only: Sequence[str]) -> list[BenchmarkClip]:
-    names = {clip.name for clip in clips}
-    for name in only:
-        if name not in names:
-            raise UsageError("clips", f"there is no clip {name}", f"choose among {', '.join(sorted(names))}")
-    return [clip for clip in clips if not only or clip.name in only]
 
 
 def _run_tasks(tasks: list[ClipTask], jobs: int, progress: Progress | None) -> None:
@@ -191,7 +215,7 @@ def _run_tasks(tasks: list[ClipTask], jobs: int, progress: Progress | None) -> N
         return
     if not waiting:
         return
-    with _processes(min(jobs, len(waiting))) as pool:
+    with _processes(min(jobs, len(waiting)), waiting[0].threads) as pool:
         pending: set[Future[TaskFailure | None]] = {pool.submit(attempt, task) for task in waiting}
         while pending:
             finished, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
@@ -210,14 +234,14 @@ def _raise_failure(failure: TaskFailure | None) -> None:
 
 
 @contextmanager
-def _processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool of new processes with one thread each, which are terminated if the block raises."""
+def _processes(jobs: int, threads: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool of new processes with so many threads each, which are terminated if the block raises."""
     context = multiprocessing.get_context("spawn")
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     previous = {name: os.environ.get(name) for name in names}
     # numpy and torch read these variables when they are imported
-    os.environ.update(dict.fromkeys(names, str(THREADS_PER_PROCESS)))
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare_process)
+    os.environ.update(dict.fromkeys(names, str(threads)))
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare_process, initargs=(threads,))
     other_children = set(multiprocessing.active_children())
     try:
         yield pool
@@ -235,12 +259,12 @@ def _processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
                 os.environ[name] = value
 
 
-def _prepare_process() -> None:
+def _prepare_process(threads: int) -> None:
     import signal
 
     # Ctrl-C reaches the whole process group; the parent terminates its processes
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(THREADS_PER_PROCESS)
+    cv2.setNumThreads(threads)
 
 
 class TaskFailure(NamedTuple):
@@ -267,14 +291,35 @@ def work(task: ClipTask) -> None:
     truth = load_clip(task.clip, task.protocol)
     references, reference_picture = references_of(truth, task.references)
     frames = task.references.bound_frames(len(truth))
-    flow = clip_flow(film_lightness(truth.rgb), task.flow_cache, settings.flow, weights=settings.flow_weights)
+    device = flow_device(settings.flow, settings.flow_weights)
+    flow = clip_flow(
+        film_lightness(truth.rgb), task.flow_cache, settings.flow, weights=settings.flow_weights, device=device
+    )
     perceptual = PerceptualMetrics(settings.lpips_weights, settings.fid_weights) if settings.perceptual else None
     if ClipResult.load(task.files[TRUTH]) is None:
         _save_result(task, TRUTH, truth, Coloring(truth.rgb, None, None), flow, perceptual, reference_picture)
     for method in task.methods:
         if ClipResult.load(task.files[method.name]) is None:
-            coloring = color(method, truth, references, frames=frames, threads=THREADS_PER_PROCESS)
+            coloring = color(
+                method,
+                truth,
+                references,
+                frames=frames,
+                threads=task.threads,
+                warm_up=task.timed,
+                peer_seconds=task.peer_seconds,
+                flow=flow,
+            )
             _save_result(task, method.name, truth, coloring, flow, perceptual)
+
+
+def device_of(coloring: Coloring) -> str:
+    """The name of the device on which an engine ran, for reports."""
+    if coloring.device == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name()
+    return coloring.device or "the CPU"
 
 
 def _save_result(
@@ -290,6 +335,9 @@ def _save_result(
     measurement = measure(coloring.film, truth.rgb, flow=flow, perceptual=perceptual)
     frames = shown_frames(len(truth))
     pictures = {str(index): thumbnail(coloring.film[index]) for index in frames}
+    for index, explanation in coloring.explanations.items():
+        shown = candidate_pictures(explanation)
+        pictures |= {f"{index} candidate {k} {title}": thumbnail(picture) for k, (title, picture) in enumerate(shown)}
     facts: dict[str, Any] = {}
     if reference_picture is not None:
         pictures |= {f"gray {index}": thumbnail(gray_of(truth.rgb[index])) for index in frames}
@@ -303,5 +351,10 @@ def _save_result(
             "rate": str(truth.rate),
             "references": task.references.indices(len(truth)) or task.references.text,
         }
-    result = ClipResult(task.clip.name, name, measurement, coloring.confidence, coloring.seconds, pictures, facts)
+    if coloring.seconds is not None and task.timed:
+        where = f"one process on {device_of(coloring)}, {task.threads} threads, warmed up; the engine alone"
+        measurement.notes["seconds"] = where
+    result = ClipResult(
+        task.clip.name, name, measurement, coloring.confidence, coloring.seconds, pictures, facts, coloring.memory
+    )
     result.save(task.files[name])

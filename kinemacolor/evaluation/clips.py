@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,11 +12,12 @@ import numpy as np
 
 from kinemacolor.baselines.external import read_image
 from kinemacolor.core.color import lab_to_rgb, rgb_to_lab, yuv_to_rgb
-from kinemacolor.core.errors import InputError
+from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.core.natural_sort import natural_key
 from kinemacolor.core.resample import resize
 from kinemacolor.core.types import Array, FloatArray, Frame
 from kinemacolor.evaluation.protocol import Protocol
+from kinemacolor.evaluation.splits import half_folders, load_split, locate
 from kinemacolor.filters.chroma_upsample import chroma_planes
 from kinemacolor.references.size import network_lightness, picture_aspect
 from kinemacolor.video.decode import FILM_SUFFIXES
@@ -50,24 +51,62 @@ def images_in(folder: Path) -> list[Path]:
     return sorted((file for file in images if not file.name.startswith(".")), key=natural_key)
 
 
-def find_clips(data: str | Path) -> list[BenchmarkClip]:
-    """The film files and frame folders of a folder, sorted by name; DAVIS's layout is recognized.
+def find_clips(data: str | Path, split: str | None = None, only: Sequence[str] = ()) -> list[BenchmarkClip]:
+    """The film files and frame folders of a folder, sorted by name.
+
+    DAVIS's layout is recognized, and that of Videvo, whose test clips are in ``test``.
+
+    Args:
+        data: the folder.
+        split: name of a list (``splits``), to find the clips of that list and no others; None for all clips.
+        only: names of clips; all if it is empty.
 
     Raises:
-        InputError: there is no such folder, no clip in it, or two clips have the same name.
+        InputError: there is no such folder, no clip in it, two clips have the same name, or clips of the list are
+            missing; all of these are named.
+        UsageError: there is no list of that name, or ``only`` names a clip that there is not.
     """
     data = Path(data)
     if not data.is_dir():
         raise InputError(data, "is not a folder", "give a folder of clips: film files, or frame folders as in DAVIS")
-    root = next((data / part for part in DAVIS_LAYOUT if (data / part).is_dir()), data)
+    clips = _clips_of_split(data, split, only) if split else _clips_in(_clip_folder(data))
+    names = {clip.name for clip in clips}
+    for name in only:
+        if name not in names:
+            raise UsageError("clips", f"there is no clip {name}", f"choose among {', '.join(sorted(names))}")
+    return [clip for clip in clips if not only or clip.name in only]
+
+
+def _clips_of_split(data: Path, split: str, only: Sequence[str]) -> list[BenchmarkClip]:
+    """The clips of a list; a mean over some of them would pass for that over all, so none may be missing."""
+    paths = locate(split, data)
+    wanted = [name for name in load_split(split) if not only or name in only]
+    missing = [name for name in wanted if name not in paths]
+    if missing:
+        problem = f"{len(missing)} of {len(wanted)} clips of {split} are missing: {', '.join(missing)}"
+        raise InputError(data, problem, "add them, or name with --clips those to be measured")
+    return [BenchmarkClip(name, paths[name]) for name in sorted(paths)]
+
+
+def _clip_folder(data: Path) -> Path:
+    """The folder that holds the clips of a data set: itself, one of DAVIS's, or the test half of others."""
+    root = next((data / part for part in DAVIS_LAYOUT if (data / part).is_dir()), None)
+    if root is None and not any(_is_clip(path) for path in data.iterdir()):
+        root = next(iter(half_folders(data, "test")), None)
+    return root or data
+
+
+def _is_clip(path: Path) -> bool:
+    if path.name.startswith("."):
+        return False
+    is_film = path.is_file() and path.suffix.lower() in FILM_SUFFIXES
+    return is_film or (path.is_dir() and bool(images_in(path)))
+
+
+def _clips_in(root: Path) -> list[BenchmarkClip]:
     clips: dict[str, BenchmarkClip] = {}
-    for path in sorted(root.iterdir()):
-        if path.name.startswith("."):
-            continue
-        is_film = path.is_file() and path.suffix.lower() in FILM_SUFFIXES
-        if not is_film and not (path.is_dir() and images_in(path)):
-            continue
-        clip = BenchmarkClip(path.stem if is_film else path.name, path)
+    for path in filter(_is_clip, sorted(root.iterdir())):
+        clip = BenchmarkClip(path.stem if path.is_file() else path.name, path)
         if clip.name in clips:
             other = clips[clip.name].path.name
             raise InputError(path, f"has the same name as {other}", "rename one of them: names identify clips")

@@ -25,6 +25,7 @@ from kinemacolor.evaluation.metrics import (
     psnr,
     ssim,
     warping_errors,
+    wrapped_psnr,
 )
 from kinemacolor.evaluation.perceptual import LPIPS_SIDE, FeatureSets, frechet_distance
 from kinemacolor.references.size import network_size
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 PSNR_CEILING = float(10 * np.log10(255**2 * 12))
 """58.9 dB, the PSNR of an exact result after rounding to 8 bits. A frame counts as at most this, so that an identical
 frame (∞) does not dominate the mean."""
+WRAPPED_CEILING = 999.0
+"""Stands for ∞ among the values of ``wrapped_psnr``."""
 CDC_STEPS = (1, 2, 4)
 FIGURES = (
     "psnr",
@@ -63,9 +66,9 @@ class Measurement:
     """The figures of one clip of T frames.
 
     Attributes:
-        per_frame: figures of each frame by name: ``psnr`` (dB, at most 58.9), ``ssim``, ``delta_e`` and
-            ``colorfulness`` (T values each); with a flow ``we`` (× 10³, T − 1 values, the first for the second frame);
-            with weights ``lpips``.
+        per_frame: figures of each frame by name: ``psnr`` (dB, at most 58.9), ``psnr_colormnet`` (``wrapped_psnr``, at
+            most 999), ``ssim``, ``delta_e`` and ``colorfulness`` (T values each); with a flow ``we`` (× 10³, T − 1
+            values, the first for the second frame); with weights ``lpips``.
         figures: by the names of ``FIGURES``: means over frames of the above; ``colorfulness_ratio`` to the truth's;
             ``we`` and ``we_truth`` × 10³; ``cdc`` and ``cdc_truth``. None for figures that are not available.
         notes: by the same names: why a figure is None, or a remark on it.
@@ -97,6 +100,7 @@ def measure(
         raise ValueError("truth: a clip of one frame has no motion to measure; expected at least 2 frames")
     frames = {
         "psnr": np.minimum(psnr(result, truth), PSNR_CEILING),
+        "psnr_colormnet": np.minimum(wrapped_psnr(result, truth), WRAPPED_CEILING),
         "ssim": ssim(result, truth),
         "delta_e": delta_e(result, truth),
         "colorfulness": colorfulness(result),
@@ -120,7 +124,7 @@ def measure(
     else:
         notes |= dict.fromkeys(("cdc", "cdc_truth"), f"n/a: needs more than {max(CDC_STEPS)} frames")
     features = _measure_perceptual(result, truth, perceptual, frames, figures, notes)
-    figures |= {name: float(values.mean()) for name, values in frames.items()}
+    figures |= {name: float(values.mean()) for name, values in frames.items() if name in FIGURES}
     capped = int((frames["psnr"] == PSNR_CEILING).sum())
     if capped:
         notes["psnr"] = f"{capped} of {len(truth)} frames count as {PSNR_CEILING:.1f} dB, the limit of 8-bit rounding"

@@ -51,6 +51,24 @@ def psnr(result: Array, truth: Array) -> Array:
         return np.asarray(10 * np.log10(255.0**2 / np.asarray(errors)))
 
 
+def wrapped_psnr(result: Array, truth: Array) -> Array:
+    """What the public script of ColorMNet calls PSNR: ``((a - b) ** 2).mean()`` of uint8 arrays, which wrap.
+
+    Differences and their squares are taken modulo 256, so that an error of 16 counts as 0 and one of 250 as 36. It is
+    no PSNR and compares with none; it is here to reproduce figures that were published by it.
+
+    Args:
+        result, truth: uint8 (T, H, W, 3).
+
+    Returns:
+        (T,) float64; ∞ where all squares are multiples of 256.
+    """
+    check_pair(result, truth)
+    with np.errstate(divide="ignore"):
+        errors = np.asarray([np.square(b - a).mean() for a, b in zip(result, truth, strict=True)])
+        return np.asarray(20 * np.log10(255.0 / np.sqrt(errors)))
+
+
 def ssim(result: Array, truth: Array) -> Array:
     """Structural similarity of each frame (Wang et al. 2004, equation 13), mean over pixels and R, G, B.
 

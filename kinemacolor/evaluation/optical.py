@@ -8,10 +8,9 @@ import importlib.util
 import os
 import pickle
 import zipfile
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +28,8 @@ RAFT_FILE = "raft_large_C_T_SKHT_V2-ff5fadd5.pth"
 """Name of torchvision's weights of RAFT-large among torch's downloads."""
 _VERSION = 1  # of the content of a cache file; must be raised when the code of a method changes
 _RAFT_SIDE = 128
+RAFT_BATCH = 4
+"""Pairs of frames, each in both directions, that RAFT sees at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +89,12 @@ def occlusion_mask(forward: FloatArray, backward: FloatArray) -> BoolArray:
 
 
 def clip_flow(
-    luma_frames: FloatArray, cache: Path | None, method: FlowMethod = "auto", *, weights: Path | None = None
+    luma_frames: FloatArray,
+    cache: Path | None,
+    method: FlowMethod = "auto",
+    *,
+    weights: Path | None = None,
+    device: str = "cpu",
 ) -> ClipFlow:
     """The flow of a clip and its occlusions, computed once and cached on disk.
 
@@ -98,35 +104,97 @@ def clip_flow(
         method: ``raft`` (torchvision's RAFT-large), ``dis`` (OpenCV), or ``auto``: RAFT if its weights are found.
         weights: RAFT's weights, or a folder that contains them as ``RAFT_FILE`` (see ``find_weights``). Nothing is
             ever downloaded.
+        device: on which RAFT runs, as torch names it.
 
     Raises:
         InputError: ``method`` is ``raft``, but its weights or torchvision are missing.
         OutputError: the cache cannot be written.
     """
-    if luma_frames.ndim != 3 or len(luma_frames) < 2:
-        raise ValueError(f"luma_frames: expected (T, H, W), T ≥ 2, got {luma_frames.shape}")
-    if not np.isfinite(luma_frames).all():
-        raise ValueError("luma_frames: expected finite values, got NaN or infinity")
+    _check_frames(luma_frames)
     raft_weights = flow_weights(method, weights)
     file = cache and cache / f"{_key(luma_frames, raft_weights)}.npz"
     cached = _load(file) if file else None
     if cached is not None:
         return cached
-    flow: Callable[[FloatArray, FloatArray], FloatArray] = _raft(raft_weights) if raft_weights else DisFlow()
-    result = _compute(luma_frames, flow, "RAFT" if raft_weights else DisFlow.name)
+    result = _compute(luma_frames, raft_weights, device)
     if file:
         _save(file, result)
     return result
 
 
-def _compute(frames: FloatArray, flow: Callable[[FloatArray, FloatArray], FloatArray], name: str) -> ClipFlow:
-    flows = np.empty((len(frames) - 1, *frames.shape[1:], 2), np.float16)
+def pair_flow(
+    luma_frames: FloatArray,
+    cache: Path | None,
+    method: FlowMethod = "auto",
+    *,
+    weights: Path | None = None,
+    device: str = "cpu",
+) -> ClipFlow:
+    """``clip_flow`` with a file of the cache for each pair of frames, so that clips that overlap share them.
+
+    Pairs that are not in the cache are computed together.
+    """
+    _check_frames(luma_frames)
+    raft_weights = flow_weights(method, weights)
+    pairs = [luma_frames[t : t + 2] for t in range(len(luma_frames) - 1)]
+    files = [cache / f"{_key(pair, raft_weights)}.npz" if cache else None for pair in pairs]
+    flows = [_load(file) if file else None for file in files]
+    missing = [t for t, flow in enumerate(flows) if flow is None]
+    for first, last in _runs(missing):
+        computed = _compute(luma_frames[first : last + 2], raft_weights, device)
+        for t in range(first, last + 1):
+            part = slice(t - first, t - first + 1)
+            flows[t] = result = ClipFlow(computed.flow[part], computed.visible[part], computed.name)
+            if (file := files[t]) is not None:
+                _save(file, result)
+    present = [flow for flow in flows if flow is not None]
+    flow, visible = (np.concatenate(parts) for parts in ([p.flow for p in present], [p.visible for p in present]))
+    return ClipFlow(flow, visible, present[0].name)
+
+
+def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """First and last of each run of consecutive numbers, which ascend."""
+    runs: list[tuple[int, int]] = []
+    for number in numbers:
+        if runs and runs[-1][1] == number - 1:
+            runs[-1] = (runs[-1][0], number)
+        else:
+            runs.append((number, number))
+    return runs
+
+
+def _check_frames(luma_frames: FloatArray) -> None:
+    if luma_frames.ndim != 3 or len(luma_frames) < 2:
+        raise ValueError(f"luma_frames: expected (T, H, W), T ≥ 2, got {luma_frames.shape}")
+    if not np.isfinite(luma_frames).all():
+        raise ValueError("luma_frames: expected finite values, got NaN or infinity")
+
+
+def _compute(frames: FloatArray, raft_weights: Path | None, device: str) -> ClipFlow:
+    """The flow of consecutive frames: by RAFT where its weights are given, else by DIS."""
+    earlier, later = frames[:-1], frames[1:]
+    flows = np.empty((len(earlier), *frames.shape[1:], 2), np.float16)
     visible = np.empty(flows.shape[:3], np.bool_)
-    for t, (earlier, later) in enumerate(pairwise(frames)):
-        backward = flow(later, earlier)
-        visible[t] = occlusion_mask(flow(earlier, later), backward)
+    for t, (forward, backward) in enumerate(_flow_pairs(earlier, later, raft_weights, device)):
+        visible[t] = occlusion_mask(forward, backward)
         flows[t] = backward
-    return ClipFlow(flows, visible, name)
+    return ClipFlow(flows, visible, "RAFT" if raft_weights else DisFlow.name)
+
+
+def _flow_pairs(
+    earlier: FloatArray, later: FloatArray, raft_weights: Path | None, device: str
+) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """The flow from each earlier frame to the later one, and back."""
+    if raft_weights is None:
+        dis = DisFlow()
+        for before, after in zip(earlier, later, strict=True):
+            yield dis(before, after), dis(after, before)
+        return
+    raft = _raft(raft_weights, device)
+    for start in range(0, len(earlier), RAFT_BATCH):
+        sources, targets = earlier[start : start + RAFT_BATCH], later[start : start + RAFT_BATCH]
+        both = raft(np.concatenate([sources, targets]), np.concatenate([targets, sources]))
+        yield from zip(both[: len(sources)], both[len(sources) :], strict=True)
 
 
 def _key(frames: FloatArray, weights: Path | None) -> str:
@@ -160,6 +228,15 @@ def _save(file: Path, flow: ClipFlow) -> None:
     except OSError as error:
         problem = f"the flow cannot be saved there ({error.strerror})"
         raise OutputError(file.parent, problem, "choose another cache") from error
+
+
+def flow_device(method: FlowMethod, weights: Path | None = None) -> str:
+    """Where ``clip_flow`` should run: a GPU for RAFT if there is one, else the CPU."""
+    if flow_weights(method, weights) is None:
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def find_weights(name: str, path: Path | None) -> Path | None:
@@ -200,20 +277,20 @@ def flow_weights(method: FlowMethod, path: Path | None = None) -> Path | None:
     return file
 
 
-def _raft(weights: Path) -> _Raft:
-    """RAFT with the weights of a file; the last network is cached because training needs it for each pair of frames."""
-    return _loaded_raft(weights, weights.stat().st_mtime_ns)
+def _raft(weights: Path, device: str = "cpu") -> _Raft:
+    """RAFT with the weights of a file; the last network is cached because training needs it for each window."""
+    return _loaded_raft(weights, weights.stat().st_mtime_ns, device)
 
 
 @lru_cache(maxsize=1)
-def _loaded_raft(weights: Path, changed: int) -> _Raft:
-    return _Raft(weights)
+def _loaded_raft(weights: Path, changed: int, device: str) -> _Raft:
+    return _Raft(weights, device)
 
 
 class _Raft:
     """RAFT-large (Teed and Deng, ECCV 2020) of torchvision on gray frames, with its default of 12 updates."""
 
-    def __init__(self, weights: Path) -> None:
+    def __init__(self, weights: Path, device: str) -> None:
         import torch
 
         raft_large = importlib.import_module("torchvision.models.optical_flow").raft_large  # torchvision is not typed
@@ -224,17 +301,18 @@ class _Raft:
             self._network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
         except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
             raise InputError(weights, "does not contain weights of RAFT-large", f"give {RAFT_FILE}") from error
-        self._network.eval()
+        self._device = device
+        self._network.to(device).eval()
 
-    def __call__(self, source: FloatArray, target: FloatArray) -> FloatArray:
-        """Flow (H, W, 2) from L* (H, W) to L* (H, W), as ``DisFlow`` computes it."""
-        height, width = source.shape
+    def __call__(self, sources: FloatArray, targets: FloatArray) -> FloatArray:
+        """Flow (n, H, W, 2) from L* (n, H, W) to L* (n, H, W), as ``DisFlow`` computes it for one pair."""
+        height, width = sources.shape[1:]
         with self._torch.inference_mode():
-            flow = self._network(self._input(source), self._input(target))[-1]
-        return np.ascontiguousarray(flow[0, :, :height, :width].permute(1, 2, 0).numpy())
+            flow = self._network(self._input(sources), self._input(targets))[-1]
+        return np.ascontiguousarray(flow[:, :, :height, :width].permute(0, 2, 3, 1).cpu().numpy())
 
     def _input(self, lightness: FloatArray) -> Any:
-        """(1, 3, H', W') in [-1, 1]; H', W' at least 128 and multiples of 8, the last row and column repeated."""
-        padding = [(0, max(_RAFT_SIDE, -(-side // 8) * 8) - side) for side in lightness.shape]
-        gray = np.pad(np.asarray(lightness, np.float32) / 50 - 1, padding, mode="edge")
-        return self._torch.from_numpy(gray).expand(1, 3, -1, -1)
+        """(n, 3, H', W') in [-1, 1]; H', W' at least 128 and multiples of 8, the last row and column repeated."""
+        padding = [(0, max(_RAFT_SIDE, -(-side // 8) * 8) - side) for side in lightness.shape[1:]]
+        gray = np.pad(np.asarray(lightness, np.float32) / 50 - 1, [(0, 0), *padding], mode="edge")
+        return self._torch.from_numpy(gray).to(self._device)[:, None].expand(-1, 3, -1, -1)

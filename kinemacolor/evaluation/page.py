@@ -11,7 +11,7 @@ from pathlib import Path
 from kinemacolor.evaluation.methods import TRUTH
 from kinemacolor.evaluation.pictures import shown_frames
 from kinemacolor.evaluation.plots import Line, interval_plot, line_plot, stroke
-from kinemacolor.evaluation.results import Column, Results, column_of, interval_text, number, table
+from kinemacolor.evaluation.results import COSTS, Column, Results, column_of, interval_text, number, table
 
 INPUT_PICTURE = "input"
 """Name of the black-and-white frame among the pictures."""
@@ -25,7 +25,7 @@ def page(results: Results) -> str:
     protocol = results.run.protocol
     frames = f"first {protocol.frames} frames" if protocol.frames else "all frames"
     head = (
-        f"{len(results.clips)} clips, {frames}, reference: {protocol.reference}; protocol {protocol.name}: "
+        f"{results.selection}, {frames}, reference: {protocol.reference}; protocol {protocol.name}: "
         f"{protocol.title}. kinemacolor {results.provenance.get('version', '?')}."
     )
     parts = [
@@ -150,7 +150,7 @@ def _clip(results: Results, clip: str, *, opened: bool) -> str:
 
 def _best_of(rows: Sequence[Sequence[str]], position: int, column: Column) -> str | None:
     values = {row[0]: float(row[position]) for row in rows if row[0] != TRUTH and row[position] not in ("n/a", "–")}
-    if column.better is None or column.key == "seconds" or len(values) < 2:
+    if column.better is None or column.key in COSTS or len(values) < 2:
         return None
     return (max if column.better == "higher" else min)(values, key=lambda name: values[name])
 

@@ -49,7 +49,8 @@ def gray_of(rgb: Array) -> Array:
     return to_codes(lab_to_rgb(lab))
 
 
-def _decode(jpeg: bytes) -> Array:
+def decode_picture(jpeg: bytes) -> Array:
+    """R'G'B' (H, W, 3) uint8 of a JPEG."""
     image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     return np.asarray(image[..., ::-1], dtype=np.uint8)
 
@@ -63,7 +64,7 @@ def contact_sheet(titles: Sequence[str], rows: Sequence[tuple[str, Sequence[byte
     """
     bands = []
     for label, jpegs in rows:
-        pictures = [_decode(jpeg) for jpeg in jpegs]
+        pictures = [decode_picture(jpeg) for jpeg in jpegs]
         height, width = pictures[0].shape[:2]
         cells = [_boxed(picture, height, width) for picture in pictures]
         for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):

@@ -17,12 +17,21 @@ from kinemacolor.core.errors import OutputError
 from kinemacolor.evaluation.measure import Measurement
 from kinemacolor.evaluation.perceptual import FeatureSets
 
-RESULTS_SCHEMA = 1
+RESULTS_SCHEMA = 2
 """Version of the format of kept results and of ``results.json``."""
 PACKAGE = Path(__file__).parents[1]
 ROOMS_WITHOUT_FIGURES = ("__init__.py", "__main__.py", "cli", "cluster", "export", "report", "studio", "training")
 """Parts of the package on which no figure of a benchmark depends."""
-MODULES_WITHOUT_FIGURES = ("page.py", "plots.py", "report.py", "results.py", "splits.py", "statistics.py")
+MODULES_WITHOUT_FIGURES = (
+    "failures.py",
+    "page.py",
+    "plots.py",
+    "report.py",
+    "results.py",
+    "splits.py",
+    "statistics.py",
+    "tables.py",
+)
 """Modules of this room on which no figure of a benchmark depends."""
 
 
@@ -73,6 +82,7 @@ class ClipResult:
         seconds: time of the engine per frame; None if no engine ran.
         pictures: JPEG images by name: the frame number; for the truth also ``gray N`` and ``reference``.
         facts: frames, size, rate and so on of the clip; for the truth only.
+        memory: peak of a method's own process, bytes; None if it has none.
     """
 
     clip: str
@@ -82,6 +92,7 @@ class ClipResult:
     seconds: float | None
     pictures: dict[str, bytes]
     facts: dict[str, Any]
+    memory: int | None = None
 
     def save(self, path: Path) -> None:
         """Writes the result as JSON, and its features for FID, if any, into a file ``.npz`` of the same name.
@@ -103,6 +114,7 @@ class ClipResult:
             "confidence": self.confidence,
             "seconds": self.seconds,
             "facts": self.facts,
+            "memory": self.memory,
             "pictures": {name: base64.b64encode(jpeg).decode() for name, jpeg in self.pictures.items()},
         }
         write_file(path, json.dumps(record, allow_nan=False).encode())
@@ -125,6 +137,7 @@ class ClipResult:
                 record["seconds"],
                 pictures,
                 record["facts"],
+                record["memory"],
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None

@@ -6,6 +6,7 @@ import json
 import shlex
 from pathlib import Path
 
+from kinemacolor.evaluation.failures import failure_sheet
 from kinemacolor.evaluation.methods import TRUTH
 from kinemacolor.evaluation.page import page
 from kinemacolor.evaluation.pictures import contact_sheet, shown_frames
@@ -29,6 +30,13 @@ def write_report(results: Results, output: str | Path) -> list[Path]:
     }
     for clip in results.clips:
         files[output / SHEET_FOLDER / f"{file_name(clip)}.jpg"] = sheet(results, clip)
+        for name in results.names:
+            content = candidate_sheet(results, clip, name)
+            if content:
+                files[output / SHEET_FOLDER / f"{file_name(clip)}-{file_name(name)}-candidates.jpg"] = content
+        failures = failure_sheet(results, clip)
+        if failures:
+            files[output / SHEET_FOLDER / f"{file_name(clip)}-failures.jpg"] = failures
     for path, content in files.items():
         write_file(path, content)
     return list(files)
@@ -46,6 +54,23 @@ def sheet(results: Results, clip: str) -> bytes:
     return contact_sheet(["input", "reference", *names, TRUTH], rows)
 
 
+def candidate_sheet(results: Results, clip: str, method: str) -> bytes | None:
+    """A JPEG like figure 7: for frames of a clip, the colors and similarities of what the method chose from, which of
+    them it is nearest to where, its result, and the truth; None for methods without candidates."""
+    pictures, truth = results.result(clip, method).pictures, results.result(clip, TRUTH)
+    rows, titles = [], []
+    for index in shown_frames(truth.facts["frames"]):
+        names = [name for name in pictures if name.startswith(f"{index} candidate ")]
+        if not names:
+            continue
+        titles = [name.split(" ", 3)[3] for name in names]
+        winners = titles[-2]  # its title has the shares of this frame
+        titles = ["input", *titles[:-2], "nearest", "result", TRUTH]
+        row = [truth.pictures[f"gray {index}"], *(pictures[name] for name in names), truth.pictures[str(index)]]
+        rows.append((f"{index}: {winners}", row))
+    return contact_sheet(titles, rows) if rows and len({len(row) for _, row in rows}) == 1 else None
+
+
 def markdown(results: Results) -> str:
     """The report as Markdown."""
     protocol = results.run.protocol
@@ -53,7 +78,7 @@ def markdown(results: Results) -> str:
     lines = [
         "# Benchmark",
         "",
-        f"{len(results.clips)} clips, {frames}, reference: {protocol.reference}; protocol {protocol.name}: "
+        f"{results.selection}, {frames}, reference: {protocol.reference}; protocol {protocol.name}: "
         f"{protocol.title}. kinemacolor {results.provenance.get('version', '?')}.",
         "",
         "```",

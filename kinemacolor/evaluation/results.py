@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from kinemacolor.evaluation.benchmark import BenchmarkRun
-from kinemacolor.evaluation.measure import mean_of
+from kinemacolor.evaluation.measure import WRAPPED_CEILING, mean_of
 from kinemacolor.evaluation.methods import TRUTH
 from kinemacolor.evaluation.records import RESULTS_SCHEMA, ClipResult
+from kinemacolor.evaluation.splits import known_splits, load_split
 from kinemacolor.evaluation.statistics import (
     BOOTSTRAP_SEED,
     CONFIDENCE_LEVEL,
@@ -64,10 +65,42 @@ FIGURE_COLUMNS = (
     Column("cdc", "CDC", 5, "lower", True, "drift of color histograms; the truth's own is the floor"),
     Column("ssim", "SSIM", 4, "higher", False, "structural similarity"),
     Column("delta_e", "ΔE2000", 2, "lower", False, "color difference with the truth's L*"),
-    Column("seconds", "s a frame", 3, "lower", False, "time of the engine alone, with one thread"),
+    Column("seconds", "s a frame", 4, "lower", False, "time of the engine alone, or of a peer's whole process"),
+    Column("memory", "MiB", 0, "lower", False, "peak memory of a peer's own process"),
 )
 """The five columns of the paper's Table 1, then the others."""
 TABLE_1_COLUMNS = 5
+EXTRA_COLUMNS = {
+    "colormnet": (
+        Column(
+            "psnr_colormnet",
+            "PSNR by ColorMNet's script",
+            2,
+            "higher",
+            False,
+            "NOT a PSNR: differences of uint8 wrap; mean over all frames of all clips, as its public script takes it",
+        ),
+        Column(
+            "psnr_colormnet_other",
+            "the same without the references' frames",
+            2,
+            "higher",
+            False,
+            "as before, without the references' own frames",
+        ),
+        Column(
+            "psnr_other",
+            "PSNR without the references' frames",
+            2,
+            "higher",
+            False,
+            "the true PSNR, without the references' own frames",
+        ),
+    )
+}
+"""Columns that are shown on request: figures as others define them."""
+COSTS = ("seconds", "memory")
+"""Columns that are no figures of quality."""
 RANKED_FIGURES = ("psnr", "delta_e", "ssim", "lpips", "cdc", "we")
 """Figures by which methods are ranked, with confidence intervals."""
 
@@ -79,10 +112,12 @@ class Results:
     Attributes:
         run: the benchmark.
         provenance: versions, hardware and command line as JSON-ready values.
+        extra: names of ``EXTRA_COLUMNS`` that are shown.
     """
 
     run: BenchmarkRun
     provenance: dict[str, Any]
+    extra: tuple[str, ...] = ()
 
     @property
     def clips(self) -> list[str]:
@@ -103,9 +138,21 @@ class Results:
         result = self.result(clip, method)
         if key == "seconds":
             return result.seconds
+        if key == "memory":
+            return None if result.memory is None else result.memory / 2**20
+        if key.startswith("psnr_colormnet") or key == "psnr_other":
+            values = self._frame_values(clip, method, key)
+            return float(np.mean(values)) if len(values) and max(values) < WRAPPED_CEILING else None
         if key == "psnr_last":
             return float(np.mean(result.measurement.per_frame["psnr"][-DRIFT_FRAMES:]))
         return result.measurement.figures[key]
+
+    def _frame_values(self, clip: str, method: str, key: str) -> list[float]:
+        """Values of the frames of a clip that a column of ``EXTRA_COLUMNS`` counts."""
+        values = self.result(clip, method).measurement.per_frame[key.removesuffix("_other")]
+        references = self.result(clip, TRUTH).facts["references"]
+        own = set(references) if key.endswith("_other") and isinstance(references, list) else set()
+        return [value for index, value in enumerate(values) if index not in own]
 
     @cached_property
     def means(self) -> dict[str, dict[str, float | None]]:
@@ -114,10 +161,17 @@ class Results:
 
     def _mean(self, method: str) -> dict[str, float | None]:
         means = mean_of([self.result(clip, method).measurement for clip in self.clips])
-        for key in ("psnr_last", "seconds"):
+        for key in ("psnr_last", "seconds", "memory"):
             values = [self.figure(clip, method, key) for clip in self.clips]
             present = [value for value in values if value is not None]
             means[key] = float(np.mean(present)) if len(present) == len(values) else None
+        for key in ("psnr_colormnet", "psnr_colormnet_other", "psnr_other"):
+            figures = [self.figure(clip, method, key) for clip in self.clips]
+            pooled = [value for clip in self.clips for value in self._frame_values(clip, method, key)]
+            present = [value for value in figures if value is not None]
+            mean_of_clips = float(np.mean(present)) if present else None
+            mean = mean_of_clips if key == "psnr_other" else (float(np.mean(pooled)) if pooled else None)
+            means[key] = mean if len(present) == len(figures) else None
         return means
 
     def columns(self) -> list[Column]:
@@ -126,13 +180,13 @@ class Results:
             column
             for number, column in enumerate(FIGURE_COLUMNS)
             if number < TABLE_1_COLUMNS or any(self.means[name][column.key] is not None for name in self.names)
-        ]
+        ] + [column for name in self.extra for column in EXTRA_COLUMNS[name]]
 
     def best(self, column: Column) -> str | None:
         """The method with the best mean; None if there is nothing to compare."""
         values = {name: self.means[name][column.key] for name in self.names}
         present = {name: value for name, value in values.items() if value is not None}
-        if column.better is None or column.key == "seconds" or len(present) < 2:
+        if column.better is None or column.key in COSTS or len(present) < 2:
             return None
         return (max if column.better == "higher" else min)(present, key=lambda name: present[name])
 
@@ -155,6 +209,16 @@ class Results:
                 differences[column.key] = ranked_differences(values, higher_is_better=column.better == "higher")
         return differences
 
+    @property
+    def selection(self) -> str:
+        """How many clips there are, and of which list."""
+        run = self.run
+        if run.split:
+            count = len(load_split(run.split))
+            return f"{len(self.clips)} clips" + (f" of {count}" if count != len(self.clips) else "") + f", {run.split}"
+        known = [f"{count} of them in {split}" for split, count in known_splits(self.clips).items()]
+        return f"{len(self.clips)} clips" + (f" ({', '.join(known)})" if known else "")
+
     def notes(self) -> list[str]:
         """Why figures are missing, and which networks computed the others; each remark once."""
         notes: dict[str, None] = {}
@@ -173,6 +237,7 @@ class Results:
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             **self.provenance,
             "protocol": run.protocol.model_dump(),
+            "split": run.split,
             "measuring": run.measuring,
             "clips": [
                 {"name": clip.name, "path": str(clip.path), "sha256": sha, **self.result(clip.name, TRUTH).facts}
@@ -202,6 +267,7 @@ def _result_record(result: ClipResult) -> dict[str, Any]:
         "figures": measurement.figures,
         "notes": measurement.notes,
         "seconds_a_frame": result.seconds,
+        "memory": result.memory,
         "per_frame": measurement.per_frame,
         "confidence": result.confidence,
     }

@@ -149,7 +149,7 @@ def example_tensors(config: NetworkConfig) -> dict[str, torch.Tensor]:
     sizes: dict[str, tuple[int, ...]] = {
         "luminance": (frames, 1, height, width),
         "information": (memory, config.token_channels),
-        "hidden": (frames * tokens, config.token_channels),
+        "hidden": ((frames + references * int(config.reference_frame)) * tokens, config.token_channels),
         "seen": (references * tokens,),
         "weight": (frames, 1, height // 4, width // 4),
         "still_lab": (references, 3, height, width),

@@ -73,6 +73,30 @@ class Attention(nn.Module):
         return self.out_proj(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
+class CrossAttention(nn.Module):
+    """Multi-head attention from tokens to other tokens, without positions; weights as in ``Attention``."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.in_proj = nn.Linear(channels, 3 * channels)
+        self.out_proj = nn.Linear(channels, channels)
+        nn.init.xavier_uniform_(self.in_proj.weight)
+        nn.init.zeros_(self.in_proj.bias)
+
+    def forward(self, tokens: Tensor, information: Tensor) -> Tensor:
+        """Tokens (B, T, d) attend to information (B, M, d) → (B, T, d)."""
+        parts = zip(self.in_proj.weight.chunk(3), self.in_proj.bias.chunk(3), strict=True)
+        sources = (tokens, information, information)
+        # (B, T, d) → (B, heads, T, d / heads)
+        query, key, value = (
+            unflatten(functional.linear(source, weight, bias), 2, (self.heads, -1)).transpose(1, 2)
+            for source, (weight, bias) in zip(sources, parts, strict=True)
+        )
+        mixed = functional.scaled_dot_product_attention(query, key, value)
+        return self.out_proj(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+
 class TransformerLayer(nn.Module):
     """Pre-norm attention and a feed-forward network of two linear layers, both in residual form."""
 
@@ -118,6 +142,8 @@ class CNNTransformerBlock(nn.Module):
         norm: normalization after its convolutions.
         transformer: d, hidden width and heads of the Transformer branch; None for a CNN branch only.
         factor: side of a token in cells.
+        parallel: whether the Transformer branch gets the block's input, so that the branches run side by side; else it
+            gets what the CNN branch makes of it.
     """
 
     def __init__(
@@ -127,9 +153,11 @@ class CNNTransformerBlock(nn.Module):
         norm: str,
         transformer: tuple[int, int, int] | None,
         factor: int = 1,
+        *,
+        parallel: bool = False,
     ) -> None:
         super().__init__()
-        self.factor = factor
+        self.factor, self.parallel = factor, parallel
         self.cnn = nn.Sequential(*(convolution(channels, channels, norm, dilation=d) for d in dilations))
         if transformer:
             width, hidden, heads = transformer
@@ -157,7 +185,7 @@ class CNNTransformerBlock(nn.Module):
         local: Tensor = self.cnn(features)  # texture and structure
         if tokens is None or positions is None:
             return features + local, None
-        supplement = to_tokens(local, tokens.shape[0], self.factor)
+        supplement = to_tokens(features if self.parallel else local, tokens.shape[0], self.factor)
         tokens = self.transformer(self.to_transformer(cat([tokens, supplement], dim=2)), positions, mask)
         distant = to_maps(tokens, local, self.factor)  # long-term dependency
         return features + self.to_cnn(cat([local, distant], dim=1)), tokens

@@ -131,7 +131,8 @@ class ColorizationSubnet(nn.Module):
         self.candidates = config.heads + int(config.propagation)
         self.color_spread = config.color_spread
         channels = 4 if config.color_spread else 3
-        self.inputs = 1 + channels * self.candidates + int(config.propagation) + 3 * int(config.reference_image)
+        self.inputs = 1 + channels * self.candidates + int(config.propagation)
+        self.inputs += 3 * int(config.reference_image and not config.reference_frame)
         transformer = None
         if config.transformer:
             transformer = (config.token_channels, config.ffn_channels, config.colorization_heads)
@@ -142,7 +143,10 @@ class ColorizationSubnet(nn.Module):
         )
         factor = config.token_stride // FEATURE_STRIDE
         self.blocks = nn.ModuleList(
-            CNNTransformerBlock(width, config.dilations, norm, transformer, factor) for _ in range(config.blocks)
+            CNNTransformerBlock(
+                width, config.dilations, norm, transformer, factor, parallel=config.coupling == "parallel"
+            )
+            for _ in range(config.blocks)
         )
         self.decoder = nn.ModuleList(
             DecoderBlock(channels, skip, norm) for channels, skip in reversed(list(zip(below, fine, strict=True)))
@@ -170,6 +174,7 @@ class ColorizationSubnet(nn.Module):
         reference: Tensor | None,
         hidden: Tensor | None,
         positions: Tensor | None,
+        mask: Tensor | None = None,
     ) -> Colors:
         """Colors a block.
 
@@ -179,6 +184,7 @@ class ColorizationSubnet(nn.Module):
             reference: y^lab (B, N, 3, H, W): luminance in [-1, 1], a*, b*; None where it is no input.
             hidden: ho_t (B, T, d) of the frames; None without the Transformer branch.
             positions: (T, d).
+            mask: (B, 1, 1, T), see ``CNNTransformerBlock``.
         """
         skips = []
         features = self._inputs(luminance, candidates, reference).flatten(0, 1)
@@ -186,7 +192,7 @@ class ColorizationSubnet(nn.Module):
             skip, features = encoder(features)
             skips.append(skip)
         for block in self.blocks:
-            features, hidden = block(features, hidden, positions)
+            features, hidden = block(features, hidden, positions, mask)
         for decoder, skip in zip(self.decoder, reversed(skips), strict=True):
             features = decoder(features, skip)
         last = torch.unflatten(self.last(features), 0, luminance.shape[:2]).to(luminance.dtype)

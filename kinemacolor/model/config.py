@@ -55,6 +55,9 @@ class NetworkConfig(BaseModel):
     """Heads of multi-head attention in the correspondence subnet (paper: 6)."""
     colorization_heads: PositiveInt
     """Heads of multi-head attention in the colorization subnet (paper: 4)."""
+    coupling: Literal["parallel", "sequential"]
+    """What the CNN branch gives the Transformer branch: ``parallel``: what it gets itself, so that both run side by
+    side (released network); ``sequential``: what it makes of it."""
     token_stride: Literal[8, 16, 32]
     """Side in pixels of a token. Above 8, features are pooled into tokens, and tokens are upsampled into features."""
 
@@ -82,7 +85,10 @@ class NetworkConfig(BaseModel):
     tau: float = Field(gt=0, le=0.1)
     """Temperature τ of equation 2, in training and in inference; "far less than 1" (paper: 0.01)."""
     alpha: float = Field(ge=0, le=10)
-    """Initial value of the learned scale α of R'_high in the augmented head."""
+    """α of R'_high in the augmented head (paper: 0.75)."""
+    augmented_mix: Literal["convex", "added"]
+    """The augmented head: ``convex``: (1 − α) · F + α · R'_high, α fixed (released network); ``added``:
+    F + α · R'_high, α learned, with this initial value."""
     reference_block: Literal["joint", "separate"]
     """``joint``: the reference attends with the frames, at time index 0. ``separate``: it is a separate block."""
 
@@ -91,6 +97,9 @@ class NetworkConfig(BaseModel):
     """Channels of the encoder blocks at /1, /2 and /4, and of the decoder blocks opposite."""
     reference_image: bool
     """Whether y^lab is an input of the colorization subnet (equation 5)."""
+    reference_frame: bool
+    """Whether it is so as one more frame, with its own colors as W and similarity 1 (released network); else as three
+    more channels of each frame."""
     output: Literal["tanh", "gated"]
     """``tanh``: ab = tanh · scale. ``gated``: a softmax over the candidate colors at each pixel, plus a residual."""
     color_spread: bool
@@ -108,6 +117,9 @@ class NetworkConfig(BaseModel):
     """The second head of the double head (Table 2)."""
     linkage: bool
     """The linkage subnet (Table 2); needs the Transformer branch."""
+    linkage_layers: Literal["feed_forward", "linear"]
+    """Layers of the linkage subnet: ``feed_forward``: multi-head attention, and linear layers in residual form after
+    it, each with LayerNorm (released network); ``linear``: equations 6 and 7 between residual linear layers."""
     linkage_memory: Literal["sum", "mean"]
     """How i is read: as the sum of equation 7, or divided by the number of summed blocks, which keeps it bounded."""
     propagation: bool
@@ -128,12 +140,20 @@ class NetworkConfig(BaseModel):
         need(self.key_channels % 2 == 0, "key_channels", "an even number")
         joint = self.reference_block == "joint"
         need(joint or not self.reference_image, "reference_image", "false where reference_block is separate")
+        need(not (self.reference_frame and self.color_spread), "color_spread", "false with reference_frame")
         need(self.output == "gated" or not self.neutral, "neutral", "false where output is tanh")
         need(self.descriptor_width % 4 == 0, "descriptor_width", "a multiple of 4")
         need(self.tap_shortcut or not self.descriptor_channels, "descriptor_channels", "0 without tap_shortcut")
         need(self.learned_keys or self.tap_shortcut, "tap_shortcut", "true where learned_keys is false")
         need(self.learned_keys or not self.transformer, "transformer", "false where learned_keys is false")
         need(self.transformer or not self.linkage, "linkage", "false where transformer is false")
+        normalized = self.linkage_layers == "feed_forward"
+        need(not normalized or self.linkage_memory == "sum", "linkage_memory", "sum with layers feed_forward")
+        need(self.augmented_mix == "added" or self.alpha <= 1, "alpha", "at most 1 in a convex mix")
+        mixes = self.augmented_mix == "added" or not self.tap_shortcut
+        need(mixes, "augmented_mix", "added with tap_shortcut")
+        need(self.reference_image or not self.reference_frame, "reference_frame", "false without reference_image")
+        need(not (self.propagation and self.reference_frame), "reference_frame", "false with propagation")
         return self
 
     @property
@@ -165,6 +185,10 @@ ADDED_FIELDS = {
     "descriptor_width": 96,
     "descriptor_blocks": (4, 2),
     "color_spread": False,
+    "coupling": "sequential",
+    "augmented_mix": "added",
+    "linkage_layers": "linear",
+    "reference_frame": False,
 }
 """Fields that files, weights and graphs of version 0.1 lack, as if they had these values."""
 

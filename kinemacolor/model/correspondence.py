@@ -131,14 +131,18 @@ class CorrespondenceSubnet(nn.Module):
             transformer = (config.token_channels, config.ffn_channels, config.correspondence_heads)
             self.embed = nn.Linear(width, config.token_channels)
         self.blocks = nn.ModuleList(
-            CNNTransformerBlock(width, config.dilations, norm, transformer, self.factor) for _ in range(config.blocks)
+            CNNTransformerBlock(
+                width, config.dilations, norm, transformer, self.factor, parallel=config.coupling == "parallel"
+            )
+            for _ in range(config.blocks)
         )
         self.to_quarter = nn.Conv2d(width, key, 1)
         self.residual = nn.Sequential(
             *(ResidualBlock(2 * key, config.residual_channels, norm) for _ in range(config.residual_blocks))
         )
         self.heads = nn.ModuleList(nn.Conv2d(2 * key, key, 1) for _ in range(config.heads))
-        if config.augmented_head:
+        self.fixed_alpha = config.alpha
+        if config.augmented_head and config.augmented_mix == "added":
             self.alpha = nn.Parameter(torch.tensor(config.alpha))
 
     def start_from_basis(self, basis: Tensor, learned: float = 0.1) -> None:
@@ -155,7 +159,7 @@ class CorrespondenceSubnet(nn.Module):
             for head in self.heads:
                 for parameter in head.parameters():
                     parameter.mul_(learned)
-            if len(self.heads) > 1:
+            if hasattr(self, "alpha"):
                 self.alpha.mul_(learned)
 
     def reduce(self, taps: Taps, batch: int) -> Features:
@@ -220,7 +224,9 @@ class CorrespondenceSubnet(nn.Module):
         features = self.residual(torch.cat([upsampled, low.flatten(0, 1)], dim=1))  # R'
         keys = [head(features) for head in self.heads]
         if len(keys) == 2:
-            keys[1] = keys[1] + self.alpha * upsampled
+            own, alpha = keys[1], self.fixed_alpha
+            learned = hasattr(self, "alpha")
+            keys[1] = own + self.alpha * upsampled if learned else (1 - alpha) * own + alpha * upsampled
         return [torch.unflatten(key, 0, low.shape[:2]) for key in keys]
 
 

@@ -81,8 +81,9 @@ def cost(config: NetworkConfig, frames: int | None = None, size: tuple[int, int]
             match_heads(representation.keys, *bank_entries, config.tau, strides)
         with counted_flops() as linkage:
             if memory is not None and representation.hidden is not None:
-                network.linkage.query(representation.hidden, memory)
-                network.linkage.store(memory, representation.hidden)
+                own = representation.hidden[:, -memory.information.shape[1] :]
+                network.linkage.query(own, memory)
+                network.linkage.store(memory, own)
     parts = {"features": whole["features"], "matching": matching[""], "linkage": linkage[""]}
     parts["colorization"] = whole["colorization"]
     parts["correspondence"] = whole[""] - sum(parts.values())

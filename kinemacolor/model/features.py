@@ -7,12 +7,15 @@ from typing import NamedTuple, TypeVar
 
 import timm
 import torch
+from huggingface_hub import try_to_load_from_cache
 from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 
 Module = TypeVar("Module", bound=nn.Module)
 RESNET101 = "resnet101.tv_in1k"
 """timm's name of the ImageNet weights that were current when the paper was written."""
+RESNET101_FILE = "resnet101-63fe2227.pth"
+"""Name of these weights among torch's downloads."""
 
 
 def lite0_weights() -> Path:
@@ -166,16 +169,31 @@ class ResNet101Pyramid(nn.Module):
 Pyramid = Lite0Pyramid | ResNet101Pyramid
 
 
+def find_resnet101() -> Path | None:
+    """The ImageNet weights of ResNet-101 on this machine: among torch's downloads, or in the cache of timm's hub; None
+    if they are in neither."""
+    file = Path(torch.hub.get_dir()) / "checkpoints" / RESNET101_FILE
+    if file.is_file():
+        return file
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        cached = try_to_load_from_cache(f"timm/{RESNET101}", name)
+        if isinstance(cached, str):
+            return Path(cached)
+    return None
+
+
 def load_resnet101(*, pretrained: bool) -> nn.Module:
     """timm's ResNet-101 with ImageNet weights, or with random weights where ``pretrained`` is False.
 
     Raises:
-        RuntimeError: the weights are neither in the local cache nor available from the hub.
+        RuntimeError: the weights are neither on this machine (``find_resnet101``) nor available from the hub.
     """
     if not pretrained:
         return timm.create_model(RESNET101, pretrained=False, zero_init_last=False)
+    file = find_resnet101()
     try:
-        return timm.create_model(RESNET101, pretrained=True)
+        overlay = {"file": str(file)} if file else None
+        return timm.create_model(RESNET101, pretrained=True, pretrained_cfg_overlay=overlay)
     except (OSError, RuntimeError) as error:
         raise RuntimeError(
             f"backbone: expected the ImageNet weights {RESNET101} in timm's cache or from the Hugging Face hub, got "

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kinemacolor.model.blocks import CrossAttention
+
 
 @dataclass(frozen=True, eq=False)
 class LinkageMemory:
@@ -72,8 +74,70 @@ class ResidualLinear(nn.Module):
         return tokens + self.linear(tokens)  # type: ignore[no-any-return]
 
 
+class LinkageLayer(nn.Module):
+    """Attention to other tokens and a feed-forward network of two linear layers, in residual form, each with LayerNorm.
+
+    x' = LN(x + MHA(x, i)), then LN(x' + FFN(x')): equations 6 and 7, "together with residual linear layers".
+
+    Args:
+        channels: d.
+        hidden: width of the feed-forward network.
+        heads: of the attention.
+    """
+
+    def __init__(self, channels: int, hidden: int, heads: int) -> None:
+        super().__init__()
+        self.attention = CrossAttention(channels, heads)
+        self.norm1 = nn.LayerNorm(channels)
+        self.linear1 = nn.Linear(channels, hidden)
+        self.linear2 = nn.Linear(hidden, channels)
+        self.norm2 = nn.LayerNorm(channels)
+
+    def forward(self, tokens: Tensor, information: Tensor) -> Tensor:
+        """Tokens (B, T, d) and information (B, M, d) → (B, T, d)."""
+        tokens = self.norm1(tokens + self.attention(tokens, information))
+        return self.norm2(tokens + self.linear2(functional.relu(self.linear1(tokens))))  # type: ignore[no-any-return]
+
+
+class AttentionLinkage(nn.Module):
+    """The box between frame blocks in figure 2, as the released network has it: a layer for the query, one for storage.
+
+    A shot's first block has hi = R_high and i = ho as they are. LayerNorm keeps i of one size in a film of any length.
+
+    Args:
+        channels: d.
+        hidden: width of the feed-forward networks.
+        heads: of multi-head attention.
+    """
+
+    def __init__(self, channels: int, hidden: int, heads: int) -> None:
+        super().__init__()
+        self.query_layer = LinkageLayer(channels, hidden, heads)
+        self.storage_layer = LinkageLayer(channels, hidden, heads)
+
+    def query(self, high: Tensor, memory: LinkageMemory | None) -> Tensor:
+        """Equation 6: R_high (B, T, d) and the memory before the block → hi_t (B, T, d)."""
+        if memory is None:
+            return high
+        return torch.where(memory.blocks > 0, self.query_layer(high, memory.information), high)
+
+    def store(self, memory: LinkageMemory | None, hidden: Tensor) -> LinkageMemory:
+        """Equation 7: the memory before the block and ho_t (B, T, d) → the memory after it."""
+        if memory is None:
+            return LinkageMemory(hidden, hidden.new_ones(()))
+        later = self.storage_layer(memory.information, hidden)
+        first = fitted(hidden, memory.information.shape[1])
+        return LinkageMemory(torch.where(memory.blocks > 0, later, first), memory.blocks + 1)
+
+
+def fitted(tokens: Tensor, size: int) -> Tensor:
+    """(B, T, d) → (B, size, d): the first tokens, or the last one again and again."""
+    return tokens[:, torch.arange(size, device=tokens.device).clamp(max=tokens.shape[1] - 1)]
+
+
 class LinkageSubnet(nn.Module):
-    """The box between frame blocks in figure 2: query before the Transformer branch, storage after it.
+    """The box between frame blocks in figure 2 with equations 6 and 7 alone: query before the Transformer branch,
+    storage after it.
 
     The residual linear layers stand where tokens enter (R_high, ho_t) and where hi_t leaves, never on i_t itself, so
     that stored information is not multiplied again in every block of a film.
@@ -102,9 +166,9 @@ class LinkageSubnet(nn.Module):
         projected = self.keep(hidden)
         if memory is None:
             return LinkageMemory(store(None, projected), projected.new_ones(()))
-        information, size = memory.information, memory.information.shape[1]
+        information = memory.information
         later = information + attend(self._read(memory), projected)
-        first = projected[:, torch.arange(size, device=projected.device).clamp(max=projected.shape[1] - 1)]
+        first = fitted(projected, information.shape[1])
         return LinkageMemory(torch.where(memory.blocks > 0, later, first), memory.blocks + 1)
 
     def _read(self, memory: LinkageMemory) -> Tensor:

@@ -25,7 +25,7 @@ from kinemacolor.model.config import FEATURE_STRIDE, KEY_STRIDE, NetworkConfig
 from kinemacolor.model.correspondence import CorrespondenceSubnet, match_heads, unit_keys
 from kinemacolor.model.descriptors import DescriptorNetwork
 from kinemacolor.model.features import Taps, make_pyramid
-from kinemacolor.model.linkage import LinkageMemory, LinkageSubnet
+from kinemacolor.model.linkage import AttentionLinkage, LinkageMemory, LinkageSubnet
 from kinemacolor.model.positions import sine_positions
 
 UNSEEN = -1e4
@@ -55,7 +55,8 @@ class Representation:
     Attributes:
         keys: (B, N, heads · C, H'/4, W'/4), the factors of equation 1, head after head.
         reference_keys: the same of joint references (B, R, heads · C, H'/4, W'/4), or None without them.
-        hidden: ho_t (B, T, d), or None without the Transformer branch.
+        hidden: ho_t (B, T, d) of the frames, after the references' where these are frames of the colorization subnet;
+            None without the Transformer branch.
         memory: see ``NetworkOutput``.
     """
 
@@ -86,7 +87,7 @@ class Network(nn.Module):
             self.descriptors = DescriptorNetwork((low[1], *high), width, blocks, config.descriptor_channels)
         self.correspondence = CorrespondenceSubnet(config, low, high)
         if config.linkage:
-            self.linkage = LinkageSubnet(config.token_channels, mean=config.linkage_memory == "mean")
+            self.linkage = _make_linkage(config)
         self.colorization = ColorizationSubnet(config)
 
     def parameters_by_part(self) -> dict[str, int]:
@@ -203,7 +204,7 @@ class Network(nn.Module):
                 hidden = self.linkage.query(hidden, memory)  # hi_t, equation 6
             if references is not None and references.features.high is not None:
                 hidden = torch.cat([subnet.tokens(references.features.high), hidden], dim=1)
-                mask = functional.pad((1 - references.seen) * UNSEEN, (0, frame_tokens)).to(hidden.dtype)[:, None, None]
+                mask = _unseen(references.seen, hidden)
             height, width = (side * FEATURE_STRIDE for side in features.high.shape[3:])
             positions = self._positions(count, features.high.shape[1], height, width)
         if high is not None:
@@ -217,9 +218,10 @@ class Network(nn.Module):
             reference_keys = torch.unflatten(flat_keys, 0, references.valid.shape[:2])
         if hidden is None:
             return Representation(keys, reference_keys, None, memory)
-        hidden = hidden[:, -frame_tokens:]
+        own = hidden[:, -frame_tokens:]
         if config.linkage:
-            memory = self.linkage.store(memory, hidden)  # i_t, equation 7
+            memory = self.linkage.store(memory, own)  # i_t, equation 7
+        hidden = hidden if config.reference_frame else own
         return Representation(keys, reference_keys, hidden, memory)
 
     def colorize(
@@ -250,13 +252,19 @@ class Network(nn.Module):
         best = torch.stack([candidate.similarity for candidate in candidates]).amax(dim=0)
         if config.propagation:
             candidates.append(propagated or Propagated.nothing(luminance))
-        image = positions = None
-        if bank.reference_colors is not None and config.reference_image:
+        image = positions = mask = None
+        references, frames = 0, luminance.shape[1]
+        if bank.reference_colors is not None and config.reference_frame:
+            references = bank.reference_colors.lab.shape[1]
+            luminance, candidates = _after_references(luminance, candidates, bank.reference_colors)
+            known = functional.max_pool2d(bank.reference_colors.valid.flatten(1, 2), config.token_stride // KEY_STRIDE)
+            mask = _unseen(known.flatten(1), block.hidden)
+        elif bank.reference_colors is not None and config.reference_image:
             image = bank.reference_colors.image(sampled[0][:, :, 2:].mean(dim=(3, 4)))
         if block.hidden is not None:
-            positions = self._positions(0, luminance.shape[1], luminance.shape[3], luminance.shape[4])
-        colors: Colors = self.colorization(luminance, candidates, image, block.hidden, positions)
-        return colors, best
+            positions = self._positions(references, frames, luminance.shape[3], luminance.shape[4])
+        colors: Colors = self.colorization(luminance, candidates, image, block.hidden, positions, mask)
+        return Colors(*(None if part is None else part[:, references:] for part in colors)), best  # type: ignore[arg-type]
 
     # --- sizes --------------------
 
@@ -301,6 +309,33 @@ def _matched(values: Tensor, similarity: Tensor, size: float, *, with_spread: bo
     if with_spread:
         spread = _enlarge(color_spread(ab, values[:, :, -1:]), size)
     return Candidates(_enlarge(ab, size), _enlarge(similarity, size), spread=spread)
+
+
+def _unseen(seen: Tensor, tokens: Tensor | None) -> Tensor | None:
+    """The mask (B, 1, 1, T) of tokens (B, T, d), the first of which are hidden where ``seen`` (B, R · tokens) is 0."""
+    if tokens is None:
+        return None
+    return functional.pad((1 - seen) * UNSEEN, (0, tokens.shape[1] - seen.shape[1])).to(tokens.dtype)[:, None, None]
+
+
+def _make_linkage(config: NetworkConfig) -> AttentionLinkage | LinkageSubnet:
+    width = config.token_channels
+    if config.linkage_layers == "feed_forward":
+        return AttentionLinkage(width, config.ffn_channels, config.colorization_heads)
+    return LinkageSubnet(width, mean=config.linkage_memory == "mean")
+
+
+def _after_references(
+    luminance: Tensor, candidates: list[Candidates], references: JointReferenceColors
+) -> tuple[Tensor, list[Candidates]]:
+    """Luminance (B, R + N, 1, H, W) and candidates of references and frames: a reference's are its own colors, with
+    similarity 1 where it has any."""
+    lightness, ab = references.lab[:, :, :1], references.lab[:, :, 1:]
+    known = _enlarge(references.valid, float(KEY_STRIDE))
+    joined = [
+        Candidates(torch.cat([ab, each.ab], dim=1), torch.cat([known, each.similarity], dim=1)) for each in candidates
+    ]
+    return torch.cat([lightness, luminance], dim=1), joined
 
 
 def _enlarge(maps: Tensor, factor: float) -> Tensor:

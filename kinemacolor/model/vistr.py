@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+import pickle
 from collections.abc import Mapping
 from itertools import chain
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from kinemacolor.core.errors import InputError
 from kinemacolor.model.blocks import CNNTransformerBlock, TransformerLayer
 from kinemacolor.model.network import Network
 
@@ -25,6 +29,43 @@ VISTR_TENSORS = {
     },
 }
 """Tensors of an encoder layer: VisTR's name → ours."""
+
+
+VISTR_ALLOWED_TYPES = (argparse.Namespace,)
+"""What a checkpoint may hold beside tensors and plain containers: VisTR's training saves its command line as well."""
+
+
+def load_vistr(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a published VisTR checkpoint, by name. No code of the file runs.
+
+    Raises:
+        InputError: the file cannot be read, holds anything but tensors, plain values and ``VISTR_ALLOWED_TYPES``, or
+            has no encoder of VisTR.
+    """
+    remedy = "give a checkpoint as VisTR publishes it"
+    try:
+        with torch.serialization.safe_globals(list(VISTR_ALLOWED_TYPES)):
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(path, f"is no checkpoint of weights ({_reason(error)})", remedy) from error
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror or error})", remedy) from error
+    except (RuntimeError, ValueError, EOFError, KeyError, AttributeError) as error:
+        raise InputError(path, f"is corrupt ({type(error).__name__})", remedy) from error
+    tensors = checkpoint.get("model", checkpoint) if isinstance(checkpoint, Mapping) else {}
+    named = {name: tensor for name, tensor in tensors.items() if isinstance(tensor, Tensor)}
+    if not any(str(name).startswith(VISTR_LAYERS) for name in named):
+        raise InputError(path, f"has no tensors {VISTR_LAYERS}", remedy)
+    return named
+
+
+def _reason(error: pickle.UnpicklingError) -> str:
+    """What torch refused, without its advice to trust the file."""
+    text = str(error)
+    for line in text.splitlines():
+        if "Unsupported global" in line or "GLOBAL" in line:
+            return "it holds " + line.split("GLOBAL", 1)[-1].split()[0]
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def transformer_layers(network: Network) -> list[TransformerLayer]:

@@ -82,7 +82,7 @@ def test_a_dry_run_describes_the_run_and_leaves_nothing(recipe: Path, tmp_path: 
         "train", recipe, "-d", films, "-o", tmp_path / "run", "--device", "cpu", "--dry-run", "--set", "run.steps=90"
     )
     assert re.search(r"^data +1 shots \(6 frames\), 1 photos$", printed, re.M)
-    assert "skipped corrupt:" in printed
+    assert "left out corrupt:" in printed
     assert re.search(r"^speed +\d+\.\d\d s per step", printed, re.M)
     assert re.search(r"^memory +\d+ MiB", printed, re.M)
     assert re.search(r"^run +90 steps, about ", printed, re.M)
@@ -129,3 +129,16 @@ def test_packing_a_folder_and_training_from_the_pack(recipe: Path, tmp_path: Pat
     common = ("train", recipe, "-d", tmp_path / "train.pack", "-o", tmp_path / "run", "--device", "cpu", "--quiet")
     assert call(*common, "--time-limit", "0.00001").startswith(f"{tmp_path / 'run'}: step 1 of 6")
     assert (tmp_path / "run" / "cache" / "index.json").is_file()
+
+
+def test_a_recipe_is_named_once(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="RECIPE: is missing; name one recipe"):
+        call("train", "-o", tmp_path / "run")
+    with pytest.raises(UsageError, match="RECIPE: is there twice"):
+        call("train", "lite", "--recipe", "paper", "-o", tmp_path / "run")
+    with pytest.raises(UsageError, match="--table: has recipes of its own"):
+        call("train", "lite", "--table", 2, "-o", tmp_path / "run")
+    with pytest.raises(UsageError, match="--table: 3 is not a table of networks to train"):
+        call("train", "--table", 3, "-o", tmp_path / "run")
+    with pytest.raises(UsageError, match="data: there is nothing to train on"):
+        call("train", "--recipe", "lite", "-o", tmp_path / "run")

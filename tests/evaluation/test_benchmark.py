@@ -200,7 +200,7 @@ def test_the_command_writes_a_report(
     toy_protocol(tmp_path)
     monkeypatch.setattr(sys, "argv", ["kinemacolor", "benchmark", "clips"])
     benchmark(
-        str(data),
+        [str(data)],
         str(tmp_path / "out"),
         methods="gray,flow",
         table=None,
@@ -209,11 +209,14 @@ def test_the_command_writes_a_report(
         frames=5,
         reference=None,
         clips="one",
+        split=None,
         jobs=1,
         flow="dis",
         flow_weights=None,
         lpips_weights=None,
         fid_weights=None,
+        columns="colormnet",
+        peer_minutes=60,
         quiet=False,
     )
     record = json.loads((tmp_path / "out" / "results.json").read_text())
@@ -224,6 +227,7 @@ def test_the_command_writes_a_report(
     values = next(each for each in record["results"] if each["method"] == "flow")["per_frame"]["psnr"]
     assert len(values) == 5
     assert record["means"]["flow"]["psnr"] == pytest.approx(np.mean(values))
+    assert "PSNR by ColorMNet's script" in (tmp_path / "out" / "report.md").read_text()
     assert "| flow |" in capsys.readouterr().out
     assert {"report.md", "report.html", "results.json", "sheets", "work"} == set(os.listdir(tmp_path / "out"))
 
@@ -235,7 +239,13 @@ def test_the_command_writes_a_report(
         ({"jobs": 0}, "jobs: 0"),
         ({"frames": 1}, "frames: 1 is too few"),
         ({"methods": "x"}, "methods: there is no method x"),
-        ({"table": 2}, "table"),
+        ({"table": 2}, "table: 2 and 3 need --weights"),
+        ({"table": 4}, "table: 4 is not a table of methods"),
+        ({"table": 1, "weights": Path("x")}, "table: 2 and 3 need --weights"),
+        ({"table": 3, "weights": Path(__file__), "jobs": 2}, "jobs: Table 3 is timed in one process"),
+        ({"split": "davis2017-val,videvo-test"}, "split: 2 lists for 1 data sets"),
+        ({"columns": "other"}, "columns: there are no columns other; choose among colormnet"),
+        ({"split": "davis"}, "davis: there is no list of this name"),
     ],
 )
 def test_bad_options_are_named(data: Path, tmp_path: Path, change: dict[str, object], problem: str) -> None:
@@ -247,16 +257,19 @@ def test_bad_options_are_named(data: Path, tmp_path: Path, change: dict[str, obj
         "frames": None,
         "reference": None,
         "clips": None,
+        "split": None,
         "jobs": 1,
         "flow": "dis",
         "flow_weights": None,
         "lpips_weights": None,
         "fid_weights": None,
+        "columns": None,
+        "peer_minutes": 60,
         "quiet": True,
     }
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(UsageError, match=problem):
-        benchmark(str(data), str(tmp_path / "out"), **(options | change))  # type: ignore[arg-type]
+        benchmark([str(data)], str(tmp_path / "out"), **(options | change))  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()
     assert signal.getsignal(signal.SIGINT) is before
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ from kinemacolor.core.types import Array
 from kinemacolor.evaluation.clips import BenchmarkClip, digest_of_files, find_clips, images_in, load_clip
 from kinemacolor.evaluation.exemplars import parse_choice, references_of
 from kinemacolor.evaluation.protocol import load_protocol, protocols
+from kinemacolor.evaluation.splits import load_split
 from tests.evaluation.toys import color_film, toy_protocol, write_film, write_frames
 from tests.media import Film, make_film
 from tests.stills import halves, write_still
@@ -266,3 +268,41 @@ def test_sixteen_bit_frames_are_scaled_not_cut(tmp_path: Path) -> None:
         assert cv2.imwrite(str(folder / f"{number}.png"), frame[..., ::-1].astype(np.uint16) * 257)
     truth = load_clip(BenchmarkClip("deep", folder), toy_protocol(tmp_path))
     np.testing.assert_array_equal(truth.rgb, film)
+
+
+# --- lists of clips --------------------
+
+
+def davis(root: Path, names: Sequence[str]) -> Path:
+    for name in names:
+        write_frames(root / "JPEGImages" / "480p" / name, color_film(2, 32, 32))
+    return root
+
+
+def test_a_list_leaves_the_training_clips_out(tmp_path: Path) -> None:
+    val, train = load_split("davis2017-val"), load_split("davis2017-train")
+    root = davis(tmp_path, [*val, *train[:3]])
+    assert len(find_clips(root)) == 33
+    found = find_clips(root, "davis2017-val")
+    assert [clip.name for clip in found] == sorted(val)
+    assert all(clip.path == root / "JPEGImages" / "480p" / clip.name for clip in found)
+    assert [clip.name for clip in find_clips(root, "davis2017-val", ["goat", "camel"])] == ["camel", "goat"]
+    with pytest.raises(UsageError, match="there is no clip bear"):
+        find_clips(root, "davis2017-val", ["bear"])
+
+
+def test_missing_clips_of_a_list_are_named_and_never_left_out(tmp_path: Path) -> None:
+    root = davis(tmp_path, [name for name in load_split("davis2017-val") if name not in ("goat", "libby")])
+    with pytest.raises(InputError, match="2 of 30 clips of davis2017-val are missing: goat, libby; add them"):
+        find_clips(root, "davis2017-val")
+    assert len(find_clips(root, "davis2017-val", ["camel"])) == 1
+    with pytest.raises(InputError, match="1 of 2 clips of davis2017-val are missing: goat"):
+        find_clips(root, "davis2017-val", ["camel", "goat"])
+    with pytest.raises(UsageError, match="fvi-test: is not included"):
+        find_clips(root, "fvi-test")
+
+
+def test_videvos_test_folder_is_found(tmp_path: Path) -> None:
+    write_frames(tmp_path / "test" / "CoupleWalking", color_film(2, 32, 32))
+    write_frames(tmp_path / "train" / "Walking", color_film(2, 32, 32))
+    assert [clip.path for clip in find_clips(tmp_path)] == [tmp_path / "test" / "CoupleWalking"]

@@ -11,7 +11,18 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from kinemacolor.core.color import rgb_to_lab
-from kinemacolor.evaluation.metrics import _ab, _ciede2000, cdc, colorfulness, delta_e, psnr, ssim, warping_errors
+from kinemacolor.core.types import Array
+from kinemacolor.evaluation.metrics import (
+    _ab,
+    _ciede2000,
+    cdc,
+    colorfulness,
+    delta_e,
+    psnr,
+    ssim,
+    warping_errors,
+    wrapped_psnr,
+)
 
 
 def films(seed: int = 0, shape: tuple[int, ...] = (6, 7, 11, 3)) -> tuple[np.ndarray, np.ndarray]:
@@ -275,3 +286,23 @@ def test_colorfulness_against_plain_numpy() -> None:
     deviation = np.sqrt(rg.var(axis=(1, 2)) + yb.var(axis=(1, 2)))
     mean = np.sqrt(rg.mean(axis=(1, 2)) ** 2 + yb.mean(axis=(1, 2)) ** 2)
     np.testing.assert_allclose(colorfulness(a), deviation + 0.3 * mean, rtol=1e-12)
+
+
+# --- as others define it --------------------
+
+
+def test_what_colormnets_script_calls_psnr() -> None:
+    """Its own lines, on uint8: an error of 16 disappears, one of 250 is one of 6."""
+
+    def script(img1: Array, img2: Array) -> float:
+        mse_value = ((img1 - img2) ** 2).mean()
+        return float("inf") if mse_value == 0 else 20.0 * np.log10(255.0 / np.sqrt(mse_value))
+
+    noise = np.random.default_rng(0)
+    truth, result = noise.integers(0, 256, (2, 3, 12, 13, 3)).astype(np.uint8)
+    np.testing.assert_allclose(wrapped_psnr(result, truth), [script(a, b) for a, b in zip(truth, result, strict=True)])
+    assert wrapped_psnr(result, truth).mean() > psnr(result, truth).mean() + 1
+    flat = np.full((1, 12, 13, 3), 100, np.uint8)
+    assert wrapped_psnr(flat + np.uint8(16), flat)[0] == np.inf
+    assert wrapped_psnr(flat - np.uint8(100), flat + np.uint8(150))[0] == pytest.approx(20 * np.log10(255 / 6))
+    assert wrapped_psnr(flat + np.uint8(3), flat)[0] == pytest.approx(psnr(flat + np.uint8(3), flat)[0])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from kinemacolor.core.errors import InputError, OutputError
+from kinemacolor.core.types import FloatArray
 from kinemacolor.evaluation import optical
 from kinemacolor.evaluation.optical import (
     RAFT_FILE,
@@ -19,6 +20,7 @@ from kinemacolor.evaluation.optical import (
     find_weights,
     flow_weights,
     occlusion_mask,
+    pair_flow,
 )
 from kinemacolor.propagation.dis_flow import DisFlow
 
@@ -244,3 +246,56 @@ def test_raft_is_loaded_once_for_a_file_and_again_when_the_file_changes(tmp_path
         assert optical._raft(file) is found[seed][0]
     assert found[0][0] is not found[1][0]
     assert found[0][1] != found[1][1]
+
+
+# --- pairs that clips share, and batches --------------------
+
+
+def test_pairs_of_a_window_are_those_of_the_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames, computed = moving(6, 48, 64), []
+    whole = clip_flow(frames, None, "dis")
+    once = optical._compute
+
+    def counted(part: FloatArray, weights: Path | None, device: str) -> ClipFlow:
+        computed.append(len(part) - 1)
+        return once(part, weights, device)
+
+    monkeypatch.setattr(optical, "_compute", counted)
+    for first, last in ((1, 3), (0, 6), (2, 6)):
+        part = pair_flow(frames[first:last], tmp_path, "dis")
+        np.testing.assert_array_equal(part.flow, whole.flow[first : last - 1])
+        np.testing.assert_array_equal(part.visible, whole.visible[first : last - 1])
+    assert computed == [1, 1, 3]  # 1→2 first, then what lies before and after it, then nothing
+    np.testing.assert_array_equal(pair_flow(frames, None, "dis").flow, whole.flow)
+    assert computed[3:] == [5]
+
+
+def test_raft_sees_several_pairs_at_a_time_on_the_device_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    optical_flow = pytest.importorskip("torchvision.models.optical_flow")
+    seen: list[tuple[int, str]] = []
+
+    class Shift(torch.nn.Module):
+        """In place of RAFT: the flow is the mean luminance of both frames."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.anchor = torch.nn.Parameter(torch.zeros(()))
+
+        def forward(self, source: torch.Tensor, target: torch.Tensor) -> list[torch.Tensor]:
+            assert source.device == self.anchor.device
+            seen.append((len(source), source.device.type))
+            levels = torch.stack([source.mean(dim=(1, 2, 3)), target.mean(dim=(1, 2, 3))], dim=1)
+            return [levels[:, :, None, None].expand(-1, -1, *source.shape[2:])]
+
+    monkeypatch.setattr(optical_flow, "raft_large", lambda weights: Shift())
+    torch.save(Shift().state_dict(), tmp_path / RAFT_FILE)
+    levels = np.arange(10, 22, dtype=np.float32) * 4
+    frames = np.broadcast_to(levels[:, None, None], (12, 128, 136)).copy()
+    flow = clip_flow(frames, None, "raft", weights=tmp_path, device="cpu")
+    assert seen == [(8, "cpu"), (8, "cpu"), (6, "cpu")]  # four pairs, there and back; the last three
+    later, earlier = levels[1:] / 50 - 1, levels[:-1] / 50 - 1
+    np.testing.assert_allclose(flow.flow[:, 5, 5], np.stack([later, earlier], axis=1), atol=1e-3)
+    optical._loaded_raft.cache_clear()

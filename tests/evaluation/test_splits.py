@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kinemacolor.core.errors import InputError, UsageError
-from kinemacolor.evaluation.splits import load_split, locate, missing, splits
+from kinemacolor.evaluation.splits import known_splits, load_split, locate, missing, splits
 
 SIZES = {"davis2017-train": 60, "davis2017-val": 30, "videvo-train": 80, "videvo-test": 20}
 
@@ -68,3 +68,21 @@ def test_videos_are_found_as_frames_and_as_films(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a folder; give the folder that holds the videos of videvo-test"):
         missing("videvo-test", tmp_path / "no")
+
+
+def test_videvos_halves_are_told_apart(tmp_path: Path) -> None:
+    test_clip, train_clip = load_split("videvo-test")[0], load_split("videvo-train")[0]
+    for path in (f"test/{test_clip}/000.jpg", f"train/{train_clip}/000.jpg", f"train/{test_clip}/000.jpg"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).touch()
+    assert locate("videvo-test", tmp_path) == {test_clip: tmp_path / "test" / test_clip}
+    assert locate("videvo-train", tmp_path) == {train_clip: tmp_path / "train" / train_clip}
+    (tmp_path / "test").rename(tmp_path / "moved")
+    (tmp_path / "Test").mkdir()
+    (tmp_path / "moved").rename(tmp_path / "Test" / "imgs")
+    assert locate("videvo-test", tmp_path) == {test_clip: tmp_path / "Test" / "imgs" / test_clip}
+
+
+def test_names_tell_which_lists_they_are_of() -> None:
+    assert known_splits(["goat", "bear", "boat", "my film"]) == {"davis2017-train": 2, "davis2017-val": 1}
+    assert known_splits(["my film"]) == {}

@@ -10,7 +10,14 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra train")
 
 from kinemacolor.model.blocks import CNNTransformerBlock, to_maps, to_tokens  # noqa: E402
-from kinemacolor.model.linkage import LinkageMemory, LinkageSubnet, query, store  # noqa: E402
+from kinemacolor.model.linkage import (  # noqa: E402
+    AttentionLinkage,
+    LinkageLayer,
+    LinkageMemory,
+    LinkageSubnet,
+    query,
+    store,
+)
 from kinemacolor.model.positions import sine_positions  # noqa: E402
 from tests.model import toys  # noqa: E402
 
@@ -79,6 +86,48 @@ def test_a_mean_memory_is_read_divided_by_its_blocks() -> None:
     later = subnet.store(memory, hidden)
     torch.testing.assert_close(later.information, information + store(information / 4, hidden) - information / 4)
     assert later.blocks == 5
+
+
+# --- the released network's layers around equations 6 and 7 --------------------
+
+
+def test_a_linkage_layer_is_torchs_attention_in_residual_form_with_norms() -> None:
+    """x' = LN(x + MHA(x, i, i)), LN(x' + W_2 relu(W_1 x')); four heads."""
+    torch.manual_seed(0)
+    width, layer = 8, LinkageLayer(8, 12, 4).double()
+    theirs = torch.nn.MultiheadAttention(width, 4, batch_first=True).double()
+    ours = layer.attention.state_dict()
+    theirs.load_state_dict({name.replace("in_proj.", "in_proj_"): value for name, value in ours.items()})
+    tokens, information = toys.noise(2, T, width), toys.noise(2, M, width, seed=1)
+    x = torch.nn.functional.layer_norm(tokens + theirs(tokens, information, information)[0], (width,))
+    want = torch.nn.functional.layer_norm(x + layer.linear2(layer.linear1(x).relu()), (width,))
+    torch.testing.assert_close(layer(tokens, information), want)
+
+
+def test_the_first_block_passes_the_released_linkage_as_it_is() -> None:
+    torch.manual_seed(0)
+    subnet = AttentionLinkage(8, 12, 4).double()
+    high, hidden, stale = (toys.noise(2, T, 8, seed=seed) for seed in range(3))
+    assert torch.equal(subnet.query(high, None), high)
+    first = subnet.store(None, hidden)
+    assert torch.equal(first.information, hidden)
+    empty = LinkageMemory(stale, torch.tensor(0.0))
+    assert torch.equal(subnet.query(high, empty), high)
+    assert torch.equal(subnet.store(empty, hidden).information, hidden)
+    later = subnet.store(first, high)
+    assert later.blocks == 2
+    torch.testing.assert_close(later.information, subnet.storage_layer(hidden, high))
+    torch.testing.assert_close(subnet.query(high, later), subnet.query_layer(high, later.information))
+
+
+def test_the_released_linkages_memory_does_not_grow() -> None:
+    torch.manual_seed(0)
+    subnet, memory = AttentionLinkage(8, 12, 4).double(), None
+    with torch.no_grad():
+        for block in range(60):
+            memory = subnet.store(memory, 3 * toys.noise(1, T, 8, seed=block))
+    assert memory is not None
+    assert float(memory.information.abs().max()) < 8**0.5 + 1e-9  # a row of LayerNorm has the norm √d at most
 
 
 def position_by_the_paper(t: int, y: int, x: int, lengths: tuple[int, int, int], channels: int) -> list[float]:

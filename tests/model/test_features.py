@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +12,13 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 import timm  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
+from kinemacolor.model import features  # noqa: E402
 from kinemacolor.model.features import (  # noqa: E402
+    RESNET101_FILE,
     Lite0Features,
     Lite0Pyramid,
     ResNet101Pyramid,
+    find_resnet101,
     lite0_weights,
     load_lite0,
     load_resnet101,
@@ -78,3 +82,17 @@ def test_missing_weights_are_one_clear_error(monkeypatch: pytest.MonkeyPatch) ->
         RuntimeError, match=r"backbone: expected the ImageNet weights resnet101\.tv_in1k .* got OSError"
     ):
         make_pyramid("resnet101", pretrained=True)
+
+
+def test_resnet101_is_read_from_torchs_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the hub, and with the file's own weights."""
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    torch.manual_seed(3)
+    theirs = load_resnet101(pretrained=False)
+    torch.save(theirs.state_dict(), tmp_path / "checkpoints" / RESNET101_FILE)
+    ours = load_resnet101(pretrained=True)
+    assert torch.equal(ours.state_dict()["layer3.18.conv2.weight"], theirs.state_dict()["layer3.18.conv2.weight"])
+    (tmp_path / "checkpoints" / RESNET101_FILE).unlink()
+    monkeypatch.setattr(features, "try_to_load_from_cache", lambda *_: None)
+    assert find_resnet101() is None

@@ -105,9 +105,10 @@ def test_every_parameter_gets_a_gradient(name: str, training: bool) -> None:
     bank = toys.bank_of(network, 2)
     carried = toys.propagated(first) if network.config.propagation else None
     one = network.step(first, bank, None, carried)
-    two = network.step(second, bank, one.memory, carried)  # a block with memory uses the whole linkage subnet
+    two = network.step(second, bank, one.memory, carried)
+    three = network.step(first, bank, two.memory, carried)  # it reads what a block with memory stored
     weight = toys.noise(*two.ab.shape, seed=3)
-    (one.ab * weight).sum().add((two.ab * weight).sum()).backward()
+    torch.stack([(step.ab * weight).sum() for step in (one, two, three)]).sum().backward()
     without = [k for k, p in network.named_parameters() if p.grad is None or float(p.grad.abs().max()) < 1e-12]
     alone = ["descriptors.weight", "descriptors.warmth"]  # read where descriptors are trained without heads
     assert without == (alone if network.config.descriptor_channels else [])
@@ -393,15 +394,17 @@ def test_the_papers_output_stays_within_its_scale() -> None:
 
 
 def test_inputs_of_equation_5() -> None:
-    """W_1 ⊕ S_1 ⊕ W_2 ⊕ S_2 ⊕ B^l ⊕ y^lab, chrominance over 128."""
+    """W_1 ⊕ S_1 ⊕ W_2 ⊕ S_2 ⊕ B^l ⊕ y^lab, chrominance over 128; y^lab may be channels or one more frame."""
     block = toys.luminance(1, 2)
     w1, w2 = (Candidates(toys.noise(1, 2, 2, 48, 64, seed=s), toys.noise(1, 2, 1, 48, 64, seed=s + 1)) for s in (1, 3))
     lab = toys.noise(1, 2, 3, 48, 64, seed=5)
-    got = toys.shared("paper").colorization._inputs(block, [w1, w2], lab)
+    channels = toys.toy("paper", reference_frame=False)
+    got = channels.colorization._inputs(block, [w1, w2], lab)
     want = [w1.ab / 128, w1.similarity, w2.ab / 128, w2.similarity, block, lab[:, :, :1], lab[:, :, 1:] / 128]
     assert torch.equal(got, torch.cat(want, dim=2))
-    assert toys.shared("paper").colorization.inputs == 10
-    assert toys.toy("paper", augmented_head=False).colorization.inputs == 7
+    assert channels.colorization.inputs == 10
+    assert toys.shared("paper").colorization.inputs == 7
+    assert toys.toy("paper", augmented_head=False).colorization.inputs == 4
     assert toys.shared("lite-full").colorization.inputs == 1 + 3 * 3 + 1
 
 
@@ -429,3 +432,67 @@ def test_propagated_colors_without_a_spread_that_is_an_input_are_refused() -> No
     propagated = replace(toys.propagated(block), spread=None)
     with pytest.raises(ValueError, match=r"propagated\.spread: expected maps"):
         network.step(block, toys.bank_of(network), None, propagated)
+
+
+# --- what the released network does where the paper allows both --------------------
+
+
+def test_the_reference_is_a_frame_of_the_colorization_subnet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its colors are W_1 and W_2 there, its similarity is 1; the outputs are those of the frames alone."""
+    network = toys.own("paper")
+    luminance, ab = toys.references(1, 2)
+    mask = torch.ones_like(luminance)
+    mask[:, 1, :, :, :32] = 0
+    block, seen = toys.luminance(1, 3), []
+    forward = network.colorization.forward
+
+    def spy(*arguments: object) -> object:
+        seen.append(arguments)
+        return forward(*arguments)
+
+    monkeypatch.setattr(network.colorization, "forward", spy)
+    with torch.no_grad():
+        step = network.step(block, network.start(luminance, ab, mask))
+    (given, candidates, image, hidden, positions, _) = seen[0]
+    assert image is None
+    assert torch.equal(given, torch.cat([luminance, block], dim=1))
+    for candidate in candidates:
+        assert torch.equal(candidate.ab[:, :2], ab * mask)
+        assert torch.equal(candidate.similarity[:, 0], mask[:, 0])
+        assert torch.equal(candidate.similarity[:, 1, :, :, :30], mask[:, 1, :, :, :30])
+    assert hidden.shape[1] == len(positions) == 5 * 6 * 8
+    assert torch.equal(positions[:48], positions[48:96])  # references have no order
+    assert step.ab.shape == (1, 3, 2, 48, 64)
+    assert step.memory.information.shape[1] == 3 * 48  # the frames' tokens alone are stored
+
+
+def test_the_augmented_head_is_a_convex_mix() -> None:
+    """F_2 = (1 − α) · conv(R') + α · R'_high, α = 0.75 and not learned."""
+    subnet = toys.shared("paper").correspondence
+    width = toys.shared("paper").config.feature_channels
+    high, low = toys.noise(1, 2, width, 6, 8), toys.noise(1, 2, 12, 12, 16, seed=1)
+    assert "alpha" not in dict(subnet.named_parameters())
+    with torch.no_grad():
+        vanilla, augmented = subnet.represent(high, low, None)
+        reduced = torch.nn.functional.interpolate(subnet.to_quarter(high[0]), scale_factor=2.0, mode="bilinear")
+        features = subnet.residual(torch.cat([reduced, low[0]], dim=1))
+        torch.testing.assert_close(augmented[0], 0.25 * subnet.heads[1](features) + 0.75 * reduced)
+        torch.testing.assert_close(vanilla[0], subnet.heads[0](features))
+    added = toys.toy("paper", augmented_mix="added").correspondence
+    assert float(added.alpha) == 0.75
+    added.load_state_dict({**subnet.state_dict(), "alpha": torch.tensor(0.5)})
+    with torch.no_grad():
+        torch.testing.assert_close(added.represent(high, low, None)[1][0], subnet.heads[1](features) + 0.5 * reduced)
+
+
+@pytest.mark.parametrize("coupling", ["parallel", "sequential"])
+def test_the_transformer_branch_gets_the_blocks_input_or_what_the_cnn_makes_of_it(coupling: str) -> None:
+    network = toys.toy("paper", coupling=coupling)
+    block, seen = network.correspondence.blocks[1], []
+    block.to_transformer.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    features, tokens = toys.noise(2, 20, 4, 6), toys.noise(1, 48, 24, seed=1)
+    with torch.no_grad():
+        block(features, tokens, toys.noise(48, 24, seed=2))
+        given = features if coupling == "parallel" else block.cnn(features)
+    want = torch.cat([tokens, given.flatten(2).transpose(1, 2).reshape(1, -1, 20)], dim=2)
+    torch.testing.assert_close(seen[0], want)

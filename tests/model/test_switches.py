@@ -26,7 +26,7 @@ def names(network: Network) -> set[str]:
     ("changes", "gone"),
     [
         ({"transformer": False, "linkage": False}, ("transformer", "to_cnn", "embed", "linkage")),
-        ({"augmented_head": False}, ("heads.1", "alpha")),
+        ({"augmented_head": False}, ("heads.1",)),
         ({"linkage": False}, ("linkage",)),
     ],
     ids=["transformer", "augmented head", "linkage"],
@@ -38,7 +38,7 @@ def test_a_switch_takes_its_parameters_away(name: str, changes: dict[str, Any], 
         assert any(part in key for key in removed), part
         assert not any(part in key for key in names(less)), part
     left = {key for key in removed if not any(part in key for part in gone)}
-    assert left <= ({"colorization.margins"} if "augmented_head" in changes else set())
+    assert left <= ({"colorization.margins", "correspondence.alpha"} if "augmented_head" in changes else set())
     assert not names(less) - names(network)
     block = toys.luminance(1, 2)
     bank = toys.bank_of(less)
@@ -101,7 +101,7 @@ def test_every_token_stride_works(token_stride: int) -> None:
 def test_the_other_reference_block_works(name: str) -> None:
     """The switches are independent of each other, as long as y^lab is not an input of a network that lacks it."""
     other = {"paper": "separate", "lite-full": "joint"}[name]
-    network = toys.toy(name, reference_block=other, reference_image=False)
+    network = toys.toy(name, reference_block=other, reference_image=False, reference_frame=False)
     assert network.step(toys.luminance(1, 2, 37, 53), toys.bank_of(network, 1, 2, 37, 53)).ab.isfinite().all()
 
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra train")
 
+from kinemacolor.core.errors import InputError  # noqa: E402
 from kinemacolor.model.network import Network  # noqa: E402
-from kinemacolor.model.vistr import initialize_from_vistr, transformer_layers  # noqa: E402
+from kinemacolor.model.vistr import initialize_from_vistr, load_vistr, transformer_layers  # noqa: E402
 from tests.model import toys  # noqa: E402
 
 WIDTH, HIDDEN = 384, 2048
@@ -73,3 +80,62 @@ def test_all_that_does_not_fit_is_listed_and_nothing_is_copied() -> None:
 def test_a_network_without_the_branch_is_refused() -> None:
     with pytest.raises(ValueError, match="expected one with Transformer branches"):
         initialize_from_vistr(toys.toy("lite-full", transformer=False, linkage=False), checkpoint())
+
+
+# --- files --------------------
+
+
+def as_published(tensors: dict[str, torch.Tensor]) -> dict[str, Any]:
+    """What VisTR's training saves: weights, state of the optimizer, and its command line as a ``Namespace``."""
+    command = argparse.Namespace(backbone="resnet101", lr=1e-4, masks=True, device="cuda", num_frames=36)
+    return {"model": tensors, "optimizer": {"state": {}, "param_groups": [{"lr": 1e-4}]}, "epoch": 17, "args": command}
+
+
+def test_a_published_checkpoint_is_read_with_its_namespace(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    given, target = checkpoint(), network()
+    torch.save(as_published(given), tmp_path / "vistr.pth")
+    tensors = load_vistr(tmp_path / "vistr.pth")
+    assert tensors.keys() == given.keys()
+    initialize_from_vistr(target, tensors)
+    first = transformer_layers(target)[0].state_dict()["linear1.weight"]
+    assert torch.equal(first, given["vistr.transformer.encoder.layers.0.linear1.weight"].double())
+    torch.save(given, tmp_path / "bare.pth")  # weights alone
+    assert load_vistr(tmp_path / "bare.pth").keys() == given.keys()
+
+
+class Harmful:
+    """Unpickling it would make a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[str]]:
+        return os.mkdir, (str(self.path),)
+
+
+def test_code_in_a_checkpoint_is_refused_and_does_not_run(tmp_path: Path) -> None:
+    torch.save({**as_published(checkpoint()), "args": Harmful(tmp_path / "made")}, tmp_path / "harmful.pth")
+    with pytest.raises(InputError, match=r"harmful.pth: is no checkpoint of weights \(it holds \w+.mkdir\)"):
+        load_vistr(tmp_path / "harmful.pth")
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (lambda path: path.write_bytes(b"PK\x03\x04 torn"), "is corrupt"),
+        (lambda path: path.write_bytes(b""), "is corrupt"),
+        (lambda path: torch.save([torch.ones(2)], path), "has no tensors vistr.transformer.encoder.layers"),
+        (lambda path: torch.save({"model": {"head": torch.ones(2)}}, path), "has no tensors"),
+        (lambda path: None, "cannot be read"),
+    ],
+    ids=["torn", "empty", "a list", "another network", "missing"],
+)
+def test_a_file_that_is_no_checkpoint_is_told_in_one_line(
+    tmp_path: Path, make: Callable[[Path], None], problem: str
+) -> None:
+    make(tmp_path / "file.pth")
+    with pytest.raises(InputError, match=problem) as caught:
+        load_vistr(tmp_path / "file.pth")
+    assert "\n" not in str(caught.value)

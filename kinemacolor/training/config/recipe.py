@@ -42,7 +42,10 @@ _FORMER_NAMES = {
     **{f"network.changes.{former}": f"network.changes.{current}" for former, current in OLD_NAMES.items()},
 }
 """Former names of sections and fields, which users' files and checkpoints still have."""
-_FREE_FIELDS = ("evaluation", "run.checkpoint_minutes", "run.keep", "run.log_every", "data.paths")
+_PACKAGE = Path(__file__).parents[2]
+_DEEPEST_BASE = 4
+"""Recipes that may stand on each other by ``base``."""
+_FREE_FIELDS = ("evaluation", "run.checkpoint_minutes", "run.keep", "run.log_every", "data.paths", "data.flow_folder")
 """Fields that may differ between a run and its resumption."""
 
 
@@ -71,9 +74,18 @@ class Recipe(RecipeSection):
         need((run.steps is None) != (run.epochs is None), "run", "one of steps and epochs", [run.steps, run.epochs])
         need(min(data.size) >= MINIMUM_SIDE, "data.size", f"sides of at least {MINIMUM_SIDE}", data.size)
         need(any(term.weight for term in losses.terms().values()), "losses", "at least one with a weight", "none")
+        if data.shortest is not None:
+            pairs = losses.adversarial.weight or losses.temporal.weight
+            low = 2 if pairs else 1
+            need(low <= data.shortest <= data.length, "data.shortest", f"{low} to data.length", data.shortest)
+            need(data.batch == 1, "data.batch", "1 (with data.shortest)", data.batch)
+            need(not self.recording.windows, "data.shortest", "none (with [recording])", data.shortest)
         if data.keep_flow:
             expected = "false, for an augmentation that draws how frames are seen"
             need(data.augmentation.repeats, "data.keep_flow", expected, True)
+        need(
+            data.keep_flow or not data.flow_folder, "data.flow_folder", "none without data.keep_flow", data.flow_folder
+        )
         if losses.adversarial.weight:
             need(min(data.size) >= least, "data.size", f"sides of at least {least} (adversarial)", data.size)
         if losses.adversarial.weight or losses.temporal.weight:
@@ -200,27 +212,62 @@ def _with_preset(fields: dict[str, Any]) -> dict[str, Any]:
     return {**fields, "data": {**data, "augmentation": filled}}
 
 
+def recipe_folder() -> Path:
+    """The folder of the recipes that come with the package: inside it where it is installed, else beside it."""
+    inside = _PACKAGE / "recipes"
+    return inside if inside.is_dir() else _PACKAGE.parent / "recipes"
+
+
+def shipped_recipes() -> tuple[str, ...]:
+    """Names of the recipes that come with the package."""
+    return tuple(sorted(file.stem for file in recipe_folder().glob("*.toml")))
+
+
 def load_recipe(path: str | Path, changes: Sequence[str] = ()) -> Recipe:
-    """A recipe from its file.
+    """A recipe that comes with the package, by its name, or that in a file.
 
     Args:
-        path: of a TOML file.
+        path: of a TOML file, or a name of ``shipped_recipes``. The file may name another recipe as its ``base``, whose
+            fields it has where it gives none.
         changes: ``section.field=value``, the value as in TOML (or a plain word).
 
     Raises:
         InputError: there is no such file, it is not TOML, or a field is at fault.
         UsageError: a change is not of that form.
     """
-    try:
-        fields: dict[str, Any] = with_current_names(parse_toml(Path(path).read_text("utf-8")))
-    except OSError as error:
-        remedy = "give a recipe, such as recipes/lite.toml"
-        raise InputError(path, f"cannot be read ({error.strerror})", remedy) from error
-    except ValueError as error:
-        raise InputError(path, f"is not TOML ({error})", "correct the recipe") from error
+    fields = _read_fields(path)
     for change in changes:
         _apply_change(fields, change)
     return parse_recipe(fields, str(path))
+
+
+def _read_fields(path: str | Path, depth: int = 0) -> dict[str, Any]:
+    """The fields of a recipe, with those of its base."""
+    named = str(path) in shipped_recipes() and not Path(path).is_file()
+    file = recipe_folder() / f"{path}.toml" if named else Path(path)
+    try:
+        fields: dict[str, Any] = with_current_names(parse_toml(file.read_text("utf-8")))
+    except OSError as error:
+        remedy = f"give a file, or a name: {', '.join(shipped_recipes())}"
+        raise InputError(path, f"cannot be read ({error.strerror})", remedy) from error
+    except ValueError as error:
+        raise InputError(path, f"is not TOML ({error})", "correct the recipe") from error
+    base = fields.pop("base", None)
+    if base is None:
+        return fields
+    if not isinstance(base, str) or depth >= _DEEPEST_BASE:
+        raise InputError(path, f"base: expected another recipe, got {base!r}", "correct the recipe")
+    beside = file.parent / base
+    return _merged(_read_fields(beside if beside.is_file() else base, depth + 1), fields)
+
+
+def _merged(base: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a base with others in their place, section by section."""
+    merged = dict(base)
+    for key, value in fields.items():
+        before = merged.get(key)
+        merged[key] = _merged(before, value) if isinstance(before, dict) and isinstance(value, Mapping) else value
+    return merged
 
 
 def _apply_change(fields: dict[str, Any], change: str) -> None:

@@ -50,7 +50,8 @@ class NetworkSection(RecipeSection):
     initial: str | None = None
     """A .safetensors file of the same configuration to start from (then ``key_init`` has no effect)."""
     vistr: str | None = None
-    """A published VisTR checkpoint to start the Transformer branch from (section 4)."""
+    """A published VisTR checkpoint to start the Transformer branch from (section 4): its path, or its name among
+    torch's downloads."""
     freeze: tuple[Literal["features", "descriptors", "correspondence", "linkage", "colorization"], ...] = ()
     """Subnets that keep their weights; ``features`` is the pretrained network."""
     norm_calibration: NonNegativeInt = 0
@@ -85,6 +86,9 @@ class DataSection(RecipeSection):
     """(height, width) of frames, pixels."""
     length: PositiveInt = 4
     """T, frames of a window; the first block has no memory, the next ones have."""
+    shortest: PositiveInt | None = None
+    """A clip of fewer than ``length`` frames gives a window of all its frames if it has at least this many; by default
+    it gives none. Windows of one step have one length, so this needs ``batch`` 1."""
     block: PositiveInt = 2
     """N, frames colored together."""
     batch: PositiveInt = 2
@@ -94,8 +98,10 @@ class DataSection(RecipeSection):
     flow_weights: str | None = None
     """RAFT's weights, or their folder."""
     keep_flow: bool = False
-    """Whether that flow is kept in ``OUTPUT/flow``, 0.4 MB for two frames of 384×216, and computed once for all epochs;
+    """Whether that flow is kept in ``flow_folder``, 0.4 MB for two frames of 384×216, and computed once for all epochs;
     for an augmentation under which two frames always look the same (``preset = "paper"``)."""
+    flow_folder: str | None = None
+    """Folder of that flow, which runs may share; ``OUTPUT/flow`` by default."""
     side: PositiveInt = 180
     """Short side of films in a cache built from folders, pixels."""
     augmentation: Augmentation = Field(default_factory=Augmentation)
@@ -109,6 +115,9 @@ class RolloutSection(RecipeSection):
     """Probability that a window gets no propagated colors P."""
     color_memory: Share = 0.0
     """Probability that a window's outputs join its bank after each block."""
+    gradient_blocks: PositiveInt = 1
+    """Blocks through which gradients pass, by way of the linkage subnet's memory: with 1, what it stores is learned
+    from nothing. The memory that training needs grows with their number."""
 
 
 class RecordingSection(RecipeSection):

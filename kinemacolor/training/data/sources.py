@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from kinemacolor.core.errors import InputError
+from kinemacolor.evaluation.splits import HALVES
 from kinemacolor.propagation.correspondence import correlation
 from kinemacolor.video.decode import FILM_SUFFIXES
 from kinemacolor.video.image_sequence import COMMON_IMAGE_SUFFIXES
@@ -94,17 +95,16 @@ def _davis(root: Path, split: Split) -> list[Source]:
 
 def _split_folder(root: Path, split: Split) -> Path | None:
     """The folder of a split; the root itself where there are no splits, None where it is not there."""
-    names = {"train": ("train", "train_all_frames"), "test": ("test", "valid", "val")}
     folders = {folder.name.lower(): folder for folder in sorted(root.iterdir()) if folder.is_dir()}
-    if folders.keys() & {"test", "valid", "val"} and folders.keys() & {"train", "train_all_frames"}:
-        for name in names[split]:
+    if folders.keys() & set(HALVES["test"]) and folders.keys() & set(HALVES["train"]):
+        for name in HALVES[split]:
             if name in folders:
                 inner = folders[name] / "JPEGImages"
                 return inner if inner.is_dir() else folders[name]
         return None
     if split == "test":
         return None
-    for name in names["train"]:
+    for name in HALVES["train"]:
         if name in folders and (folders[name] / "JPEGImages").is_dir():
             return folders[name] / "JPEGImages"
     return root

@@ -28,7 +28,8 @@ from kinemacolor.training.data.synthesis import Affine, compose, draw_scene
 from kinemacolor.training.data.views import ClipView
 
 FlowEstimator = Callable[[FloatArray], ClipFlow]
-"""L* (2, H, W) of consecutive frames → their flow; ``functools.partial(clip_flow, cache=…, method=…)``."""
+"""L* (T, H, W) of consecutive frames → their flow; ``functools.partial(pair_flow, cache=…, method=…)``: pairs of frames
+recur, windows do not."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +56,7 @@ class WindowSampler:
     """Samples by number; no two calls depend on each other.
 
     Args:
-        cache: the clips; shots of fewer than ``length`` frames are left out.
+        cache: the clips.
         length: T, frames of a window.
         size: (H, W), of at least 32.
         augmentation: how samples are varied.
@@ -65,6 +66,13 @@ class WindowSampler:
         matches: whether samples have ``matches``.
         block: N, frames colored together; None for the whole window.
         weights: how often clips of these names are drawn, relative to the others of their kind at 1.
+        shortest: shots of fewer frames are left out; those of fewer than ``length`` give windows of all their frames.
+            None for ``length``.
+
+    Attributes:
+        films: shots from which windows are drawn.
+        photos: photos from which scenes are made.
+        too_short: shots that are left out.
 
     Raises:
         UsageError: no clip is long enough.
@@ -83,16 +91,20 @@ class WindowSampler:
         matches: bool = False,
         block: int | None = None,
         weights: Mapping[str, float] | None = None,
+        shortest: int | None = None,
     ) -> None:
         if length < 1 or min(size) < MINIMUM_SIDE:
             raise ValueError(f"length, size: expected at least 1 and {MINIMUM_SIDE}, got {length}, {size}")
         self.cache, self.length, self.size, self.seed = cache, length, size, seed
         self.augmentation = augmentation or Augmentation()
         self.flow, self.propagated, self.matches, self.block = flow, propagated, matches, block or length
-        self.films = [clip for clip in cache.clips if not clip.photo and clip.frames >= length]
+        shortest = length if shortest is None else shortest
+        shots = [clip for clip in cache.clips if not clip.photo]
+        self.films = [clip for clip in shots if clip.frames >= shortest]
+        self.too_short = [clip for clip in shots if clip.frames < shortest]
         self.photos = [clip for clip in cache.clips if clip.photo] if self.augmentation.photos > 0 else []
         if not self.films and not self.photos:
-            raise UsageError(cache.folder, f"no clip has {length} frames", "use shorter windows, or add clips")
+            raise UsageError(cache.folder, f"no clip has {shortest} frames", "use shorter windows, or add clips")
         self._film_shares = self._shares(self.films, weights or {})
         self._photo_shares = self._shares(self.photos, weights or {})
 
@@ -167,10 +179,11 @@ class WindowSampler:
         return np.array([[cos, -sin, middle[0]], [sin, cos, middle[1]]])
 
     def _draw_times(self, noise: np.random.Generator, available: int) -> list[int]:
-        most = (available - 1) // max(self.length - 1, 1)
+        length = min(self.length, available)
+        most = (available - 1) // max(length - 1, 1)
         stride = int(noise.integers(1, min(self.augmentation.stride, most) + 1)) if most > 0 else 1
-        start = int(noise.integers(0, available - stride * (self.length - 1)))
-        times = [start + stride * k for k in range(self.length)]
+        start = int(noise.integers(0, available - stride * (length - 1)))
+        times = [start + stride * k for k in range(length)]
         return times[::-1] if noise.random() < self.augmentation.reverse else times
 
     def _draw_view(self, noise: np.random.Generator, *, mirror: bool) -> Affine:
@@ -312,6 +325,5 @@ class WindowSampler:
         """``flow`` and ``visible`` of the sample."""
         if self.flow is None or len(lightness) < 2:
             return None, None
-        pairs = [self.flow(lightness[t : t + 2]) for t in range(len(lightness) - 1)]  # pairs recur; windows do not
-        flow = np.concatenate([pair.flow for pair in pairs]).astype(np.float32)
-        return flow, np.concatenate([pair.visible for pair in pairs])
+        window = self.flow(lightness)
+        return window.flow.astype(np.float32), window.visible

@@ -55,6 +55,8 @@ class ColoredBlock:
         keys: of the frames (B, N, heads · C, rows, columns); None for recorded inputs.
         bank: with which they were matched; its first entries are the reference's, row by row. None for recorded inputs.
         matched: from which descriptors or heads learn to match; None where colors are learned.
+        ends_span: whether the backward pass has to run before the next block: False where the next block's losses send
+            gradients through this one.
     """
 
     frames: slice
@@ -66,6 +68,7 @@ class ColoredBlock:
     keys: Tensor | None
     bank: Bank | None
     matched: MatchedPictures | None = None
+    ends_span: bool = True
 
 
 class LossTargets(Protocol):

@@ -12,6 +12,8 @@ from kinemacolor.core.errors import InputError
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
+VGG19_FILE = "vgg19-dcbb9e9d.pth"
+"""Name of torchvision's ImageNet weights of VGG19 among torch's downloads."""
 RELU5_2 = 32
 """Number of layers of torchvision's VGG19 ``features`` up to relu5_2, which is included."""
 

@@ -109,12 +109,15 @@ class Objective:
         if first < frames.stop:  # frames that have one before them
             ab = block.ab if block.before is None else torch.cat([block.before, block.ab], dim=1)
             current, previous = ab[:, 1:], ab[:, :-1].detach()
+            weight = hop_weight(targets.ab.shape[1], frames.stop - frames.start, frames.stop - first)
             if options.temporal.due(step) and targets.flow is not None and targets.visible is not None:
                 hops = slice(first - 1, frames.stop - 1)
                 flow, visible = targets.flow[:, hops].flatten(0, 1), targets.visible[:, hops].flatten(0, 1)
-                values["temporal"] = losses.temporal(current.flatten(0, 1), previous.flatten(0, 1), flow, visible)
+                difference = losses.temporal(current.flatten(0, 1), previous.flatten(0, 1), flow, visible)
+                values["temporal"] = weight * difference
             if options.adversarial.due(step) and self._discriminator is not None:
-                values["adversarial"] = self._adversarial(ab, targets, slice(first - 1, frames.stop), pairs)
+                pair_loss = self._adversarial(ab, targets, slice(first - 1, frames.stop), pairs)
+                values["adversarial"] = weight * pair_loss
         return values
 
     def _distill(self, pictures: MatchedPictures, teachers: TeacherEnsemble) -> Tensor:
@@ -186,6 +189,20 @@ class Objective:
         """The sum of losses by name, each with its weight."""
         terms = self._options.terms()
         return torch.stack([terms[name].weight * value for name, value in values.items()]).sum()
+
+
+def hop_weight(window: int, block: int, hops: int) -> float:
+    """The factor on a block's mean over its hops from frame to frame, so that all hops of a window count the same.
+
+    Blocks count by their share of the window's frames, but the first block has a hop less than frames. With this factor
+    the sum over blocks is the mean over the window's hops.
+
+    Args:
+        window: T, frames of the window, at least 2.
+        block: frames of the block.
+        hops: of the block.
+    """
+    return (hops / (window - 1)) * (window / block)
 
 
 def _in_pairs(film: Tensor) -> Tensor:

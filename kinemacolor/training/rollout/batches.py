@@ -100,7 +100,15 @@ class WindowBatches:
         """See ``BatchSource``."""
         recipe, placement = self._recipe, self._placement
         draws = draw_rollout(recipe.rollout, recipe.run.seed, tensors.indices, placement.device)
-        return WindowRollout(network, tensors, draws, recipe.data.block, placement.autocast, colored=colored)
+        return WindowRollout(
+            network,
+            tensors,
+            draws,
+            recipe.data.block,
+            placement.autocast,
+            colored=colored,
+            gradient_blocks=recipe.rollout.gradient_blocks,
+        )
 
 
 class RecordedBatches:

@@ -1,8 +1,8 @@
 """A window colored like a film: block after block, each with the state left by the one before, with gradients.
 
-The counterpart of ``kinemacolor.engine.network`` with gradients. The state that goes from block to block (linkage
-memory, propagated colors, color memory) is detached, so that the backward pass of a block can run before the next block
-starts: the memory needed does not grow with the window.
+The counterpart of ``kinemacolor.engine.network`` with gradients. What goes from block to block (propagated colors,
+color memory, and the linkage subnet's memory between spans of blocks) is detached, so that the backward pass of a span
+can run before the next one starts: the memory needed does not grow with the window.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ _ROLLOUT_STREAM = 7
 class Rollout(Protocol):
     """The blocks of a batch, colored in order.
 
-    Run the backward pass of each block before asking for the next, and ``backward_to_references`` after the last.
+    Run the backward pass of the blocks up to each that ``ends_span`` before asking for the next, and
+    ``backward_to_references`` after the last.
     """
 
     def __iter__(self) -> Iterator[ColoredBlock]: ...
@@ -132,6 +133,7 @@ class WindowRollout:
         block: N; the last block may be shorter.
         autocast: type of autocast of the network's stages, or None.
         colored: False leaves out the third stage, where only keys are learned: blocks are gray then.
+        gradient_blocks: blocks of a span, through which gradients pass by way of the linkage subnet's memory.
     """
 
     def __init__(
@@ -143,9 +145,10 @@ class WindowRollout:
         autocast: torch.dtype | None = None,
         *,
         colored: bool = True,
+        gradient_blocks: int = 1,
     ) -> None:
         self._network, self._tensors, self._draws, self._block = network, tensors, draws, block
-        self._autocast, self._colored = autocast, colored
+        self._autocast, self._colored, self._gradient_blocks = autocast, colored, gradient_blocks
         with self._casting():
             self._bank = network.start(tensors.reference_luminance, tensors.reference_ab, tensors.reference_mask)
         self._leaves: list[tuple[Tensor, Tensor]] = []
@@ -159,12 +162,14 @@ class WindowRollout:
         bank = _as_leaves(self._bank, self._leaves)
         memory: LinkageMemory | None = None
         last: tuple[Tensor, Tensor] | None = None  # ab and similarity of the last colored frame
-        for first in range(0, length, self._block):
+        for number, first in enumerate(range(0, length, self._block), 1):
             frames = slice(first, min(first + self._block, length))
             with self._casting():
                 block, similarity, keys, memory = self._color(frames, bank, memory, last)
-            yield block
-            memory = memory.detached() if memory else None
+            ends_span = number % self._gradient_blocks == 0 or frames.stop == length
+            yield replace(block, ends_span=ends_span)
+            if memory is not None and ends_span:
+                memory = memory.detached()
             last = block.ab[:, -1].detach(), similarity[:, -1].detach()
             if bool(with_memory.any()):
                 valid = with_memory.to(keys.dtype).view(-1, 1, 1, 1, 1).expand(-1, 1, 1, *keys.shape[3:])

@@ -15,7 +15,7 @@ from kinemacolor.core.errors import InputError
 from kinemacolor.training.config.sections import RecordingSection
 from kinemacolor.training.losses.objective import Objective
 from kinemacolor.training.rollout.batches import BatchSource
-from kinemacolor.training.run.loop import make_objective, training_step
+from kinemacolor.training.run.loop import LEFT_OUT_SHOWN, make_objective, training_step
 from kinemacolor.training.run.progress import StepMeter
 from kinemacolor.training.run.setup import TrainingSetup, make_batches, make_initial_network
 from kinemacolor.training.run.step_timer import StepTimer
@@ -114,13 +114,15 @@ def describe(setup: TrainingSetup, measured: StepMeasurement) -> str:
     counts = ", ".join(f"{name} {number / 1e6:.2f} M" for name, number in measured.parameters.items())
     size = f"{data.size[1]}x{data.size[0]}"
     where = f"{setup.device}{', bfloat16' if setup.autocast else ''}, {torch.get_num_threads()} threads"
-    skipped = [f"skipped {source.name}: {source.reason}" for source in setup.cache.skipped[:20]]
+    left_out = setup.left_out()
+    shown = [f"left out {line}" for line in left_out[:LEFT_OUT_SHOWN]]
+    length = f"{data.length}" if data.shortest is None else f"{data.shortest} to {data.length}"
     lines = [
         ("recipe", f"{recipe.name}, network {recipe.network.network_config().name} ({counts})"),
         ("data", f"{len(films)} shots ({sum(c.frames for c in films)} frames), {len(photos)} photos"),
-        ("", f"sha256 {setup.cache.digest[:16]}…, {len(setup.cache.skipped)} sources skipped"),
-        *(("", line) for line in skipped),
-        ("windows", f"{data.length} frames at {size} in blocks of {data.block}, batches of {data.batch}"),
+        ("", f"sha256 {setup.cache.digest[:16]}…, {len(left_out)} films left out"),
+        *(("", line) for line in shown),
+        ("windows", f"{length} frames at {size} in blocks of {data.block}, batches of {data.batch}"),
         *([("recording", _recording_text(recipe.recording, measured))] if recipe.recording.windows else []),
         ("losses", ", ".join(losses) + (f"; flow {setup.flow}" if setup.flow else "")),
         ("evaluation", f"{len(setup.clips)} clips every {recipe.evaluation.every} steps"),

@@ -40,6 +40,8 @@ from kinemacolor.training.validation.matches import head_keys, measure_matches, 
 from kinemacolor.training.validation.validation import ValidationResult, validate_matching, validate_network
 
 Say = Callable[[str], None]
+LEFT_OUT_SHOWN = 20
+"""Lines shown of what the data hold and the run does not use."""
 FIRST_CALIBRATION_SAMPLE = 10**9
 """Number of the first sample on which batch normalization is calibrated; the samples of a run never reach it."""
 
@@ -78,15 +80,19 @@ def training_step(
         targets = batches.tensors(batch)
     with timer("forward"):
         rollout = batches.rollout(network, targets, colored=objective.needs_colors)
+    pending: list[torch.Tensor] = []
     for block in timer.iterate("forward", rollout):
-        share = (block.frames.stop - block.frames.start) / recipe.data.length
+        share = (block.frames.stop - block.frames.start) / targets.ab.shape[1]
         with timer("losses"):
             block_losses = objective(block, targets, state.step, pairs)
             for name, value in block_losses.items():
                 losses[name] = losses.get(name, torch.zeros((), device=setup.device)) + value.detach() * share
         if block_losses:
+            pending.append(objective.weighted_sum(block_losses) * share)
+        if pending and block.ends_span:
             with timer("backward"):
-                (objective.weighted_sum(block_losses) * share).backward()
+                torch.autograd.backward(torch.stack(pending).sum())
+            pending.clear()
     with timer("backward"):
         rollout.backward_to_references()
     if pairs.fake:
@@ -225,7 +231,13 @@ class TrainingRun:
         """Logs the data and the recipe, and validates the engine ``matching`` and the untrained network."""
         setup = self._setup
         values: dict[str, Any] = {"data": setup.cache.digest, "device": str(setup.device), "flow": setup.flow}
+        left_out = setup.left_out()
+        values["left_out"] = left_out
         self._logger.log(0, "start", {**values, "recipe": setup.recipe.model_dump(mode="json")})
+        for line in left_out[:LEFT_OUT_SHOWN]:
+            self._logger.say(f"left out: {line}")
+        if len(left_out) > LEFT_OUT_SHOWN:
+            self._logger.say(f"left out: {len(left_out) - LEFT_OUT_SHOWN} more, which log.jsonl names")
         if setup.clips and setup.processes.first and not setup.recipe.distills:
             matching = validate_matching(setup.clips, mirrored=setup.recipe.evaluation.mirrored)
             figures = {"psnr": matching.psnr, "last": matching.last, "mirrored": matching.mirrored}

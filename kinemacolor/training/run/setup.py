@@ -13,10 +13,10 @@ import torch
 from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.core.progress import ProgressCallback
 from kinemacolor.engine.torch_runner import best_device, fast_in_bfloat16
-from kinemacolor.evaluation.optical import clip_flow, flow_weights
+from kinemacolor.evaluation.optical import flow_weights, pair_flow
 from kinemacolor.model.checkpoint import load_descriptors, load_network
 from kinemacolor.model.network import Network
-from kinemacolor.model.vistr import initialize_from_vistr
+from kinemacolor.model.vistr import initialize_from_vistr, load_vistr
 from kinemacolor.training.config.recipe import Recipe
 from kinemacolor.training.data.cache import Cache, CacheSettings, build_cache, is_cache, open_cache
 from kinemacolor.training.data.pack import open_pack
@@ -26,6 +26,7 @@ from kinemacolor.training.distillation.rollout import DescriptorBatches
 from kinemacolor.training.rollout.batches import BatchSource, Placement, RecordedBatches, WindowBatches
 from kinemacolor.training.rollout.recorded_inputs import record_inputs, recording_folder, recording_key
 from kinemacolor.training.run.distributed import Processes, any_process
+from kinemacolor.training.run.weights import check_weights, fetch_from_torch, find_vistr
 from kinemacolor.training.validation.key_init import discriminant_basis
 from kinemacolor.training.validation.validation import HeldOutClip, held_out_clips
 
@@ -55,6 +56,12 @@ class TrainingSetup:
     steps: int
     processes: Processes
     flow: str | None
+
+    def left_out(self) -> list[str]:
+        """What of the data no window is drawn from, a line each, with the reason."""
+        lines = [f"{source.name}: {source.reason}" for source in self.cache.skipped]
+        least = self.recipe.data.shortest or self.recipe.data.length
+        return lines + [f"{clip.name}: has {clip.frames} frames, less than {least}" for clip in self.windows.too_short]
 
     @property
     def frames_per_step(self) -> int:
@@ -120,8 +127,13 @@ def prepare(
         device: name, or None for the best one.
         processes: of the run.
         progress: called where data has to be decoded, see ``build_cache``.
+
+    Raises:
+        InputError: files of weights are missing (see ``check_weights``), or data cannot be used.
+        UsageError, OutputError: naming what cannot be used.
     """
     processes = processes or Processes()
+    check_weights(recipe, fetch_from_torch if processes.first else None)
     cv2.setNumThreads(1)  # samples are made beside the training, which uses the other cores
     where = choose_device(device, processes)
     options = recipe.data
@@ -130,7 +142,7 @@ def prepare(
     names = recipe.evaluation.clips or options.held_out
     clips = held_out_clips(cache, names, recipe.evaluation.frames, recipe.evaluation.side) if names else []
     cache = cache.without(options.held_out)
-    flow_name, flow = _flow_estimator(recipe, output)
+    flow_name, flow = _flow_estimator(recipe, output, where)
     windows = WindowSampler(
         cache,
         options.length,
@@ -142,6 +154,7 @@ def prepare(
         matches=recipe.losses.matches.weight > 0,
         block=options.block,
         weights=options.weights,
+        shortest=options.shortest,
     )
     use_bfloat16 = recipe.run.bfloat16 == "on" or (recipe.run.bfloat16 == "auto" and fast_in_bfloat16(where))
     autocast = torch.bfloat16 if use_bfloat16 else None
@@ -166,20 +179,22 @@ def _open_data_once(
     return open_training_data(paths, output, recipe)
 
 
-def _flow_estimator(recipe: Recipe, output: Path) -> tuple[str | None, FlowEstimator | None]:
+def _flow_estimator(recipe: Recipe, output: Path, device: torch.device) -> tuple[str | None, FlowEstimator | None]:
     """Name and estimator of the optical flow of the temporal loss; None without that loss."""
     if not recipe.losses.temporal.weight:
         return None, None
     options = recipe.data
     weights = Path(options.flow_weights) if options.flow_weights else None
     name = "RAFT" if flow_weights(options.flow, weights) else "DIS"
-    folder = output / "flow" if options.keep_flow else None
-    return name, partial(clip_flow, cache=folder, method=options.flow, weights=weights)
+    folder = Path(options.flow_folder) if options.flow_folder else output / "flow"
+    cache = folder if options.keep_flow else None
+    return name, partial(pair_flow, cache=cache, method=options.flow, weights=weights, device=str(device))
 
 
 def epoch_steps(windows: WindowSampler, batch: int, epochs: float) -> int:
-    """Steps in which all films are seen ``epochs`` times, in windows that do not overlap; photos count as a window."""
-    count = sum(clip.frames // windows.length for clip in windows.films) + len(windows.photos)
+    """Steps in which all films are seen ``epochs`` times, in windows that do not overlap; photos count as a window, and
+    so do shots that are shorter than one."""
+    count = sum(max(1, clip.frames // windows.length) for clip in windows.films) + len(windows.photos)
     return max(1, round(epochs * count / batch))
 
 
@@ -200,9 +215,8 @@ def make_initial_network(setup: TrainingSetup) -> Network:
         raise InputError(config.backbone, str(error).splitlines()[0], "see network.pretrained of the recipe") from error
     if options.vistr:
         try:
-            checkpoint = torch.load(options.vistr, map_location="cpu", weights_only=True)
-            initialize_from_vistr(network, checkpoint.get("model", checkpoint))
-        except (OSError, RuntimeError, ValueError) as error:
+            initialize_from_vistr(network, load_vistr(find_vistr(options.vistr) or options.vistr))
+        except ValueError as error:
             raise InputError(options.vistr, str(error).splitlines()[0], "give a VisTR checkpoint") from error
     if options.descriptors:
         load_descriptors(network, options.descriptors)

@@ -10,7 +10,14 @@ import pytest
 
 from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.training.config.augmentation import PAPER_AUGMENTATION, Augmentation
-from kinemacolor.training.config.recipe import Recipe, load_recipe, parse_recipe, recipe_differences, with_current_names
+from kinemacolor.training.config.recipe import (
+    Recipe,
+    load_recipe,
+    parse_recipe,
+    recipe_differences,
+    shipped_recipes,
+    with_current_names,
+)
 from tests.training.runs import RECIPE, toy_recipe
 
 RECIPES = Path(__file__).parents[3] / "recipes"
@@ -37,10 +44,11 @@ def test_the_papers_recipe_is_the_papers() -> None:
     assert (options.average, options.clip) == (0, 0)
     data = recipe.data
     assert (data.size, data.block, recipe.run.epochs) == ((216, 384), 2, 10)
-    assert data.length <= 20
+    assert (data.length, data.shortest) == (20, 2)  # "max length of 20 frames"
     assert data.augmentation == PAPER_AUGMENTATION
     assert recipe.network.network_config().name == "paper"
     assert not recipe.network.changes
+    assert recipe.rollout.gradient_blocks >= 2  # what the linkage subnet stores is learned
 
 
 def test_every_field_is_documented() -> None:
@@ -80,6 +88,9 @@ def test_every_field_is_documented() -> None:
         ({"data": {"length": 1}}, "data.length: expected at least 2"),
         ({"data": {"keep_flow": True}}, "data.keep_flow: expected false, for an augmentation that draws"),
         ({"losses": {"adversarial": 1}}, "data.size: expected sides of at least 128"),
+        ({"data": {"shortest": 1, "batch": 1}}, "data.shortest: expected 2 to data.length, got 1"),
+        ({"data": {"shortest": 9, "batch": 1}}, "data.shortest: expected 2 to data.length, got 9"),
+        ({"data": {"shortest": 2}}, r"data.batch: expected 1 \(with data.shortest\), got 2"),
         ({"run": {"epochs": 2}}, "run: expected one of steps and epochs"),
         ({"run": {"steps": None}}, "run: expected one of steps and epochs"),
         ({"network": {"config": "huge"}}, "network: config: expected lite, lite-full, paper or"),
@@ -105,6 +116,49 @@ def test_faults_are_named(changes: dict[str, Any], text: str) -> None:
         parse_recipe(fields, "my.toml")
     assert str(caught.value).startswith("my.toml: ")
     assert "\n" not in str(caught.value)
+
+
+def test_recipes_have_names_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert {"lite", "paper", "keys", "smoke"} <= set(shipped_recipes())
+    assert load_recipe("paper") == load_recipe(RECIPES / "paper.toml")
+    with pytest.raises(InputError, match=r"papr: cannot be read .*; give a file, or a name: keys, lite, paper"):
+        load_recipe("papr")
+
+
+def test_the_rows_of_table_2_are_the_papers_network_without_a_part() -> None:
+    without = {
+        "no-transformer": {"transformer": False, "linkage": False},
+        "no-double-head": {"augmented_head": False},
+        "no-linkage": {"linkage": False},
+    }
+    full = load_recipe("paper")
+    for row, changes in without.items():
+        recipe = load_recipe(f"paper-{row}")
+        assert recipe.network.network_config() == full.network.network_config().changed(**changes)
+        same = {"name": full.name, "network": full.network}
+        assert recipe.model_copy(update=same) == full
+        assert bool(recipe.network.vistr) == recipe.network.network_config().transformer
+
+
+def test_a_recipe_may_stand_on_another(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('name = "mine"\nbase = "lite"\n[losses]\nchroma = 2\n[data]\nbatch = 3\n')
+    (tmp_path / "next.toml").write_text('name = "next"\nbase = "mine.toml"\n[data]\nbatch = 4\n')
+    lite, mine, following = (
+        load_recipe("lite"),
+        load_recipe(tmp_path / "mine.toml"),
+        load_recipe(tmp_path / "next.toml"),
+    )
+    assert (mine.losses.chroma.weight, mine.data.batch, following.data.batch) == (2, 3, 4)
+    assert following.losses == mine.losses
+    assert mine.losses.psnr == lite.losses.psnr
+    assert following.data.held_out == lite.data.held_out
+    (tmp_path / "circle.toml").write_text('name = "circle"\nbase = "circle.toml"\n')
+    with pytest.raises(InputError, match=r"circle.toml: base: expected another recipe"):
+        load_recipe(tmp_path / "circle.toml")
+    (tmp_path / "lost.toml").write_text('name = "lost"\nbase = "nobody"\n')
+    with pytest.raises(InputError, match="nobody: cannot be read"):
+        load_recipe(tmp_path / "lost.toml")
 
 
 def test_files_that_are_not_recipes(tmp_path: Path) -> None:

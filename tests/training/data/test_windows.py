@@ -13,7 +13,7 @@ import pytest
 from kinemacolor.core.color import lab_to_rgb, rgb_to_lab, still_lightness
 from kinemacolor.core.errors import UsageError
 from kinemacolor.core.types import Array
-from kinemacolor.evaluation.optical import clip_flow
+from kinemacolor.evaluation.optical import clip_flow, pair_flow
 from kinemacolor.propagation.correspondence import sample as sample_at
 from kinemacolor.propagation.dis_flow import DisFlow, pixel_positions
 from kinemacolor.training.config.augmentation import PAPER_AUGMENTATION, Augmentation
@@ -92,6 +92,33 @@ def test_the_papers_samples_are_whole_consecutive_frames(tmp_path: Path) -> None
         np.testing.assert_array_equal(s.reference_ab, s.ab[0])
         assert s.reference_mask.all()
     assert len(starts) >= 4
+
+
+def shots(folder: Path, *counts: int) -> Cache:
+    """Shots of so many frames."""
+    entries = [(CachedClip(f"f{n}#0", f"f{n}", False, n, 60, 94), moving(n, 60, 94, n)) for n in counts]
+    return write_cache(folder, entries, [], "k")
+
+
+def test_windows_have_at_most_their_length(tmp_path: Path) -> None:
+    """Clips that are shorter are taken whole, from their first frame; those left out are told."""
+    cache = shots(tmp_path / "c", 2, 4, 9)
+    windows = WindowSampler(cache, 6, SIZE, PAPER_AUGMENTATION, shortest=3, flow=partial(clip_flow, cache=None))
+    assert [clip.name for clip in windows.films] == ["f4#0", "f9#0"]
+    assert [clip.name for clip in windows.too_short] == ["f2#0"]
+    lengths = {}
+    for index in range(12):
+        s = windows.sample(index)
+        lengths[s.name] = len(s.luminance)
+        assert s.flow is not None
+        assert len(s.luminance) == len(s.ab) == len(s.flow) + 1
+        assert s.reference_frame == 0
+    assert lengths == {"f4#0": 4, "f9#0": 6}
+    exact = WindowSampler(cache, 6, SIZE, PAPER_AUGMENTATION)
+    assert [clip.name for clip in exact.films] == ["f9#0"]
+    assert [clip.name for clip in exact.too_short] == ["f2#0", "f4#0"]
+    with pytest.raises(UsageError, match="no clip has 10 frames"):
+        WindowSampler(cache, 12, SIZE, PAPER_AUGMENTATION, shortest=10)
 
 
 def test_strides_and_reversal(tmp_path: Path) -> None:
@@ -215,7 +242,7 @@ def test_flow_of_whole_windows_is_computed_once(tmp_path: Path, monkeypatch: pyt
     drawn = dict.fromkeys(("far", "other_view", "rotate", "saturate", "degraded"), 1.0)
     options = replace(PAPER_AUGMENTATION, stride=2, reverse=0.5, film_luma=0.5, **drawn)  # type: ignore[arg-type]
     assert options.repeats
-    windows = WindowSampler(cache, 2, SIZE, options, flow=partial(clip_flow, cache=tmp_path / "flow", method="dis"))
+    windows = WindowSampler(cache, 2, SIZE, options, flow=partial(pair_flow, cache=tmp_path / "flow", method="dis"))
     seen = [windows.sample(index) for index in range(60)]
     pairs = list((tmp_path / "flow").iterdir())
     assert len(pairs) == 10  # each two frames 1 or 2 apart, there and back

@@ -297,22 +297,26 @@ def gradients(net: Network) -> dict[str, torch.Tensor]:
     return {name: p.grad.clone() for name, p in net.named_parameters() if p.grad is not None}
 
 
+def double(t: BatchTensors) -> BatchTensors:
+    values = (getattr(t, name) for name in t.__slots__)
+    return BatchTensors(*(x.double() if isinstance(x, torch.Tensor) and x.is_floating_point() else x for x in values))
+
+
+@pytest.mark.parametrize("gradient_blocks", [1, 2])
 @pytest.mark.parametrize("kind", ["lite-full", "paper"])
-def test_blocks_one_by_one_give_the_gradients_of_all_at_once(kind: str) -> None:
+def test_blocks_one_by_one_give_the_gradients_of_all_at_once(kind: str, gradient_blocks: int) -> None:
     frames, other = moving(4, 32, 48), still(picture(32, 48, seed=7))
     changes = {"propagation": False} if kind == "lite-full" else {}
     net = toys.toy(kind, **changes)
-    t = tensors(frames, other, False, None, None)
-    t = BatchTensors(
-        *(
-            x.double() if isinstance(x, torch.Tensor) and x.is_floating_point() else x
-            for x in (getattr(t, n) for n in t.__slots__)
-        )
-    )
+    t = double(tensors(frames, other, False, None, None))
     net.zero_grad()
-    window = WindowRollout(net, t, draws(), 2)
+    window = WindowRollout(net, t, draws(), 2, gradient_blocks=gradient_blocks)
+    pending = []
     for block in window:
-        (block.ab - t.ab[:, block.frames]).abs().mean().backward()
+        pending.append((block.ab - t.ab[:, block.frames]).abs().mean())
+        if block.ends_span:
+            torch.stack(pending).sum().backward()
+            pending.clear()
     before = gradients(net)
     window.backward_to_references()
     mine = gradients(net)
@@ -320,7 +324,8 @@ def test_blocks_one_by_one_give_the_gradients_of_all_at_once(kind: str) -> None:
     bank = net.start(t.reference_luminance, t.reference_ab, t.reference_mask)
     first = net.step(t.luminance[:, :2], bank)
     assert first.memory is not None
-    second = net.step(t.luminance[:, 2:], bank, first.memory.detached())
+    handed_on = first.memory.detached() if gradient_blocks == 1 else first.memory
+    second = net.step(t.luminance[:, 2:], bank, handed_on)
     loss = (first.ab.float() - t.ab[:, :2]).abs().mean() + (second.ab.float() - t.ab[:, 2:]).abs().mean()
     loss.backward()
     whole = gradients(net)
@@ -329,6 +334,25 @@ def test_blocks_one_by_one_give_the_gradients_of_all_at_once(kind: str) -> None:
         torch.testing.assert_close(mine[name], gradient, rtol=1e-5, atol=1e-6 * float(gradient.abs().max()) + 1e-12)
     stem = next(name for name in mine if "features" in name)
     assert not torch.allclose(before[stem], mine[stem])  # the reference's part came last
+
+
+@pytest.mark.parametrize(("gradient_blocks", "spans"), [(1, [2, 4, 6, 7]), (2, [4, 7]), (3, [6, 7]), (9, [7])])
+def test_what_the_linkage_subnet_stores_is_learned_across_blocks_alone(gradient_blocks: int, spans: list[int]) -> None:
+    """Its storage layer has no other gradient; with spans of one block it is dead."""
+    net = toys.toy("paper")
+    t = double(tensors(moving(7, 32, 48), still(picture(32, 48, seed=7)), False, None, None))
+    net.zero_grad()
+    window, ends, pending = WindowRollout(net, t, draws(), 2, gradient_blocks=gradient_blocks), [], []
+    for block in window:
+        pending.append((block.ab - t.ab[:, block.frames]).abs().mean())
+        if block.ends_span:
+            ends.append(block.frames.stop)
+            torch.stack(pending).sum().backward()
+            pending.clear()
+    assert ends == spans
+    gradient = net.linkage.storage_layer.linear1.weight.grad
+    assert (gradient is not None and bool(gradient.any())) == (gradient_blocks > 1)
+    assert net.linkage.query_layer.linear1.weight.grad.any()
 
 
 def test_propagated_colors_take_no_gradient_back() -> None:

@@ -17,15 +17,17 @@ from safetensors.torch import load_file
 from kinemacolor.core.errors import InputError, KinemacolorError, OutputError, UsageError
 from kinemacolor.engine.registry import open_engine
 from kinemacolor.model.network import Network
+from kinemacolor.training.data.cache import CachedClip, SkippedSource, write_cache
 from kinemacolor.training.data.samples import to_tensors
 from kinemacolor.training.losses.discriminator import Discriminator
 from kinemacolor.training.rollout import batches
 from kinemacolor.training.run import loop
 from kinemacolor.training.run.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from kinemacolor.training.run.loop import TrainingOutcome, train
-from kinemacolor.training.run.setup import make_initial_network, prepare
+from kinemacolor.training.run.setup import epoch_steps, make_initial_network, prepare
 from kinemacolor.training.run.train_state import make_train_state
 from tests.training.runs import data, toy_recipe
+from tests.training.toys import moving
 
 
 @pytest.fixture(scope="module")
@@ -271,3 +273,35 @@ def test_flow_is_kept_in_the_runs_folder_where_the_recipe_says_so(cache: list[st
     run(tmp_path / "not", cache, {"data": paper, "run": {"steps": 1}})
     assert list((tmp_path / "kept" / "flow").glob("*.npz"))
     assert not (tmp_path / "not" / "flow").exists()
+
+
+# --- what the data hold and the run does not use --------------------
+
+
+def test_clips_that_are_too_short_are_told_and_shorter_windows_are_trained_on(tmp_path: Path) -> None:
+    entries = [(CachedClip(f"f{n}#0", f"f{n}", False, n, 60, 94), moving(n, 60, 94, n)) for n in (2, 4, 5)]
+    write_cache(tmp_path / "cache", entries, [SkippedSource("torn", "is corrupt")], "k")
+    lines: list[str] = []
+    changes = {"data": {"length": 5, "shortest": 3, "batch": 1}, "run": {"steps": 4}}
+    outcome = run(tmp_path / "run", [str(tmp_path / "cache")], changes, say=lines.append)
+    assert outcome.step == 4
+    assert "left out: torn: is corrupt" in lines
+    assert "left out: f2#0: has 2 frames, less than 3" in lines
+    assert records(tmp_path / "run", "start")[0]["left_out"] == [line.removeprefix("left out: ") for line in lines[:2]]
+    setup = prepare(toy_recipe(**changes), tmp_path / "other", data=[str(tmp_path / "cache")], device="cpu")
+    assert epoch_steps(setup.windows, 1, 1) == 2
+
+
+@pytest.mark.parametrize(("gradient_blocks", "moves"), [(1, False), (2, True)])
+def test_steps_train_what_the_linkage_subnet_stores(
+    tmp_path: Path, cache: list[str], gradient_blocks: int, moves: bool
+) -> None:
+    changes = {
+        "rollout": {"gradient_blocks": gradient_blocks},
+        "data": {"length": 4},
+        "optimizer": {"average": 0, "weight_decay": 0},
+        "run": {"steps": 2},
+    }
+    run(tmp_path, cache, changes)
+    weight = load_file(tmp_path / "network.safetensors")["linkage.keep.linear.weight"]
+    assert bool(weight.any()) == moves  # it starts as the identity, x + 0 x

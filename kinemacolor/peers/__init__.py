@@ -1,0 +1,1 @@
+"""Other colorizers: a record of each, and adapters that run them in their own Python."""

@@ -97,7 +97,7 @@ def without_weights() -> None:
         return {}
 
     torch.load = nothing
-    torch.nn.Module.load_state_dict = nothing  # type: ignore[method-assign, assignment]
+    torch.nn.Module.load_state_dict = nothing  # type: ignore[method-assign]
 
 
 def without_plots(*names: str) -> None:

@@ -7,25 +7,8 @@ import pytest
 
 from kinemacolor.consistency.blind import blind_consistency, laplacian, screened_poisson
 from kinemacolor.consistency.films import flow_of, warped
-from kinemacolor.core.types import Array
 from kinemacolor.evaluation.metrics import psnr, warping_errors
-from kinemacolor.evaluation.pictures import gray_of
-from tests.training.toys import moving
-
-
-def flickering(truth: Array, strength: float = 25.0, seed: int = 0) -> Array:
-    """Each frame with another tint, of blobs of color."""
-    noise = np.random.default_rng(seed)
-    tints = noise.normal(0, strength, (len(truth), 2, 2, 3)).repeat(truth.shape[1] // 2, axis=1)
-    tints = tints.repeat(truth.shape[2] // 2, axis=2)
-    tints[0] = 0
-    return np.clip(np.rint(truth + tints), 0, 255).astype(np.uint8)
-
-
-def toy(frames: int = 6) -> tuple[Array, Array, Array]:
-    """Gray film, truth, and the truth with flicker."""
-    truth = moving(frames, 48, 64, speed=1.0)
-    return np.stack([gray_of(frame) for frame in truth]), truth, flickering(truth)
+from tests.consistency.toys import flickering_film
 
 
 def test_the_screened_poisson_equation_is_solved() -> None:
@@ -63,7 +46,7 @@ def test_the_laplacian_is_that_of_four_neighbors() -> None:
 
 
 def test_flow_leads_to_the_frame_before() -> None:
-    gray = toy()[0]
+    gray = flickering_film()[0]
     flow = flow_of(gray)
     moved = warped(gray[0].astype(np.float32), flow.flow[0])
     assert np.abs(moved - gray[1])[flow.visible[0]].mean() < 0.5 * np.abs(gray[0].astype(float) - gray[1]).mean()
@@ -71,19 +54,19 @@ def test_flow_leads_to_the_frame_before() -> None:
 
 def test_flicker_goes_and_the_picture_stays() -> None:
     """WE falls toward the truth's; PSNR does not fall."""
-    gray, truth, flicker = toy()
+    gray, truth, flicker = flickering_film()
     flow = flow_of(gray)
     steady = blind_consistency(gray, flicker, flow)
     errors = warping_errors([truth, flicker, steady], flow.flow, flow.visible).mean(axis=1)
     assert errors[1] > 3 * errors[0]
     assert errors[2] - errors[0] < 0.3 * (errors[1] - errors[0])
-    assert psnr(steady, truth).mean() > psnr(flicker, truth).mean()
+    assert psnr(steady[1:], truth[1:]).mean() > psnr(flicker[1:], truth[1:]).mean() + 3
     np.testing.assert_array_equal(steady[0], flicker[0])
     np.testing.assert_array_equal(blind_consistency(gray[:1], flicker[:1]), flicker[:1])
 
 
 def test_films_that_do_not_fit_are_named() -> None:
-    gray, _, flicker = toy(2)
+    gray, _, flicker = flickering_film(2)
     with pytest.raises(ValueError, match="colored: expected"):
         blind_consistency(gray, flicker[:1])
     with pytest.raises(ValueError, match="gray: expected uint8"):

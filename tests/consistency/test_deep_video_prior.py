@@ -16,7 +16,7 @@ from kinemacolor.consistency.deep_video_prior import (  # noqa: E402
 )
 from kinemacolor.consistency.films import flow_of  # noqa: E402
 from kinemacolor.evaluation.metrics import psnr, warping_errors  # noqa: E402
-from tests.consistency.test_blind import toy  # noqa: E402
+from tests.consistency.toys import flickering_film  # noqa: E402
 
 
 def test_pixels_count_for_the_nearer_output() -> None:
@@ -24,7 +24,9 @@ def test_pixels_count_for_the_nearer_output() -> None:
     main = torch.tensor([[[[0.5, 0.9, 0.51]]]]).expand(1, 3, 1, 3).clone().requires_grad_()
     minor = torch.tensor([[[[0.9, 0.6, 0.5]]]]).expand(1, 3, 1, 3).clone().requires_grad_()
     loss = reweighted_loss(main, minor, processed)
-    assert float(loss) == pytest.approx((0 + 0.1 + 0.01) / 3, abs=1e-6)  # the third is close enough for the main one
+    assert float(loss.detach()) == pytest.approx(
+        (0 + 0.1 + 0.01) / 3, abs=1e-6
+    )  # the third is close enough for the main one
     loss.backward()
     assert main.grad[0, 0, 0].ne(0).tolist() == [False, False, True]
     assert minor.grad[0, 0, 0].ne(0).tolist() == [False, True, False]
@@ -38,12 +40,12 @@ def test_the_network_keeps_any_size_and_has_the_papers_settings() -> None:
 
 def test_flicker_goes_and_the_picture_stays() -> None:
     """WE falls toward the truth's; PSNR does not fall. The same seed gives the same film."""
-    gray, truth, flicker = toy(5)
-    settings = PriorSettings(channels=8, levels=3, epochs=50, rate=3e-3)
+    gray, truth, flicker = flickering_film()
+    settings = PriorSettings(channels=8, levels=3, epochs=30, rate=3e-3)
     steady = deep_video_prior(gray, flicker, settings)
     flow = flow_of(gray)
     errors = warping_errors([truth, flicker, steady], flow.flow, flow.visible).mean(axis=1)
-    assert errors[2] - errors[0] < 0.5 * (errors[1] - errors[0])
-    assert psnr(steady, truth).mean() > psnr(flicker, truth).mean()
+    assert errors[2] - errors[0] < 0.3 * (errors[1] - errors[0])
+    assert psnr(steady[1:], truth[1:]).mean() > psnr(flicker[1:], truth[1:]).mean()
     short = PriorSettings(channels=4, levels=2, epochs=1)
     np.testing.assert_array_equal(deep_video_prior(gray, flicker, short), deep_video_prior(gray, flicker, short))

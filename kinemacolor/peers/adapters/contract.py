@@ -89,6 +89,17 @@ def without_cuda() -> None:
         setattr(torch, name, on_cpu(getattr(torch, name)))
 
 
+def without_weights() -> None:
+    """Makes reading weights do nothing, for networks that read some when they are made: all stay random."""
+    import torch
+
+    def nothing(*_: Any, **__: Any) -> dict[str, Any]:
+        return {}
+
+    torch.load = nothing
+    torch.nn.Module.load_state_dict = nothing  # type: ignore[method-assign]
+
+
 def without_plots(*names: str) -> None:
     """Puts empty modules in place of those that a peer imports and never needs to color, where they are missing."""
     import importlib.machinery

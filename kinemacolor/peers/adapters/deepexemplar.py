@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from contract import PeerJob, padded, to_lab, to_rgb, without_cuda, without_plots
+from contract import PeerJob, padded, to_lab, to_rgb, without_cuda, without_plots, without_weights
 
 VGG_LAYERS = ["r12", "r22", "r32", "r42", "r52"]
 CHROMA_FACTOR = 1.25
@@ -24,6 +24,8 @@ def main() -> None:
     job = PeerJob()
     if job.device == "cpu":
         without_cuda()
+    if job.random:
+        without_weights()
     without_plots("matplotlib", "matplotlib.pyplot")
     nonlocal_net, color_net, vgg = networks(job)
     color = importlib.import_module("models.FrameColor").frame_colorization

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-JobKind = Literal["colorize", "preview", "keyframes"]
+JobKind = Literal["colorize", "preview", "keyframes", "analyze", "try"]
 
 
 def encodable(value: Any) -> Any:

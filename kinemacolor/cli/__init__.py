@@ -22,6 +22,7 @@ from kinemacolor.cli.info import info
 from kinemacolor.cli.keyframes import KEYFRAMES_EXAMPLES, keyframes
 from kinemacolor.cli.options import dashed_message
 from kinemacolor.cli.shots import SHOTS_EXAMPLES, shots
+from kinemacolor.cli.studio import STUDIO_EXAMPLES, studio
 from kinemacolor.cli.train import PACK_EXAMPLES, TRAIN_EXAMPLES, pack, train
 from kinemacolor.core.errors import KinemacolorError, OutputError, UsageError, printable
 from kinemacolor.core.memory import OutOfMemoryError, is_allocation_failure
@@ -59,6 +60,7 @@ app.command(epilog=COLORIZE_EXAMPLES)(colorize)
 app.command(epilog=SHOTS_EXAMPLES)(shots)
 app.command(epilog=KEYFRAMES_EXAMPLES)(keyframes)
 app.command()(follow)
+app.command(epilog=STUDIO_EXAMPLES)(studio)
 app.command(epilog=EVALUATE_EXAMPLES)(evaluate)
 app.command(epilog=BENCHMARK_EXAMPLES)(benchmark)
 app.command()(export)

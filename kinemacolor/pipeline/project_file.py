@@ -86,7 +86,7 @@ def _path_text(path: Path, folder: Path) -> str:
     """Relative to the project's folder where it lies inside of it; with ``/`` on every system."""
     complete = folder / path
     text = complete.relative_to(folder).as_posix() if complete.is_relative_to(folder) else complete.as_posix()
-    return f"./{text}" if text.startswith("~") else text
+    return complete.as_posix() if text.startswith("~") else text  # "~" would be read as the home folder
 
 
 def _toml(value: Any) -> str:

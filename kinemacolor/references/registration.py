@@ -28,8 +28,8 @@ class RegisteredPicture:
     Attributes:
         ab: (h, w, 2) float32, its a* and b* at the frame's small size.
         mask: (h, w) bool, False where it gives no color: outside of it, or transparent.
-        scale: of the picture against one that fits the frame exactly.
-        shift: (x, y) from the frame's center to the picture's, in shares of the frame's width and height.
+        scale: of what the picture shows, against the frame.
+        shift: (x, y) by which the picture shows the middle of the frame off its own, in shares of the frame's width and height.
         correlation: of its lightness with the frame's, in [-1, 1].
     """
 
@@ -76,8 +76,8 @@ def register_picture(path: Path, lightness: FloatArray, matrix: Matrix) -> Regis
     scale = float(np.sqrt(abs(np.linalg.det(placement[:, :2]))))
     center = np.array([size[1] / 2, size[0] / 2])
     offset = placement[:, :2] @ center + placement[:, 2] - center
-    shift = (float(-offset[0] / size[1]), float(-offset[1] / size[0]))
-    return RegisteredPicture(ab.astype(np.float32), inside >= 0.5, 1 / scale, shift, correlation)
+    shift = (float(offset[0] / size[1]), float(offset[1] / size[0]))
+    return RegisteredPicture(ab.astype(np.float32), inside >= 0.5, scale, shift, correlation)
 
 
 def _small_lightness(still: Still, matrix: Matrix) -> FloatArray:

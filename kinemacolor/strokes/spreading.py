@@ -24,8 +24,10 @@ from kinemacolor.strokes.grid_solver import NEIGHBORS, GridSystem, neighbor_slic
 
 LUMA_SPREAD = 0.01
 """σ, difference of Y' in [0, 1] at which a coupling is halved."""
-FALLOFF = 1e-4
-"""ε; with couplings of 1, strokes reach over √(1/ε) = 100 pixels."""
+AB_SPREAD = 4.0
+"""Difference of a*, b* of the ground at which a coupling is halved, where luma does not differ."""
+FALLOFF, GROUND_FALLOFF = 1e-4, 1e-3
+"""ε on gray, and on a ground that is to be corrected; with couplings of 1, strokes reach over √(1/ε) pixels."""
 FADE_FROM, FADE_TO = 0.02, 0.3
 """p below which the base stays, and from which the painted color counts fully."""
 TOLERANCE = 2e-4
@@ -36,7 +38,7 @@ class SpreadState:
     """The solution for some strokes: where the next one begins.
 
     Attributes:
-        couplings: (4, h, w) float32 between pixels, of the luminance alone.
+        couplings: (4, h, w) float32 between pixels, of the luminance and what lies below the strokes.
         fields: (3, h, w) float32, p·a*, p·b* and p.
         steps: that the newest solution took.
     """
@@ -46,13 +48,21 @@ class SpreadState:
     steps: int = 0
 
 
-def begin_spread(luma: FloatArray) -> SpreadState:
-    """The state before any stroke, for a picture's luma Y' (h, w) in [0, 1]."""
+def begin_spread(luma: FloatArray, ground: FloatArray | None = None) -> SpreadState:
+    """The state before any stroke.
+
+    Args:
+        luma: (h, w), Y' in [0, 1] of the picture.
+        ground: (h, w, 2), a* and b* that are to be corrected: what they tell apart, a stroke does too; None for gray.
+    """
     couplings = np.zeros((len(NEIGHBORS), *luma.shape), np.float32)
     for weight, step in zip(couplings, NEIGHBORS, strict=True):
         here, there = neighbor_slices(step)
         difference = (luma[here] - luma[there]) / np.float32(LUMA_SPREAD)
-        weight[here] = 1 / (1 + difference * difference) / np.float32(np.hypot(*step))
+        unlike = difference * difference
+        if ground is not None:
+            unlike += np.square((ground[here] - ground[there]) / np.float32(AB_SPREAD)).sum(axis=2)
+        weight[here] = 1 / (1 + unlike) / np.float32(np.hypot(*step))
     return SpreadState(couplings, np.zeros((3, *luma.shape), np.float32))
 
 

@@ -159,17 +159,18 @@ class FilmProject:
     def save(self) -> None:
         """Writes the project's file, with the folder of stills as a reference where it holds any."""
         with self.lock:
-            entries = self.entries()
-            has_stills = any(_images(self.stills_folder))
-            listed = [entry for entry in entries if Path(entry.file) != self.stills_folder]
-            own = [ReferenceEntry(file=self.stills_folder)] if has_stills else []
-            references = (*listed, *own)
-            if references != entries or not self.path.exists():
+            references = self.references()
+            if references != self.entries() or not self.path.exists():
                 self.change({"references": references})
 
     def entries(self) -> tuple[ReferenceEntry, ...]:
         """The project's references as its file has them."""
         return tuple(self._project.fields.get("references", ()))
+
+    def references(self) -> tuple[ReferenceEntry, ...]:
+        """The project's references, with the folder of stills where it holds any."""
+        own = [ReferenceEntry(file=self.stills_folder)] if any(_images(self.stills_folder)) else []
+        return (*(entry for entry in self.entries() if Path(entry.file) != self.stills_folder), *own)
 
     def drop_entry(self, file: Path) -> None:
         """Takes a still of another folder out of the project; its file stays."""
@@ -181,12 +182,12 @@ class FilmProject:
     def spec(self, **fields: Any) -> JobSpec:
         """The job that the project describes, as the command line would run it."""
         with self.lock:
-            return job_spec(self._project, fields, {})
+            return job_spec(self._project, {"references": self.references(), **fields}, {})
 
     def stills(self) -> list[dict[str, Any]]:
         """The project's stills: file, and the frame each belongs to, or None."""
         try:
-            files = [file for entry in self.entries() for file in entry.files()]
+            files = [file for entry in self.references() for file in entry.files()]
             if self.analysis is None:
                 return [{"file": str(file.path), "frame": file.frame} for file in files]
             bindings = bindings_within(files, self.analysis, self.info)

@@ -30,7 +30,14 @@ from kinemacolor.references.size import network_size
 from kinemacolor.strokes.constraints import stroke_constraints
 from kinemacolor.strokes.picture import as_codes, full_size_colors, opacity
 from kinemacolor.strokes.records import MOST_STROKES, Stroke
-from kinemacolor.strokes.spreading import SpreadState, begin_spread, painted_ab, spread_strokes
+from kinemacolor.strokes.spreading import (
+    FALLOFF,
+    GROUND_FALLOFF,
+    SpreadState,
+    begin_spread,
+    painted_ab,
+    spread_strokes,
+)
 from kinemacolor.studio.film_project import FilmProject, encode_jpeg
 from kinemacolor.video.film_sink import output_error
 
@@ -95,12 +102,11 @@ class StillPainting:
     def __post_init__(self) -> None:
         codes = self.project.luma(self.frame)
         self._luma = codes.astype(np.float32) / np.float32(np.iinfo(codes.dtype).max)
-        self._state = begin_spread(resize(self._luma, self.size))
         self._open = np.zeros(self.size, np.bool_)
         self.document = self._read()
         if self.document.ground != "gray" and self._ground is None:
             self._read_ground()
-        self._solve()
+        self._begin()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -139,7 +145,7 @@ class StillPainting:
         with self._lock:
             self._ground = self._ground_mask = None
             self._update(strokes=[], ground="gray", kept=False)
-            self._solve()
+            self._begin()
             self.write()
 
     def keep(self, kept: bool) -> None:
@@ -161,7 +167,7 @@ class StillPainting:
             if ab is not None:
                 self._write_ground()
             self._update(ground=ground, **({"kept": True} if ground == "picture" else {}))
-            self._solve()
+            self._begin()
 
     def lay_picture(self, path: Path) -> RegisteredPicture:
         """Takes a finished picture of another program as what lies below; the film's luminance stays.
@@ -196,12 +202,18 @@ class StillPainting:
         self.project.write_record(self._name, document.model_dump(mode="json"))
         self.document = document
 
+    def _begin(self) -> None:
+        """Solves for all strokes on another ground."""
+        self._state = begin_spread(resize(self._luma, self.size), self._ground)
+        self._solve()
+
     def _solve(self) -> None:
         strokes = self.document.strokes
         if any(stroke.alike for stroke in strokes):
             self.use_keys()
         constraints = stroke_constraints(strokes, self.size, self.frame_size, self._keys)
-        self._state = spread_strokes(self._state, constraints)
+        falloff = FALLOFF if self._ground is None else GROUND_FALLOFF
+        self._state = spread_strokes(self._state, constraints, falloff=falloff)
         self._open = constraints.open
 
     # --- pictures --------------------

@@ -91,6 +91,18 @@ def test_a_further_stroke_begins_from_the_solution() -> None:
     np.testing.assert_allclose(painted_ab(warm), painted_ab(cold), atol=1.5)
 
 
+def test_what_the_ground_tells_apart_a_stroke_does_too() -> None:
+    luma = np.full((30, 40), 0.5, np.float32)
+    ground = np.zeros((30, 40, 2), np.float32)
+    ground[:, 20:] = 40
+    constraints = stroke_constraints([stroke()], luma.shape, FRAME)
+    blind = painted_ab(spread_strokes(begin_spread(luma), constraints, falloff=1e-3), ground)
+    seeing = painted_ab(spread_strokes(begin_spread(luma, ground), constraints, falloff=1e-3), ground)
+    assert np.abs(blind[15, 25] - stroke_ab(RED)).max() < 5
+    np.testing.assert_allclose(seeing[:, 22:], 40, atol=2)
+    np.testing.assert_allclose(seeing[12:18, 3:15], np.broadcast_to(stroke_ab(RED), (6, 12, 2)), atol=2)
+
+
 def test_no_stroke_is_the_base() -> None:
     luma, base = two_fields(), np.full((30, 40, 2), 25, np.float32)
     state = spread_strokes(begin_spread(luma), stroke_constraints([], luma.shape, FRAME))

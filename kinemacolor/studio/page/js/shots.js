@@ -79,18 +79,20 @@ export function shotsView(view, signal) {
       oninput: () => { store.budget = Number(budget.value); tell("proposal"); } });
     const supported = proposal.picks.slice(0, store.budget).at(-1)?.share_after ?? 0;
     const next = proposal.picks[store.budget];
+    const picks = [...chosenPicks()].sort((a, b) => a.frame - b.frame);
+    const first = picks.find((pick) => !stillAt(pick.frame));
     panel.append(h("label", { class: "field" }, h("span", {}, `Paint ${store.budget} of ${total}`), budget), gainChart(proposal.picks, store.budget),
       h("p", { class: "muted" }, `${Math.round(100 * supported)} % of the picture is well supported${next ? `; one more still would give ${Math.round(100 * next.share_after)} %` : ""}.`),
-      h("ul", { class: "picks" }, [...chosenPicks()].sort((a, b) => a.frame - b.frame).map(pickRow)));
+      h("ul", { class: "picks" }, picks.map((pick) => pickRow(pick, pick === first))));
     return panel;
   }
 
-  function pickRow(pick) {
+  function pickRow(pick, main) {
     const painted = stillAt(pick.frame);
     return h("li", {}, h("button", { class: "pick-row", "data-frame": String(pick.frame), onclick: () => goTo(pick.frame) },
       h("img", { src: `api/${filmPath(`/thumbnails/${pick.frame}.jpg`)}`, alt: "", loading: "lazy" }),
       h("span", {}, h("b", {}, `Frame ${pick.frame}`), h("span", { class: "muted" }, `shot ${pick.shot + 1} · best for ${pick.covers.length} samples`))),
-    h("button", { class: painted ? "" : "primary", onclick: () => { goTo(pick.frame); show("paint"); }, "aria-label": `Paint frame ${pick.frame}` }, painted ? "Painted" : "Paint"));
+    h("button", { class: main ? "primary" : "", onclick: () => { goTo(pick.frame); show("paint"); }, "aria-label": `Paint frame ${pick.frame}` }, painted ? "Painted" : "Paint"));
   }
 
   // --- cuts --------------------

@@ -61,7 +61,7 @@ def begin_spread(luma: FloatArray, ground: FloatArray | None = None) -> SpreadSt
         difference = (luma[here] - luma[there]) / np.float32(LUMA_SPREAD)
         unlike = difference * difference
         if ground is not None:
-            unlike += np.square((ground[here] - ground[there]) / np.float32(AB_SPREAD)).sum(axis=2)
+            unlike += np.square(np.square((ground[here] - ground[there]) / np.float32(AB_SPREAD)).sum(axis=2))
         weight[here] = 1 / (1 + unlike) / np.float32(np.hypot(*step))
     return SpreadState(couplings, np.zeros((3, *luma.shape), np.float32))
 

@@ -118,10 +118,10 @@ class StudioProcess:
     """
 
     def __init__(self, *arguments: str, state: Path, folder: Path) -> None:
-        environment = {**os.environ, "XDG_STATE_HOME": str(state), "OMP_NUM_THREADS": "1"}
+        self.environment = {**os.environ, "XDG_STATE_HOME": str(state), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "kinemacolor", "studio", *arguments, "--no-browser"]
         self.process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, cwd=folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         assert self.process.stdout
         self.address = self.process.stdout.readline().strip()

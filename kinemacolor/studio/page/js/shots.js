@@ -97,45 +97,54 @@ export function shotsView(view, signal) {
 
   // --- cuts --------------------
 
-  async function setShots(starts, gray) {
-    const record = await attempt(() => put(filmPath("/shots"), { starts, gray }));
-    if (!record) return;
-    store.proposal = null;
-    takeFilm(record);
-    drawStrip(document.getElementById("strip"));
-  }
+  let edits = Promise.resolve();
 
-  function changed(edit) {
-    const shots = store.film.shots.map((shot) => ({ start: shot.start, gray: shot.gray }));
-    edit(shots);
-    setShots(shots.map((shot) => shot.start), shots.flatMap((shot, number) => (shot.gray ? [number] : [])));
+  /** Changes are made one after the other, each on what the one before has left; an edit returns whether it did anything. */
+  function change(edit) {
+    edits = edits.then(() => attempt(async () => {
+      const shots = store.film.shots.map((shot) => ({ start: shot.start, gray: shot.gray }));
+      if (!edit(shots)) return;
+      const starts = shots.map((shot) => shot.start);
+      const record = await put(filmPath("/shots"), { starts, gray: shots.flatMap((shot, number) => (shot.gray ? [number] : [])) });
+      store.proposal = null;
+      takeFilm(record);
+      drawStrip(document.getElementById("strip"));
+    }));
   }
 
   function toggleCut() {
-    const number = shotAt(store.frame);
-    if (store.frame === store.film.first) return;
-    changed((shots) => {
-      if (shots[number].start === store.frame) shots.splice(number, 1);
-      else shots.splice(number + 1, 0, { start: store.frame, gray: shots[number].gray });
+    const frame = store.frame;
+    change((shots) => {
+      const number = shotAt(frame);
+      if (frame === store.film.first) return false;
+      if (shots[number].start === frame) shots.splice(number, 1);
+      else shots.splice(number + 1, 0, { start: frame, gray: shots[number].gray });
+      return true;
     });
   }
 
   function moveCut(step) {
-    const { shots } = store.film;
-    if (shots.length < 2) return;
-    const numbers = shots.map((_, index) => index).slice(1);
-    const nearest = numbers.reduce((best, index) =>
-      (Math.abs(shots[index].start - store.frame) < Math.abs(shots[best].start - store.frame) ? index : best), 1);
-    const target = shots[nearest].start + step;
-    const end = shots[nearest].stop;
-    if (target <= shots[nearest - 1].start || target >= end) return;
-    changed((all) => { all[nearest].start = target; });
-    goTo(target);
+    const frame = store.frame;
+    change((shots) => {
+      const distance = (index) => Math.abs(shots[index].start - frame);
+      let nearest = 0;
+      for (let index = 1; index < shots.length; index += 1) if (!nearest || distance(index) < distance(nearest)) nearest = index;
+      if (!nearest) return false;
+      const target = shots[nearest].start + step;
+      if (target <= shots[nearest - 1].start || target >= store.film.shots[nearest].stop) return false;
+      shots[nearest].start = target;
+      goTo(target);
+      return true;
+    });
   }
 
   function toggleGray() {
-    const number = shotAt(store.frame);
-    changed((shots) => { shots[number].gray = !shots[number].gray; });
+    const frame = store.frame;
+    change((shots) => {
+      const number = shotAt(frame);
+      shots[number].gray = !shots[number].gray;
+      return true;
+    });
   }
 
   document.addEventListener("keydown", (event) => {

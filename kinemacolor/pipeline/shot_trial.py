@@ -89,7 +89,7 @@ class ShotTrial:
 
 
 class TrialJob(EventJob[ShotTrial]):
-    """Colors the frames around a place of an analyzed film.
+    """FoundColors the frames around a place of an analyzed film.
 
     It takes the path of the film (stills, passes in both directions, blending) but for temporal smoothing, mirrored
     stills, and leads from stills far away, which are shortened.
@@ -298,7 +298,7 @@ def shown_luma(frame: Frame) -> Array:
     return codes
 
 
-Colors = tuple[FloatArray, FloatArray]
+FoundColors = tuple[FloatArray, FloatArray]
 """a*, b* (h, w, 2) and similarity (h, w)."""
 
 
@@ -325,7 +325,7 @@ class _Painter:
         for index in frames_of(passes):  # in the order of the film, which is the quickest
             self.context.check()
             self.source.lightness(index)
-        halves: dict[int, Colors] = {}
+        halves: dict[int, FoundColors] = {}
         progress = self.context.progress("color")
         total, done = sum(len(trial.frames) for trial in passes), 0
         ordered = sorted(passes, key=lambda trial: min(abs(index - frame) for index in trial.frames))
@@ -342,7 +342,7 @@ class _Painter:
                     if window[0] <= index < window[1] and trial.span[0] <= index < trial.span[1]:
                         self._combine(trial, index, found, halves)
 
-    def _combine(self, trial: TrialPass, index: int, found: Colors, halves: dict[int, Colors]) -> None:
+    def _combine(self, trial: TrialPass, index: int, found: FoundColors, halves: dict[int, FoundColors]) -> None:
         if not trial.shared:
             self._emit(index, found, final=True)
             return
@@ -354,7 +354,7 @@ class _Painter:
         earlier, later = (found, other) if trial.forward else (other, found)
         self._emit(index, blend(earlier, later, trial.share(index)), final=True)
 
-    def _pass(self, trial: TrialPass) -> Iterator[list[tuple[int, Colors]]]:
+    def _pass(self, trial: TrialPass) -> Iterator[list[tuple[int, FoundColors]]]:
         bank = self._bank(trial.references)
         state: EngineState | None = None
         frames = ((index, self.source.lightness(index)) for index in trial.frames)
@@ -372,7 +372,7 @@ class _Painter:
             self.banks[references] = self.engine.start([self.references[number] for number in references])
         return self.banks[references]
 
-    def _emit(self, index: int, colors: Colors, *, final: bool) -> None:
+    def _emit(self, index: int, colors: FoundColors, *, final: bool) -> None:
         ab = scale_saturation(colors[0], self.saturation)
         frame = TrialFrame(index, self.source.luma(index), ab.astype(np.float16), colors[1].astype(np.float16), final)
         self.keep(frame)

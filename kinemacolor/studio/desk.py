@@ -89,7 +89,7 @@ class Desk:
                 raise UsageError("film", f"{len(self._projects)} films are at work", "wait for one of them")
             shelf = self._shelves.pop(idle, None)
             if shelf is not None:
-                shelf.flush()
+                shelf.close()
             del self._projects[idle]
 
     def analyze(self, project: FilmProject) -> JobEntry:

@@ -31,6 +31,7 @@ class PaintingShelf:
         self._due: dict[int, StillPainting] = {}
         self._wake = threading.Condition(self._lock)
         self._busy = 0
+        self._closed = False
         threading.Thread(target=self._write_all, name="studio stills", daemon=True).start()
 
     def painting(self, frame: int) -> StillPainting:
@@ -61,10 +62,19 @@ class PaintingShelf:
         with self._wake:
             self._wake.wait_for(lambda: not self._due and not self._busy, seconds)
 
+    def close(self) -> None:
+        """Writes what is due, and ends."""
+        self.flush()
+        with self._wake:
+            self._closed = True
+            self._wake.notify_all()
+
     def _write_all(self) -> None:
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: bool(self._due))
+                self._wake.wait_for(lambda: bool(self._due) or self._closed)
+                if not self._due:
+                    return
                 _, painting = self._due.popitem()
                 self._busy += 1
             try:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from kinemacolor.core.errors import InputError
 from kinemacolor.core.natural_sort import natural_key
+from kinemacolor.video.decode import FILM_SUFFIXES
 
-FILM_SUFFIXES = frozenset(
-    {".mp4", ".mkv", ".mov", ".m4v", ".avi", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".mxf", ".ogv", ".wmv"}
-)
+BROWSED_SUFFIXES = frozenset({*FILM_SUFFIXES, ".m2ts", ".mts"})
 """Extensions of the files that the browser of folders lists as films."""
 PROJECT_SUFFIX = ".toml"
 MOST_LISTED = 2000
@@ -89,7 +88,7 @@ class AllowedRoots:
             if path.is_dir():
                 return FolderEntry(path.name, str(path), "folder")
             suffix = path.suffix.lower()
-            kind = "project" if suffix == PROJECT_SUFFIX else "film" if suffix in FILM_SUFFIXES else None
+            kind = "project" if suffix == PROJECT_SUFFIX else "film" if suffix in BROWSED_SUFFIXES else None
             return FolderEntry(path.name, str(path), kind, path.stat().st_size) if kind else None
         except (OSError, RuntimeError):
             return None

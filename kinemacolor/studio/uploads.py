@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from kinemacolor.core.errors import InputError, OutputError
-from kinemacolor.studio.roots import FILM_SUFFIXES, AllowedRoots
+from kinemacolor.studio.roots import BROWSED_SUFFIXES, AllowedRoots
 from kinemacolor.video.film_sink import output_error
 from kinemacolor.video.reader import VideoReader
 
@@ -30,8 +30,8 @@ async def receive_film(request: Request, name: str, roots: AllowedRoots, most: i
         HTTPException: 413, it is larger than ``most`` bytes.
     """
     clean = _FORBIDDEN.sub("_", name).strip(" .")[-120:]
-    if Path(clean).suffix.lower() not in FILM_SUFFIXES:
-        endings = ", ".join(sorted(FILM_SUFFIXES))
+    if Path(clean).suffix.lower() not in BROWSED_SUFFIXES:
+        endings = ", ".join(sorted(BROWSED_SUFFIXES))
         raise InputError(name, "is not named as a film is", f"drop a file that ends in {endings}")
     folder = roots.check(roots.folders[0] / UPLOAD_FOLDER)
     declared = request.headers.get("content-length", "")

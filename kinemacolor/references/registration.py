@@ -29,7 +29,7 @@ class RegisteredPicture:
         ab: (h, w, 2) float32, its a* and b* at the frame's small size.
         mask: (h, w) bool, False where it gives no color: outside of it, or transparent.
         scale: of what the picture shows, against the frame.
-        shift: (x, y) by which the picture shows the middle of the frame off its own, in shares of the frame's width and height.
+        shift: (x, y) of the middle of the frame in the picture from its own, in shares of width and height.
         correlation: of its lightness with the frame's, in [-1, 1].
     """
 

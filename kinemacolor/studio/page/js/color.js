@@ -11,7 +11,7 @@ const BASICS = [
 ];
 
 /** A panel; `onColor` is told each choice. */
-export function colorPanel(onColor, palettes, signal) {
+export function colorPanel(onColor, palettes) {
   let color = localStorage.getItem("color") ?? "#b04438";
   let saved = palettes.length ? palettes : [{ name: "Of this film", colors: [] }];
   const well = h("input", { type: "color", value: color, "aria-label": "Color", oninput: () => choose(well.value) });
@@ -52,9 +52,8 @@ export function colorPanel(onColor, palettes, signal) {
 
   const panel = h("section", { class: "panel" }, h("h2", {}, "Color"), h("div", { class: "row" }, well, code),
     h("h3", {}, "Of this film"), own,
-    BASICS.map((group) => [h("h3", {}, group.name), h("div", { class: "swatches" }, group.colors.map((value) => swatch(value, group.name)))]));
+    h("div", { class: "palettes" }, BASICS.map((group) => h("div", {}, h("h3", {}, group.name), h("div", { class: "swatches" }, group.colors.map((value) => swatch(value, group.name)))))));
   drawOwn();
-  signal.addEventListener("abort", () => save.cancel?.());
   choose(color);
   return { panel, choose, get color() { return color; } };
 }

@@ -41,7 +41,8 @@ export function paintView(view, signal) {
   const stillPanel = h("section", { class: "panel", "aria-label": "This still" });
   const trial = trialPanel(signal, { correct: openFrame, close: () => setTrial(false) });
   const stage = h("section", { class: "stage paint", "aria-label": "The still" }, canvas, trial.element, status);
-  view.append(h("div", { class: "split painting" }, rail, stage, side));
+  const split = h("div", { class: "split painting" }, rail, stage, side);
+  view.append(split);
   signal.addEventListener("abort", () => frameView.close());
 
   // --- the still --------------------
@@ -61,9 +62,9 @@ export function paintView(view, signal) {
     await shown;
     if (!record || signal.aborted || still.frame !== frame) return;
     take(record);
-    const others = film.stills.some((one) => one.frame !== frame) || store.film.stills.some((one) => one.frame !== frame);
+    const others = store.film.stills.some((one) => one.frame !== frame);
     if (record.revision === 0 && others && !record.strokes.length && !store.film.shots[shotAt(frame)].gray) await lay("film", true);
-    else await refresh();
+    else { await refresh(); say(""); }
     drawStill();
   }
 
@@ -292,7 +293,9 @@ export function paintView(view, signal) {
   function setTrial(open) {
     trial.show(open);
     canvas.hidden = open;
-    rail.inert = open;
+    rail.hidden = open;
+    side.hidden = open;
+    split.classList.toggle("trying", open);
     status.hidden = open;
     if (!open) frameView.resize();
   }
@@ -336,7 +339,7 @@ export function paintView(view, signal) {
   attempt(async () => {
     const palettes = await get(filmPath("/palettes"));
     if (signal.aborted) return;
-    palette = colorPanel(() => frameView.draw(), palettes, signal);
+    palette = colorPanel(() => frameView.draw(), palettes);
     const brush = h("section", { class: "panel" }, h("h2", {}, "Brush"), h("label", { class: "field" }, h("span", {}, "Width ", widthText), widthField),
       h("label", { class: "check" }, h("input", { type: "checkbox", onchange: (event) => { picked.alike = event.target.checked; } }), "Also what looks alike"));
     side.append(actions, palette.panel, brush, stillPanel);

@@ -13,7 +13,7 @@ export function trialPanel(signal, { correct, close }) {
   const correctButton = h("button", { class: "primary", onclick: () => shown !== null && correct(shown) }, icon("brush"), "Correct here");
   const nextButton = h("button", { onclick: () => { const frame = weakest(); if (frame !== null) correct(frame); } }, icon("next"), "Paint the weakest next");
   const element = h("div", { class: "trial", hidden: true }, canvas, bars, h("div", { class: "controls" },
-    playButton, h("label", { class: "field inline" }, h("span", {}, "Before"), compare, h("span", {}, "After")),
+    playButton, h("label", { class: "field inline" }, h("span", {}, "Compare"), compare),
     h("label", { class: "check" }, overlay, "Confidence"), h("span", { class: "spacer" }), nextButton, correctButton,
     h("button", { onclick: leave }, icon("close"), "Back to painting")), status);
 
@@ -118,11 +118,13 @@ export function trialPanel(signal, { correct, close }) {
 
   function drawBars() {
     const list = [...frames.values()].sort((a, b) => a.frame - b.frame);
+    const high = Math.max(...list.map((one) => one.confidence));
+    const low = Math.min(high - 0.1, ...list.map((one) => one.confidence));
     fill(bars, ...list.map((one) => {
       const bar = h("button", { class: `bar ${one.final ? "" : "early"} ${one.confidence < 0.6 ? "low" : ""}`, "data-frame": String(one.frame),
         "aria-label": `Frame ${one.frame}, confidence ${one.confidence.toFixed(2)}`, title: `Frame ${one.frame}: ${one.confidence.toFixed(2)}`, tabindex: "-1",
         onclick: () => { setPlaying(false); canvas.dataset.paused = "1"; shown = one.frame; draw(); } }, h("i", {}));
-      bar.firstChild.style.height = `${Math.max(6, 100 * Math.min(1, Math.max(0, (one.confidence - 0.3) / 0.7)))}%`;
+      bar.firstChild.style.height = `${20 + (80 * (one.confidence - low)) / (high - low)}%`;
       return bar;
     }));
     for (const bar of bars.children) bar.toggleAttribute("aria-current", Number(bar.dataset.frame) === shown);

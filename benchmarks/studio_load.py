@@ -2,8 +2,8 @@
 
     python benchmarks/studio_load.py [--frames 172800] [--tries 1000]
 
-Makes a film of that many tiny frames and a list of shots of 115 frames, reads it once, and opens its project again. Then
-it tries places of a short film over and over, in one process, and prints its resident memory.
+Makes a film of that many tiny frames and a list of shots of 115 frames, reads it once, and opens its project again.
+Then it tries places of a short film over and over, in one process, and prints its resident memory.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def studio(
     """Open the studio: paint key frames in the browser, try them on the shot, and run the film."""
     if host not in LOCAL_HOSTS and not i_know:
         problem = f"{host} lets other machines read and write your files as you can, if they learn the secret address"
-        raise UsageError("host", problem, "leave it out, or add `i_know`")
+        raise UsageError("host", problem, "leave it out, or add --i-know")
     path = None
     if target is not None:
         path = Path(target)

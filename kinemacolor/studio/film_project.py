@@ -358,6 +358,7 @@ class FilmProject:
             return {
                 "id": self.id,
                 "path": str(self.path),
+                "saved": self.path.exists(),
                 "film": str(self.film),
                 "name": self.film.name,
                 "output": str(self.output),

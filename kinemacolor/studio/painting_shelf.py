@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
+from kinemacolor.core.errors import KinemacolorError
 from kinemacolor.studio.film_project import FilmProject
 from kinemacolor.studio.still_painting import StillPainting
 
@@ -33,6 +35,8 @@ class PaintingShelf:
         self._busy = 0
         self._closed = False
         threading.Thread(target=self._write_all, name="studio stills", daemon=True).start()
+        for frame in unwritten_stills(project):
+            self.write_later(self.painting(frame))
 
     def painting(self, frame: int) -> StillPainting:
         """The still of a frame, read from its files where it is not at hand."""
@@ -86,3 +90,16 @@ class PaintingShelf:
                 with self._wake:
                     self._busy -= 1
                     self._wake.notify_all()
+
+
+def unwritten_stills(project: FilmProject) -> list[int]:
+    """Frames whose strokes were kept when the studio was killed, but not yet their pictures."""
+    frames = []
+    for path in sorted(project.studio_folder.glob("*.strokes.json")):
+        record = project.read_record(path.name)
+        number = path.name.split(".", 1)[0]
+        if isinstance(record, dict) and number.isdigit() and record.get("baked", -1) != record.get("revision", 0):
+            with contextlib.suppress(KinemacolorError):
+                project.number(int(number))
+                frames.append(int(number))
+    return frames

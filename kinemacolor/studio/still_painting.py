@@ -57,6 +57,8 @@ class StrokeDocument(BaseModel):
     ground: Ground = "gray"
     kept: bool = False
     strokes: list[Stroke] = Field(default_factory=list)
+    baked: int = -1
+    """Revision of which the picture was written last."""
     written: list[int] | None = None
     """Bytes and time of change of the picture that was written last; another program may have changed it since."""
 
@@ -256,7 +258,7 @@ class StillPainting:
             if not (self.document.strokes or self.document.kept):
                 if self.document.written is not None and self._file_mark(path) == self.document.written:
                     path.unlink(missing_ok=True)
-                self.document = self.document.model_copy(update={"written": None})
+                self.document = self.document.model_copy(update={"written": None, "baked": self.document.revision})
                 self.project.write_record(self._name, self.document.model_dump(mode="json"))
                 self.project.save()
                 return False
@@ -264,7 +266,8 @@ class StillPainting:
             other = self.project.still_file(self.frame)
             if other is not None and other != path:
                 self.project.drop_entry(other)
-            self.document = self.document.model_copy(update={"written": self._file_mark(path)})
+            written = {"written": self._file_mark(path), "baked": self.document.revision}
+            self.document = self.document.model_copy(update=written)
             self.project.write_record(self._name, self.document.model_dump(mode="json"))
             self.project.save()
             return True

@@ -131,6 +131,24 @@ def test_two_pages_do_not_lose_each_others_strokes(client: Client, film: str) ->
     assert names == {"first", "mine", "yours", *(f"t{number}" for number in range(8))}
 
 
+def test_a_still_is_written_after_a_kill_in_between(client: Client, film: str, folder: Path) -> None:
+    paint(client, film, 5, stroke("left", 12))
+    flush(client, film)
+    still = folder / "film-stills" / "0000005.png"
+    first = still.read_bytes()
+    record = folder / "film-studio" / "0000005.strokes.json"
+    kept = json.loads(record.read_text())
+    kept["strokes"].append(stroke("right", 84, BLUE))
+    kept["revision"] += 1  # as it is between the answer to a stroke and the writing of its picture
+    record.write_text(json.dumps(kept))
+    with studio_here(folder) as again:
+        again.open(folder / "film.mkv")
+        again("GET", f"{film}/stills/9")
+        flush(again, film)
+    assert still.read_bytes() != first
+    assert json.loads(record.read_text())["baked"] == kept["revision"]
+
+
 def test_no_color_and_neutral(client: Client, film: str, folder: Path) -> None:
     paint(
         client,

@@ -129,6 +129,6 @@ async function reattach() {
   if (!store.film) return;
   if (desk.films.some((film) => film.id === store.film.id)) { await readFilm(); return; }
   // The studio was started again: it opens the film anew.
-  takeFilm(await post("films", { path: store.film.film }));
+  takeFilm(await post("films", { path: store.film.saved ? store.film.path : store.film.film }));
   tell("restarted");
 }

@@ -26,8 +26,9 @@ from kinemacolor.shots.lists import write_shots
 from kinemacolor.strokes.records import Stroke
 from kinemacolor.studio.desk import Desk
 from kinemacolor.studio.film_project import FilmProject
+from kinemacolor.studio.project_record import project_record
 from kinemacolor.studio.roots import AllowedRoots
-from kinemacolor.studio.still_painting import StrokeChange
+from kinemacolor.studio.stroke_document import StrokeChange
 
 WIDTH, HEIGHT = 96, 64
 SHOT = 115
@@ -83,7 +84,7 @@ def opening(folder: Path, frames: int) -> None:
     again = Desk(AllowedRoots([folder]))
     begin = time.perf_counter()
     project = again.open(str(film))
-    record = project.record()
+    record = project_record(project)
     opened = time.perf_counter() - begin
     begin = time.perf_counter()
     project.thumbnail(frames // 2)

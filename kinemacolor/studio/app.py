@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +15,13 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from kinemacolor.core.errors import InputError, KinemacolorError, OutputError, UsageError
+from kinemacolor.core.errors import InputError, KinemacolorError, UsageError
 from kinemacolor.pipeline.settings import ColorizeSettings, setting_of
 from kinemacolor.studio.desk import Desk
-from kinemacolor.studio.film_project import FilmProject, encode_jpeg
-from kinemacolor.studio.pictures import at_width, confidence_overlay, eight_bits, encode_png, jpeg_response
+from kinemacolor.studio.film_project import FilmProject
+from kinemacolor.studio.pictures import at_width, confidence_overlay, eight_bits, encode_jpeg, encode_png, jpeg_response
+from kinemacolor.studio.project_record import project_record
+from kinemacolor.studio.refusals import answer_error
 from kinemacolor.studio.requests import (
     GroundRequest,
     KeepRequest,
@@ -36,13 +36,12 @@ from kinemacolor.studio.requests import (
     read_record,
 )
 from kinemacolor.studio.security import REPORT_POLICY
-from kinemacolor.studio.still_painting import StrokeChange
+from kinemacolor.studio.stroke_document import StrokeChange
 from kinemacolor.studio.uploads import receive_film
 
 PAGE = Path(__file__).parent / "page"
 MOST_PICTURE = 256 << 20
 """Bytes of a picture that is laid onto a frame, at most."""
-_STATUS = {UsageError: 400, InputError: 422, OutputError: 409}
 
 
 class StudioRoutes:
@@ -133,13 +132,13 @@ class StudioRoutes:
         """Opens a film or a project."""
         asked = await read_record(request, OpenRequest)
         project = await run_in_threadpool(self.desk.open, asked.path)
-        return JSONResponse(await run_in_threadpool(project.record))
+        return JSONResponse(await run_in_threadpool(project_record, project))
 
     async def upload(self, request: Request) -> Response:
         """Takes a film that was dropped onto the page, and opens it."""
         path = await receive_film(request, request.path_params["name"], self.desk.roots, self.most_upload)
         project = await run_in_threadpool(self.desk.open, str(path))
-        return JSONResponse(await run_in_threadpool(project.record), 201)
+        return JSONResponse(await run_in_threadpool(project_record, project), 201)
 
     # --- a film --------------------
 
@@ -149,7 +148,7 @@ class StudioRoutes:
 
     async def film(self, request: Request) -> Response:
         """A film's project."""
-        return JSONResponse(await run_in_threadpool(self.project(request).record))
+        return JSONResponse(await run_in_threadpool(project_record, self.project(request)))
 
     async def analyze(self, request: Request) -> Response:
         """Reads a film anew."""
@@ -161,7 +160,7 @@ class StudioRoutes:
         project, asked = self.project(request), await read_record(request, ShotsRequest)
         await run_in_threadpool(project.set_shots, asked.starts, asked.gray)
         self.desk.changed(project)
-        return JSONResponse(await run_in_threadpool(project.record))
+        return JSONResponse(await run_in_threadpool(project_record, project))
 
     async def proposal(self, request: Request) -> Response:
         """Key frames that were proposed for the shots as they are, or null."""
@@ -186,7 +185,7 @@ class StudioRoutes:
         if not isinstance(values, dict):
             raise UsageError("settings", "expected an object", "read the page anew")
         await run_in_threadpool(self.desk.set_settings, project, values)
-        return JSONResponse(await run_in_threadpool(project.record))
+        return JSONResponse(await run_in_threadpool(project_record, project))
 
     async def estimate(self, request: Request) -> Response:
         """Time and room that a run will take."""
@@ -341,30 +340,8 @@ class StudioRoutes:
         return JSONResponse((await run_in_threadpool(self.desk.board.cancel, request.path_params["job"])).record())
 
 
-# --- errors --------------------
-
-
-def _refused(error: KinemacolorError) -> Response:
-    status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 400)
-    record = {"message": str(error), "subject": error.subject, "problem": error.problem, "remedy": error.remedy}
-    return JSONResponse(record, status)
-
-
-async def _on_error(request: Request, error: Exception) -> Response:
-    if isinstance(error, KinemacolorError):
-        return _refused(error)
-    if isinstance(error, HTTPException):
-        detail = error.detail if error.detail != "Not Found" else "there is nothing at this address; read the page anew"
-        return JSONResponse({"message": detail}, error.status_code, headers=error.headers)
-    if isinstance(error, ClientDisconnect):
-        return Response(status_code=400)
-    traceback.print_exception(error, file=sys.stderr)
-    line = f"failed by a fault of the program ({type(error).__name__}: {error}); report it to the developers"
-    return JSONResponse({"message": line}, 500)
-
-
 def studio_app(desk: Desk, *, most_upload: int = 8 << 30) -> Starlette:
     """The application, without the guard in front of it."""
     routes = StudioRoutes(desk, most_upload).routes()
     kinds: list[Any] = [KinemacolorError, HTTPException, ClientDisconnect, Exception]
-    return Starlette(routes=routes, exception_handlers=dict.fromkeys(kinds, _on_error))
+    return Starlette(routes=routes, exception_handlers=dict.fromkeys(kinds, answer_error))

@@ -18,11 +18,13 @@ from kinemacolor.pipeline.run_estimate import estimate_run
 from kinemacolor.pipeline.settings import ColorizeSettings
 from kinemacolor.pipeline.shot_trial import DEFAULT_RADIUS, TrialJob
 from kinemacolor.studio.event_hub import EventHub
-from kinemacolor.studio.film_project import FilmProject, open_project
+from kinemacolor.studio.film_project import FilmProject
 from kinemacolor.studio.job_board import JobBoard, JobEntry
+from kinemacolor.studio.opening import open_project
 from kinemacolor.studio.painting_shelf import PaintingShelf
 from kinemacolor.studio.roots import AllowedRoots
-from kinemacolor.studio.still_painting import Ground, upright_ground
+from kinemacolor.studio.still_painting import upright_ground
+from kinemacolor.studio.stroke_document import Ground
 
 MOST_PROPOSED = 60
 """Key frames that are proposed, at most; the page shows as many of the first ones as are asked for."""

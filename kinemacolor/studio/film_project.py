@@ -17,9 +17,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-
 from kinemacolor.core.atomic_write import atomic_write
 from kinemacolor.core.errors import InputError, KinemacolorError, UsageError
 from kinemacolor.core.shot import Shot
@@ -32,16 +29,14 @@ from kinemacolor.pipeline.analysis_io import read_analysis, write_analysis
 from kinemacolor.pipeline.fingerprint import file_fingerprint
 from kinemacolor.pipeline.job_spec import JobSpec, ReferenceEntry
 from kinemacolor.pipeline.prepared_film import engine_of
-from kinemacolor.pipeline.project import Project, job_spec, read_project
+from kinemacolor.pipeline.project import Project, job_spec
 from kinemacolor.pipeline.project_file import write_project
 from kinemacolor.pipeline.settings import ColorizeSettings
-from kinemacolor.pipeline.workdir import work_folder
 from kinemacolor.references.placement import STILL_SUFFIXES
 from kinemacolor.references.selection import bindings_within
 from kinemacolor.shots.cards import ShotMark
 from kinemacolor.shots.lists import read_shot_list, write_shots
-from kinemacolor.studio.roots import PROJECT_SUFFIX, AllowedRoots
-from kinemacolor.video.codecs import CONTAINERS
+from kinemacolor.studio.pictures import encode_jpeg, shrunk
 from kinemacolor.video.film_sink import output_error
 from kinemacolor.video.frame_lookup import FrameLookup
 from kinemacolor.video.reader import VideoReader
@@ -322,7 +317,7 @@ class FilmProject:
         path = self.studio_file("thumbnails") / f"{frame:07d}.jpg"
         if path.exists():
             return path.read_bytes()
-        jpeg = encode_jpeg(_shrunk(self.luma(frame), THUMBNAIL_HEIGHT), 80)
+        jpeg = encode_jpeg(shrunk(self.luma(frame), THUMBNAIL_HEIGHT), 80)
         try:
             path.parent.mkdir(exist_ok=True)
             with atomic_write(path) as part:
@@ -337,47 +332,6 @@ class FilmProject:
             self.analysis.restore_frame_times(self._reader)
         self._lookup = None
 
-    # --- what a page sees --------------------
-
-    def record(self) -> dict[str, Any]:
-        """The project as JSON-ready values."""
-        with self.lock:
-            info, analysis = self.info, self.analysis
-            shots: list[dict[str, Any]] = []
-            if analysis is not None:
-                neutral = set(analysis.neutral_shots)
-                marks = analysis.marks or ("",) * len(analysis.shots)
-                shots = [
-                    {"start": shot.start, "stop": shot.stop, "gray": number in neutral, "mark": marks[number]}
-                    for number, shot in enumerate(analysis.shots)
-                ]
-            height, width = info.height, round(info.width * info.sample_aspect_ratio)
-            if info.sample_aspect_ratio < 1:
-                width, height = info.width, round(info.height / info.sample_aspect_ratio)
-            turned = info.rotation in (90, 270)
-            return {
-                "id": self.id,
-                "path": str(self.path),
-                "saved": self.path.exists(),
-                "film": str(self.film),
-                "name": self.film.name,
-                "output": str(self.output),
-                "rate": float(info.rate),
-                "width": height if turned else width,
-                "height": width if turned else height,
-                "first": analysis.first if analysis else 0,
-                "frames": analysis.frames if analysis else info.frames,
-                "analyzed": analysis is not None,
-                "damage": analysis.damage if analysis else None,
-                "shots": shots,
-                "stills": self.stills(),
-                "settings": self.settings.model_dump(mode="json"),
-                "resumable": work_folder(self.output).exists(),
-                "finished": self.output.exists(),
-                "report": self.report.exists(),
-                "remarks": self.remarks,
-            }
-
     def palettes(self) -> list[dict[str, Any]]:
         """Named colors."""
         record = self.read_record(_PALETTES)
@@ -388,63 +342,7 @@ class FilmProject:
         self.write_record(_PALETTES, palettes)
 
 
-def open_project(path: Path, roots: AllowedRoots) -> FilmProject:
-    """The project of a project file, or of a film: that beside it, or a new one.
-
-    Raises:
-        InputError: neither a film nor a project; it, or what it names, lies outside of the roots.
-    """
-    if path.suffix.lower() == PROJECT_SUFFIX and path.is_file():
-        return _checked(path, read_project(path, open_folders=False), roots)
-    beside = path.with_suffix(PROJECT_SUFFIX) if not path.is_dir() else path.with_name(f"{path.name}{PROJECT_SUFFIX}")
-    if beside.is_file():
-        project = read_project(beside, open_folders=False)
-        film = project.fields.get("film")
-        if film is None or Path(film).resolve() != path.resolve():
-            raise InputError(beside, f"is a project of another film ({film})", "rename it, or open it itself")
-        return _checked(beside, project, roots)
-    suffix = path.suffix.lower() if path.suffix.lower() in CONTAINERS else ".mkv"
-    output = beside.with_name(f"{beside.stem}-color{suffix}")
-    if path.is_dir():
-        output = beside.with_name(f"{beside.stem}-color")
-    report = beside.with_name(f"{beside.stem}-report.html")
-    return FilmProject(beside, Project({"film": path, "output": output, "report": report}))
-
-
-def _checked(path: Path, project: Project, roots: AllowedRoots) -> FilmProject:
-    fields = dict(project.fields)
-    if "film" not in fields:
-        raise InputError(path, "names no film", 'add a line: film = "…"')
-    fields.setdefault("output", path.with_name(f"{path.stem}-color.mkv"))
-    for name in ("film", "output", "report", "overlay", "shots"):
-        if isinstance(fields.get(name), Path):
-            roots.check(fields[name])
-    for entry in fields.get("references", ()):
-        for file in (entry.file, entry.mask):
-            if file is not None:
-                roots.check(file)
-    return FilmProject(path, Project(fields, project.settings))
-
-
 def _images(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return [path for path in folder.iterdir() if path.suffix.lower() in STILL_SUFFIXES and path.name[0] != "."]
-
-
-def _shrunk(luma: Array, height: int) -> Array:
-    """(h, w) uint8 of at most a height."""
-    codes = luma if luma.dtype == np.uint8 else (luma >> 8).astype(np.uint8)
-    if codes.shape[0] <= height:
-        return codes
-    size = max(1, round(codes.shape[1] * height / codes.shape[0])), height
-    return np.asarray(cv2.resize(codes, size, interpolation=cv2.INTER_AREA))
-
-
-def encode_jpeg(image: Array, quality: int) -> bytes:
-    """A JPEG of a gray picture (H, W) or of R'G'B' (H, W, 3), uint8."""
-    stored = np.ascontiguousarray(image if image.ndim == 2 else image[..., ::-1])
-    encoded, jpeg = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not encoded:
-        raise ValueError("a picture could not be encoded")
-    return bytes(jpeg)

@@ -43,3 +43,21 @@ def encode_png(image: Array) -> bytes:
     if not encoded:
         raise ValueError("a picture could not be encoded")
     return bytes(png)
+
+
+def shrunk(luma: Array, height: int) -> Array:
+    """(h, w) uint8 luma of at most a height."""
+    codes = luma if luma.dtype == np.uint8 else (luma >> 8).astype(np.uint8)
+    if codes.shape[0] <= height:
+        return codes
+    size = max(1, round(codes.shape[1] * height / codes.shape[0])), height
+    return np.asarray(cv2.resize(codes, size, interpolation=cv2.INTER_AREA))
+
+
+def encode_jpeg(image: Array, quality: int) -> bytes:
+    """A JPEG of a gray picture (H, W) or of R'G'B' (H, W, 3), uint8."""
+    stored = np.ascontiguousarray(image if image.ndim == 2 else image[..., ::-1])
+    encoded, jpeg = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not encoded:
+        raise ValueError("a picture could not be encoded")
+    return bytes(jpeg)

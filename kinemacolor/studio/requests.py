@@ -12,7 +12,7 @@ from kinemacolor.core.errors import UsageError
 from kinemacolor.core.structured_text import parse_json
 from kinemacolor.core.validation import fault_lines
 from kinemacolor.pipeline.shot_trial import DEFAULT_RADIUS, MOST_RADIUS
-from kinemacolor.studio.still_painting import Ground
+from kinemacolor.studio.stroke_document import Ground
 
 MOST_JSON = 8 << 20
 """Bytes of a request's JSON, at most."""

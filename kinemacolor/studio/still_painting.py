@@ -11,11 +11,11 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from kinemacolor.core.atomic_write import atomic_write
 from kinemacolor.core.color import luma_to_gray_lightness, rgb_to_lab
@@ -29,7 +29,7 @@ from kinemacolor.references.registration import RegisteredPicture, register_pict
 from kinemacolor.references.size import network_size
 from kinemacolor.strokes.constraints import stroke_constraints
 from kinemacolor.strokes.picture import as_codes, full_size_colors, opacity
-from kinemacolor.strokes.records import MOST_STROKES, Stroke
+from kinemacolor.strokes.records import MOST_STROKES
 from kinemacolor.strokes.spreading import (
     FALLOFF,
     GROUND_FALLOFF,
@@ -38,44 +38,13 @@ from kinemacolor.strokes.spreading import (
     painted_ab,
     spread_strokes,
 )
-from kinemacolor.studio.film_project import FilmProject, encode_jpeg
+from kinemacolor.studio.film_project import FilmProject
+from kinemacolor.studio.pictures import encode_jpeg
+from kinemacolor.studio.stroke_document import Ground, StrokeChange, StrokeDocument
 from kinemacolor.video.film_sink import output_error
 
-Ground = Literal["gray", "film", "picture"]
-"""What lies below the strokes: nothing, what the film's other stills give there, or a finished picture."""
 PICTURE_QUALITY = 92
 _PATTERN_CELL = 12  # pixels of the page's pattern that stands for "nothing here"
-
-
-class StrokeDocument(BaseModel):
-    """The strokes of a still as they are kept."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    format: Literal[1] = 1
-    revision: int = 0
-    ground: Ground = "gray"
-    kept: bool = False
-    strokes: list[Stroke] = Field(default_factory=list)
-    baked: int = -1
-    """Revision of which the picture was written last."""
-    written: list[int] | None = None
-    """Bytes and time of change of the picture that was written last; another program may have changed it since."""
-
-
-class StrokeChange(BaseModel):
-    """What a page asks for.
-
-    Raises:
-        pydantic.ValidationError: a field is unknown or of the wrong kind.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    base: int
-    """Revision of which the page knows."""
-    add: list[Stroke] = Field(default_factory=list, max_length=MOST_STROKES)
-    remove: list[str] = Field(default_factory=list, max_length=MOST_STROKES)
 
 
 @dataclass(slots=True, eq=False)

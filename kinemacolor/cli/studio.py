@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -63,4 +64,7 @@ def studio(
     except ModuleNotFoundError as error:
         problem = f"the studio needs {error.name}, which is not installed"
         raise InputError("studio", problem, "pip install 'kinemacolor[studio]'") from error
-    serve(path, host=host, port=port, browser=not no_browser, roots=root or (), most_upload=most_upload * _GIB)
+    try:
+        serve(path, host=host, port=port, browser=not no_browser, roots=root or (), most_upload=most_upload * _GIB)
+    except KeyboardInterrupt:
+        print("the studio is closed; films that ran go on from what is finished", file=sys.stderr)

@@ -100,7 +100,7 @@ export class PictureView {
     context.clearRect(0, 0, this.canvas.width, this.canvas.height);
     context.setTransform(this.scale * ratio, 0, 0, this.scale * ratio, this.left * ratio, this.top * ratio);
     if (this.picture) {
-      context.imageSmoothingEnabled = this.scale * ratio < 3;
+      context.imageSmoothingEnabled = this.scale * ratio < 6;
       context.imageSmoothingQuality = "high";
       context.drawImage(this.picture, 0, 0, this.width, this.height);
     }

@@ -56,7 +56,7 @@ def main() -> None:
         for attempt in ("first", "second"):
             begin = time.perf_counter()
             entry = desk.try_shot(project, frame)
-            first = next(event for event in entry.job.events() if isinstance(event, FrameColoredEvent))
+            next(event for event in entry.job.events() if isinstance(event, FrameColoredEvent))
             seconds_first = time.perf_counter() - begin
             entry.job.result()
             total = time.perf_counter() - begin

@@ -28,7 +28,7 @@ $(BASE)/.installed: $(SOURCES)
 
 $(TEST)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(TEST)
-	$(TEST)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[train,dev]"
+	$(TEST)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[train,studio,dev]"
 	touch $@
 
 clean:

@@ -30,6 +30,7 @@ FILM_PATH = (
     "filters",
     "engine",
     "references",
+    "strokes",
     "report",
     "keyframes",
     "pipeline",

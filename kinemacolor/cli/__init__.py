@@ -24,6 +24,7 @@ from kinemacolor.cli.keyframes import KEYFRAMES_EXAMPLES, keyframes
 from kinemacolor.cli.options import dashed_message
 from kinemacolor.cli.peers import PEERS_EXAMPLES, peers
 from kinemacolor.cli.shots import SHOTS_EXAMPLES, shots
+from kinemacolor.cli.studio import STUDIO_EXAMPLES, studio
 from kinemacolor.cli.train import PACK_EXAMPLES, TRAIN_EXAMPLES, pack, train
 from kinemacolor.core.errors import KinemacolorError, OutputError, UsageError, printable
 from kinemacolor.core.memory import OutOfMemoryError, is_allocation_failure
@@ -62,6 +63,7 @@ app.command(epilog=SHOTS_EXAMPLES)(shots)
 app.command(epilog=KEYFRAMES_EXAMPLES)(keyframes)
 app.command()(follow)
 app.command(epilog=EXPLAIN_EXAMPLES)(explain)
+app.command(epilog=STUDIO_EXAMPLES)(studio)
 app.command(epilog=EVALUATE_EXAMPLES)(evaluate)
 app.command(epilog=BENCHMARK_EXAMPLES)(benchmark)
 app.command(epilog=PEERS_EXAMPLES)(peers)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-JobKind = Literal["colorize", "preview", "keyframes"]
+JobKind = Literal["colorize", "preview", "keyframes", "analyze", "try"]
 
 
 def encodable(value: Any) -> Any:
@@ -131,6 +131,18 @@ class SegmentFinishedEvent(Event):
     """A JPEG of its middle frame in color, in base64."""
 
 
+class FrameColoredEvent(Event):
+    """A frame of a trial is colored; a better version may follow."""
+
+    kind: Literal["frame_colored"] = "frame_colored"
+    frame: int
+    """Its index in the film."""
+    confidence: float
+    """Mean similarity to the references, in [-1, 1]."""
+    final: bool
+    """Whether no better version follows."""
+
+
 class FinishedEvent(Event):
     """The job is complete."""
 
@@ -174,6 +186,7 @@ AnyEvent = (
     | DiskEstimateEvent
     | ResumedEvent
     | SegmentFinishedEvent
+    | FrameColoredEvent
     | FinishedEvent
     | FailedEvent
     | CanceledEvent

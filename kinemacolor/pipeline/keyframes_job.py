@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, ValidationError
 
+from kinemacolor.core.atomic_write import atomic_write
 from kinemacolor.core.errors import InputError, UsageError
 from kinemacolor.core.events import JobKind
 from kinemacolor.core.job_context import JobContext
 from kinemacolor.core.limits import MAXIMUM_SIDE, MINIMUM_SIDE
 from kinemacolor.core.shot import Shot
 from kinemacolor.core.validation import fault_lines
+from kinemacolor.engine.protocol import Engine
 from kinemacolor.engine.registry import open_engine
 from kinemacolor.keyframes.export import check_export_folder, export_proposal, proposal_record
 from kinemacolor.keyframes.proposal import Proposal
@@ -26,6 +29,7 @@ from kinemacolor.pipeline.job_spec import FilePath, Shots
 from kinemacolor.pipeline.prepared_film import reachable
 from kinemacolor.pipeline.settings import EngineName, FramesPerSecond, PathText, StrictRecord
 from kinemacolor.references.size import network_size, picture_aspect
+from kinemacolor.video.film_sink import output_error
 from kinemacolor.video.reader import VideoReader
 
 _NAMED = 6  # shots that a line names
@@ -76,7 +80,7 @@ class Keyframes:
     """Key frames that were proposed and exported.
 
     Attributes:
-        folder: that holds them.
+        folder: that holds them, or the file that does.
         proposal: which frames, and why.
         damage: None, or where and how the film broke off; what decodes was compared.
     """
@@ -125,6 +129,65 @@ def _shots_to_paint(film: Path, analysis: FilmAnalysis, context: JobContext) -> 
     return shots
 
 
+def propose_for_film(
+    reader: VideoReader, engine: Engine, analysis: FilmAnalysis, spec: KeyframesSpec, context: JobContext
+) -> tuple[Proposal, dict[str, Any]]:
+    """The frames of an analyzed film to paint, and their record.
+
+    Args:
+        reader: of the film.
+        engine: its features are compared.
+        analysis: of the film.
+        spec: budget, threshold, and how many frames are compared at which size.
+        context: takes events.
+
+    Raises:
+        InputError: no shot is to be colored.
+    """
+    shape = network_size(picture_aspect(reader.info), 1, area=COMPARED_AREA, side=spec.working_size)
+    indices = sample_frames(_shots_to_paint(spec.film, analysis, context), spec.every)
+    features = sampled_features(reader, engine, indices, shape, context.progress("extract features"))
+    proposal = propose(
+        features,
+        indices,
+        analysis.shots,
+        threshold=spec.threshold,
+        budget=spec.budget,
+        progress=context.progress("compare"),
+    )
+    facts = {"film": str(spec.film), "engine": engine.name, "size": [shape[1], shape[0]]}
+    return proposal, {**facts, **proposal_record(proposal, reader.info, analysis.numbers(reader.info))}
+
+
+class ProposalJob(EventJob[Keyframes]):
+    """Proposes frames of an analyzed film and keeps them in a file; nothing is exported.
+
+    Args:
+        spec: what is to be done; its output is the file.
+        analysis: of the film.
+    """
+
+    kind: ClassVar[JobKind] = "keyframes"
+
+    def __init__(self, spec: KeyframesSpec, analysis: FilmAnalysis) -> None:
+        super().__init__(spec.film, spec.output)
+        self.spec, self._analysis = spec, analysis
+
+    def _work(self) -> Keyframes:
+        spec = self.spec
+        engine = open_engine(spec.engine, weights=spec.weights)
+        with reachable(spec.film, InputError):
+            reader = VideoReader(spec.film, rate=spec.fps, stream=spec.stream)
+        with self._analysis.restore_frame_times(reader):
+            proposal, record = propose_for_film(reader, engine, self._analysis, spec, self._context)
+        try:
+            with atomic_write(spec.output) as part:
+                part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise output_error(spec.output, error) from error
+        return Keyframes(spec.output, proposal, self._analysis.damage, record)
+
+
 class KeyframesJob(EventJob[Keyframes]):
     """Proposes the fewest frames of a film to paint so that every frame finds its colors in one, and exports them.
 
@@ -148,22 +211,10 @@ class KeyframesJob(EventJob[Keyframes]):
             info = reader.info
             for remark in (*info.remarks, *missing_remarks(info, strict=False)):
                 context.warn(remark)
-            shape = network_size(picture_aspect(info), 1, area=COMPARED_AREA, side=spec.working_size)
             analysis = analyze_film(reader, shots=spec.shots, progress=context.progress("analyze"))
             damage = reader.damage  # later passes may end before they meet it
-            indices = sample_frames(_shots_to_paint(spec.film, analysis, context), spec.every)
-            features = sampled_features(reader, engine, indices, shape, context.progress("extract features"))
-            proposal = propose(
-                features,
-                indices,
-                analysis.shots,
-                threshold=spec.threshold,
-                budget=spec.budget,
-                progress=context.progress("compare"),
-            )
+            proposal, record = propose_for_film(reader, engine, analysis, spec, context)
             numbers = analysis.numbers(info)
-            facts = {"film": str(spec.film), "engine": engine.name, "size": [shape[1], shape[0]]}
-            record = {**facts, **proposal_record(proposal, info, numbers)}
             export_proposal(
                 reader,
                 proposal,

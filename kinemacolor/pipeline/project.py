@@ -45,7 +45,9 @@ class Project:
     settings: ColorizeSettings = field(default_factory=ColorizeSettings)
 
 
-def read_project(path: str | Path, settings_type: type[ColorizeSettings] = ColorizeSettings) -> Project:
+def read_project(
+    path: str | Path, settings_type: type[ColorizeSettings] = ColorizeSettings, *, open_folders: bool = True
+) -> Project:
     """A project from its TOML file; paths in it are relative to the file, ``~`` is the home folder.
 
     A frame or time given in the file takes the place of what a still's name says; where neither is given, the name
@@ -54,6 +56,7 @@ def read_project(path: str | Path, settings_type: type[ColorizeSettings] = Color
     Args:
         path: of the file.
         settings_type: the record of settings.
+        open_folders: whether a folder of stills becomes the stills that are in it now; otherwise the job opens it.
 
     Raises:
         InputError: no such file, no TOML; or, in one line, each field at fault with what was expected and what came.
@@ -75,7 +78,7 @@ def read_project(path: str | Path, settings_type: type[ColorizeSettings] = Color
             faults += [f"settings.{line}" for line in lines]
     if faults or file is None:
         raise InputError(path, "; ".join(faults), CORRECT_PROJECT)
-    return _with_paths(path, file, settings)
+    return _with_paths(path, file, settings, open_folders)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -97,7 +100,7 @@ def _checked(content: Mapping[str, Any], faults: list[str]) -> StrictRecord | No
     return record
 
 
-def _with_paths(path: Path, file: StrictRecord, settings: ColorizeSettings) -> Project:
+def _with_paths(path: Path, file: StrictRecord, settings: ColorizeSettings, open_folders: bool) -> Project:
     """The project with complete paths; everything it reads has to be there."""
     folder = _ProjectFolder(path.absolute().parent)
     fields: dict[str, Any] = {}
@@ -105,7 +108,9 @@ def _with_paths(path: Path, file: StrictRecord, settings: ColorizeSettings) -> P
         value, reads = getattr(file, name), job_field(JobSpec.model_fields[name]).reads
         if name == "references":
             value = tuple(
-                entry for number, reference in enumerate(value, 1) for entry in folder.entries(number, reference)
+                entry
+                for number, reference in enumerate(value, 1)
+                for entry in folder.entries(number, reference, open_folders)
             )
         elif isinstance(value, Path):
             value = folder.existing(name, value) if reads else folder.complete(value)
@@ -141,7 +146,7 @@ class _ProjectFolder:
             self.faults.append(f"{name}: expected the name of a file, got {str(path)!r}, and there is no {complete}")
         return complete
 
-    def entries(self, number: int, reference: ReferenceEntry) -> list[ReferenceEntry]:
+    def entries(self, number: int, reference: ReferenceEntry, opened: bool) -> list[ReferenceEntry]:
         """The stills of a ``[[references]]``; they are numbered from 1."""
         name = f"references.{number}"
         before = len(self.faults)
@@ -156,7 +161,7 @@ class _ProjectFolder:
             if len(self.faults) > before:
                 return []
         entry = ReferenceEntry(file=file, frame=reference.frame, time=reference.time, shot=reference.shot, mask=mask)
-        return [ReferenceEntry.of(still) for still in entry.files()]
+        return [ReferenceEntry.of(still) for still in entry.files()] if opened else [entry]
 
 
 def job_spec(

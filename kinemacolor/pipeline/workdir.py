@@ -18,23 +18,19 @@ import glob
 import json
 import os
 import shutil
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-
 from kinemacolor.core.atomic_write import atomic_write
 from kinemacolor.core.errors import InputError, OutputError, UsageError
 from kinemacolor.core.folder_exchange import partial_folders
-from kinemacolor.core.shot import Shot
 from kinemacolor.core.types import Array
 from kinemacolor.pipeline.analysis import FilmAnalysis
+from kinemacolor.pipeline.analysis_io import read_analysis, read_arrays, write_analysis, write_arrays
 from kinemacolor.pipeline.fingerprint import differences
 from kinemacolor.pipeline.segment_plan import Segment, SegmentPlan
 from kinemacolor.pipeline.state_io import START_OVER, load_state, save_state
@@ -163,26 +159,12 @@ class WorkDir:
     def load_analysis(self) -> FilmAnalysis | None:
         """The film's frames and shots, where an earlier run has kept them."""
         path = self.folder / "analysis.npz"
-        if not path.exists():
-            return None
-        stored = _read_arrays(path)
-        facts = json.loads(stored["facts"].tobytes())
-        shots = tuple(Shot(int(start), int(stop)) for start, stop in stored["shots"])
-        marks = tuple(facts.pop("marks", ()))
-        time_base = Fraction(*facts.pop("time_base"))
-        return FilmAnalysis(pts=stored["pts"], shots=shots, time_base=time_base, marks=marks, **facts)
+        return read_analysis(path) if path.exists() else None
 
     def save_analysis(self, analysis: FilmAnalysis) -> None:
         """Keeps them."""
-        names = ("first", "whole", "repaired", "skipped", "damage", "remark")
-        facts = {name: getattr(analysis, name) for name in names}
-        facts["marks"] = analysis.marks
-        facts["time_base"] = analysis.time_base.as_integer_ratio()
-        shots = np.array([(shot.start, shot.stop) for shot in analysis.shots], np.int64)
-        self._save(
-            self.folder / "analysis.npz",
-            {"pts": analysis.pts, "shots": shots, "facts": np.frombuffer(json.dumps(facts).encode(), np.uint8)},
-        )
+        with self._writing():
+            write_analysis(self.folder / "analysis.npz", analysis)
 
     def load_selection(self) -> ReferenceSelection | None:
         """Which references color which shot, where an earlier run has kept it."""
@@ -226,7 +208,7 @@ class WorkDir:
 
     def read_record(self, segment: Segment) -> dict[str, Array]:
         """What was recorded of a finished segment."""
-        return _read_arrays(self._record_path(segment))
+        return read_arrays(self._record_path(segment))
 
     # --- states --------------------
 
@@ -270,8 +252,8 @@ class WorkDir:
                 folder.rmdir()
 
     def _save(self, path: Path, arrays: Mapping[str, Array]) -> None:
-        with self._writing(), atomic_write(path) as part, part.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+        with self._writing():
+            write_arrays(path, arrays)
 
     def _forget(self) -> None:
         """Without its record the folder is taken for an empty one, even if a kill leaves some of its files."""
@@ -297,14 +279,6 @@ class WorkDir:
 def _remove_file(path: Path) -> None:
     with contextlib.suppress(OSError):
         path.unlink()
-
-
-def _read_arrays(path: Path) -> dict[str, Array]:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(path, "is corrupt", START_OVER) from error
 
 
 def lock_file(path: Path) -> Any:

@@ -119,7 +119,13 @@ def read_list(path: Path) -> str:
 
 
 def write_shots(
-    path: str | Path, shots: Sequence[Shot], rate: Fraction, film: str, neutral: Collection[int] = ()
+    path: str | Path,
+    shots: Sequence[Shot],
+    rate: Fraction,
+    film: str,
+    neutral: Collection[int] = (),
+    *,
+    decided: bool = False,
 ) -> None:
     """Writes a list of shots; the file gets its name, or replaces an older one, when it is complete.
 
@@ -129,6 +135,7 @@ def write_shots(
         rate: the film's nominal frames a second.
         film: its name, for JSON and EDL.
         neutral: indices of the shots that stay gray; an EDL cannot say that.
+        decided: whether the list says of each shot if it stays gray, also where none does.
 
     Raises:
         OutputError: the extension is unknown, the file cannot be written, or timecode cannot count the film.
@@ -137,9 +144,9 @@ def write_shots(
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix == ".json":
-        text = json.dumps(shot_record(shots, rate, film, neutral), indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(shot_record(shots, rate, film, neutral, decided=decided), indent=2, ensure_ascii=False) + "\n"
     elif suffix == ".csv":
-        text = _as_csv(shot_record(shots, rate, film, neutral)["shots"])
+        text = _as_csv(shot_record(shots, rate, film, neutral, decided=decided)["shots"])
     elif suffix == ".edl":
         text = edl_text(path, _spans(shots), rate, film)
     else:
@@ -210,8 +217,10 @@ def _entry(path: Path, place: str, row: dict[str, Any]) -> _Entry:
 # --- JSON and CSV --------------------
 
 
-def shot_record(shots: Sequence[Shot], rate: Fraction, film: str, neutral: Collection[int] = ()) -> dict[str, Any]:
-    """A list of shots as JSON-ready values; where any of them stays gray, each says whether it does.
+def shot_record(
+    shots: Sequence[Shot], rate: Fraction, film: str, neutral: Collection[int] = (), *, decided: bool = False
+) -> dict[str, Any]:
+    """A list of shots as JSON-ready values; where any stays gray, or that is ``decided``, each says whether it does.
 
     Raises:
         ValueError: a shot has no end.
@@ -220,7 +229,7 @@ def shot_record(shots: Sequence[Shot], rate: Fraction, film: str, neutral: Colle
     for number, (first, stop) in enumerate(_spans(shots), start=1):
         start, end = (round(float(frame / rate), 6) for frame in (first, stop))
         rows.append({"shot": number, "first": first, "last": stop - 1, "start": start, "end": end})
-        if neutral:
+        if neutral or decided:
             rows[-1]["neutral"] = number - 1 in neutral
     return {"film": film, "frames": int(rows[-1]["last"]) + 1 if rows else 0, "rate": str(rate), "shots": rows}
 

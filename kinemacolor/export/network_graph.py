@@ -133,7 +133,7 @@ def dynamic_axes(config: NetworkConfig) -> dict[str, dict[int, Any]]:
     shapes |= {f"still_{name}": maps(references, stride) for name, stride in features.items()}
     shapes |= {name: maps(references, 4) for name in ("still_valid", "still_keys", "still_ab")}
     shapes |= {name: maps(frames, 4) for name in ("weight", "keys")}
-    shapes |= {f"carried_{name}": maps(frames, 1) for name in ("ab", "similarity", "agreement")}
+    shapes |= {f"carried_{name}": maps(frames, 1) for name in ("ab", "similarity", "agreement", "spread")}
     shapes |= {name: {0: entries} for name in ("bank_keys", "bank_ab", "bank_valid")}
     shapes |= {"luminance": maps(frames, 1), "still_lab": maps(references, 1), "information": {0: memory}, "blocks": {}}
     return shapes | {name: {0: dim.DYNAMIC} for name in ("seen", "hidden")}  # these lengths follow from the others
@@ -163,7 +163,7 @@ def example_tensors(config: NetworkConfig) -> dict[str, torch.Tensor]:
     for name, channels in (("valid", 1), ("keys", key_channels), ("ab", 2)):
         sizes[f"still_{name}"] = (references, channels, height // 4, width // 4)
     sizes["keys"] = (frames, key_channels, height // 4, width // 4)
-    for name, channels in (("ab", 2), ("similarity", 1), ("agreement", 1)):
+    for name, channels in (("ab", 2), ("similarity", 1), ("agreement", 1), ("spread", 1)):
         sizes[f"carried_{name}"] = (frames, channels, height, width)
     noise = torch.Generator().manual_seed(0)
     return {name: torch.rand(size, generator=noise) for name, size in sizes.items()} | {"blocks": torch.tensor(2.0)}

@@ -165,7 +165,7 @@ class Results:
             values = [self.figure(clip, method, key) for clip in self.clips]
             present = [value for value in values if value is not None]
             means[key] = float(np.mean(present)) if len(present) == len(values) else None
-        for key in ("psnr_colormnet", "psnr_colormnet_other", "psnr_other"):
+        for key in [column.key for name in self.extra for column in EXTRA_COLUMNS[name]]:
             figures = [self.figure(clip, method, key) for clip in self.clips]
             pooled = [value for clip in self.clips for value in self._frame_values(clip, method, key)]
             present = [value for value in figures if value is not None]

@@ -13,8 +13,8 @@ import pytest
 
 from kinemacolor.core.errors import InputError, KinemacolorError, UsageError
 from kinemacolor.evaluation import measure as module
-from kinemacolor.evaluation.measure import FIGURES, PSNR_CEILING, load_pair, mean_of, measure
-from kinemacolor.evaluation.metrics import cdc, colorfulness, delta_e, psnr, ssim, warping_errors
+from kinemacolor.evaluation.measure import FIGURES, PSNR_CEILING, WRAPPED_CEILING, load_pair, mean_of, measure
+from kinemacolor.evaluation.metrics import cdc, colorfulness, delta_e, psnr, ssim, warping_errors, wrapped_psnr
 from kinemacolor.evaluation.optical import ClipFlow
 from kinemacolor.evaluation.perceptual import FeatureSets, frechet_distance
 from tests.media import Film, make_film
@@ -64,7 +64,9 @@ def test_figures_are_means_of_the_metrics() -> None:
         "colorfulness": colorfulness(result),
         "we": errors[0],
     }
-    assert set(measurement.per_frame) == set(expected)
+    assert set(measurement.per_frame) == {*expected, "psnr_colormnet"}
+    wrapped = np.minimum(wrapped_psnr(result, truth), WRAPPED_CEILING)
+    np.testing.assert_array_equal(measurement.per_frame["psnr_colormnet"], wrapped)
     for name, values in expected.items():
         np.testing.assert_array_equal(measurement.per_frame[name], values)
         assert measurement.figures[name] == pytest.approx(values.mean())

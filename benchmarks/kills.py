@@ -1,7 +1,7 @@
 """Kills runs at random moments, or lets their disk fill up, and checks that nothing that was finished is lost.
 
-    python benchmarks/kills.py kill [--count 60] [--seed 23]
-    python benchmarks/kills.py full [--count 20] [--seed 23]
+    python benchmarks/kills.py kill [--count 60] [--seed 23] [--limit 120]
+    python benchmarks/kills.py full [--count 20] [--seed 23] [--limit 120]
 
 ``kill``: SIGKILL, at a random moment or at a random operation on the work folder (a file opened, renamed,
 removed: analysis, states, records, segments, events, the joined film), one to four times a film; then the same command
@@ -48,8 +48,6 @@ STILLS = ("0020.png", "any.png")
 """One bound to a late frame of the first shot, from where colors run backward, and one bound to none."""
 MOST_KILLS = 4
 """Kills of one film, before it is left in peace."""
-LIMIT = 120.0
-"""Seconds that a run may take."""
 LEAST_ROOM, MOST_ROOM = 16, 420
 """KiB on the disk that fills up."""
 
@@ -61,6 +59,7 @@ class KillCampaign:
     Attributes:
         folder: of everything.
         draw: decides.
+        limit: seconds that a run may take.
         whole: hashes of an uninterrupted run's files, by the output's name.
         seconds: that an uninterrupted run takes, by the output's name.
         operations: number of its operations on files below its output's folder.
@@ -70,6 +69,7 @@ class KillCampaign:
 
     folder: Path
     draw: random.Random
+    limit: float
     whole: dict[str, dict[str, str]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     operations: dict[str, int] = field(default_factory=dict)
@@ -100,7 +100,7 @@ class KillCampaign:
             if ended:
                 return os.waitstatus_to_exitcode(status)
             passed = time.monotonic() - begin
-            if passed > (LIMIT if kill_after is None else kill_after):
+            if passed > (self.limit if kill_after is None else kill_after):
                 os.killpg(process, signal.SIGKILL)
             time.sleep(0.001)
 
@@ -111,9 +111,9 @@ class KillCampaign:
             print(fault, flush=True)
 
 
-def prepare_campaign(folder: Path, seed: int) -> KillCampaign:
+def prepare_campaign(folder: Path, seed: int, limit: float) -> KillCampaign:
     """Makes film and stills, and colors the film once for each kind of output."""
-    campaign = KillCampaign(folder, random.Random(seed))
+    campaign = KillCampaign(folder, random.Random(seed), limit)
     scenes = ("testsrc2=size=64x48:rate=24:duration=1", "mandelbrot=size=64x48:rate=24:start_scale=0.5")
     graph = "[0]format=yuv420p,setsar=1[a];[1]format=yuv420p,setsar=1[b];[a][b]concat=n=2:v=1:a=0[v]"
     scene_inputs = ["-f", "lavfi", "-i", scenes[0], "-f", "lavfi", "-t", "1", "-i", scenes[1]]
@@ -343,9 +343,10 @@ def main() -> int:
     parser.add_argument("what", choices=("kill", "full"))
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--seed", type=int, default=23)
+    parser.add_argument("--limit", type=float, default=120.0, help="seconds that a run may take")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kinemacolor-kills-") as temporary:
-        campaign = prepare_campaign(Path(temporary), options.seed)
+        campaign = prepare_campaign(Path(temporary), options.seed, options.limit)
         (kill_campaign if options.what == "kill" else full_campaign)(campaign, options.count)
     for place, times in sorted(campaign.places.items()):
         print(f"{times:4}  {place}")

@@ -46,6 +46,8 @@ FILMS = {"out.mkv": "film.mkv", "out.mp4": "film.avi", "pictures": "film.avi"}
 OUTPUTS = tuple(FILMS)
 STILLS = ("0020.png", "any.png")
 """One bound to a late frame of the first shot, from where colors run backward, and one bound to none."""
+COPY_OPERATIONS = 35
+"""On copies of frames, at most: opened for writing and for reading twice, renamed, removed."""
 MOST_KILLS = 4
 """Kills of one film, before it is left in peace."""
 LEAST_ROOM, MOST_ROOM = 16, 420
@@ -161,13 +163,13 @@ def count_operations(place: Path, counted: Path) -> None:
     on_operations(place, lambda _name, _path: os.write(descriptor, b"."))
 
 
-def kill_at(place: Path, number: int, told: Path) -> None:
-    """In a fork: SIGKILL at an operation on files in ``place``; what it was is written to ``told``."""
+def kill_at(place: Path, number: int, told: Path, part: str = "") -> None:
+    """In a fork: SIGKILL at an operation on files in ``place`` with ``part`` in their names; ``told`` says which."""
     left = number
 
     def count(name: str, path: str) -> None:
         nonlocal left
-        left -= 1
+        left -= part in path
         if left == 0:
             descriptor = os.open(told, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
             os.write(descriptor, f"{name} {path}".encode())
@@ -202,12 +204,17 @@ def kill_campaign(campaign: KillCampaign, count: int) -> None:
         place = new_place(campaign, f"film-{film}", output)
         for _ in range(campaign.draw.randint(1, MOST_KILLS)):
             old = output_hashes(place, output)
-            if campaign.draw.random() < 0.5:
+            told = campaign.folder / "told"
+            told.unlink(missing_ok=True)
+            way = campaign.draw.random()
+            if way < 0.4:
                 code = campaign.run(place, output, kill_after=campaign.draw.uniform(0, campaign.seconds[output]))
-            else:
-                number, told = campaign.draw.randint(1, campaign.operations[output]), campaign.folder / "told"
-                told.unlink(missing_ok=True)
+            elif way < 0.8 or not FILMS[output].endswith(".avi"):
+                number = campaign.draw.randint(1, campaign.operations[output])
                 code = campaign.run(place, output, partial(kill_at, place, number, told))
+            else:
+                number = campaign.draw.randint(1, COPY_OPERATIONS)
+                code = campaign.run(place, output, partial(kill_at, place, number, told, ".frames"))
             if code == 0:
                 break
             campaign.check(
@@ -272,8 +279,8 @@ def stage_of(place: Path, output: str) -> str:
         return "within a line of events.jsonl"
     if not (work / "selection.json").exists():
         return "in the analysis"
-    if list(work.glob("*.frames.partial")):
-        return "copying frames"
+    if list(work.glob("*.frames*")):
+        return "between copying frames and finishing their segments"
     if any(path.name.endswith(".partial") for path in work.iterdir()):
         return "inside a segment"
     if any(".partial-" in path.name for path in work.iterdir()):

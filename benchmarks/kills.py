@@ -1,7 +1,7 @@
 """Kills runs at random moments, or lets their disk fill up, and checks that nothing that was finished is lost.
 
-    python benchmarks/kills.py kill [--count 60] [--seed 23]
-    python benchmarks/kills.py full [--count 20] [--seed 23]
+    python benchmarks/kills.py kill [--count 60] [--seed 23] [--limit 120]
+    python benchmarks/kills.py full [--count 20] [--seed 23] [--limit 120]
 
 ``kill``: SIGKILL, at a random moment or at a random operation on the work folder (a file opened, renamed,
 removed: analysis, states, records, segments, events, the joined film), one to four times a film; then the same command
@@ -46,10 +46,10 @@ FILMS = {"out.mkv": "film.mkv", "out.mp4": "film.avi", "pictures": "film.avi"}
 OUTPUTS = tuple(FILMS)
 STILLS = ("0020.png", "any.png")
 """One bound to a late frame of the first shot, from where colors run backward, and one bound to none."""
+COPY_OPERATIONS = 35
+"""On copies of frames, at most: opened for writing and for reading twice, renamed, removed."""
 MOST_KILLS = 4
 """Kills of one film, before it is left in peace."""
-LIMIT = 120.0
-"""Seconds that a run may take."""
 LEAST_ROOM, MOST_ROOM = 16, 420
 """KiB on the disk that fills up."""
 
@@ -61,6 +61,7 @@ class KillCampaign:
     Attributes:
         folder: of everything.
         draw: decides.
+        limit: seconds that a run may take.
         whole: hashes of an uninterrupted run's files, by the output's name.
         seconds: that an uninterrupted run takes, by the output's name.
         operations: number of its operations on files below its output's folder.
@@ -70,6 +71,7 @@ class KillCampaign:
 
     folder: Path
     draw: random.Random
+    limit: float
     whole: dict[str, dict[str, str]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     operations: dict[str, int] = field(default_factory=dict)
@@ -100,7 +102,7 @@ class KillCampaign:
             if ended:
                 return os.waitstatus_to_exitcode(status)
             passed = time.monotonic() - begin
-            if passed > (LIMIT if kill_after is None else kill_after):
+            if passed > (self.limit if kill_after is None else kill_after):
                 os.killpg(process, signal.SIGKILL)
             time.sleep(0.001)
 
@@ -111,9 +113,9 @@ class KillCampaign:
             print(fault, flush=True)
 
 
-def prepare_campaign(folder: Path, seed: int) -> KillCampaign:
+def prepare_campaign(folder: Path, seed: int, limit: float) -> KillCampaign:
     """Makes film and stills, and colors the film once for each kind of output."""
-    campaign = KillCampaign(folder, random.Random(seed))
+    campaign = KillCampaign(folder, random.Random(seed), limit)
     scenes = ("testsrc2=size=64x48:rate=24:duration=1", "mandelbrot=size=64x48:rate=24:start_scale=0.5")
     graph = "[0]format=yuv420p,setsar=1[a];[1]format=yuv420p,setsar=1[b];[a][b]concat=n=2:v=1:a=0[v]"
     scene_inputs = ["-f", "lavfi", "-i", scenes[0], "-f", "lavfi", "-t", "1", "-i", scenes[1]]
@@ -161,13 +163,13 @@ def count_operations(place: Path, counted: Path) -> None:
     on_operations(place, lambda _name, _path: os.write(descriptor, b"."))
 
 
-def kill_at(place: Path, number: int, told: Path) -> None:
-    """In a fork: SIGKILL at an operation on files in ``place``; what it was is written to ``told``."""
+def kill_at(place: Path, number: int, told: Path, part: str = "") -> None:
+    """In a fork: SIGKILL at an operation on files in ``place`` with ``part`` in their names; ``told`` says which."""
     left = number
 
     def count(name: str, path: str) -> None:
         nonlocal left
-        left -= 1
+        left -= part in path
         if left == 0:
             descriptor = os.open(told, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
             os.write(descriptor, f"{name} {path}".encode())
@@ -202,12 +204,17 @@ def kill_campaign(campaign: KillCampaign, count: int) -> None:
         place = new_place(campaign, f"film-{film}", output)
         for _ in range(campaign.draw.randint(1, MOST_KILLS)):
             old = output_hashes(place, output)
-            if campaign.draw.random() < 0.5:
+            told = campaign.folder / "told"
+            told.unlink(missing_ok=True)
+            way = campaign.draw.random()
+            if way < 0.4:
                 code = campaign.run(place, output, kill_after=campaign.draw.uniform(0, campaign.seconds[output]))
-            else:
-                number, told = campaign.draw.randint(1, campaign.operations[output]), campaign.folder / "told"
-                told.unlink(missing_ok=True)
+            elif way < 0.8 or not FILMS[output].endswith(".avi"):
+                number = campaign.draw.randint(1, campaign.operations[output])
                 code = campaign.run(place, output, partial(kill_at, place, number, told))
+            else:
+                number = campaign.draw.randint(1, COPY_OPERATIONS)
+                code = campaign.run(place, output, partial(kill_at, place, number, told, ".frames"))
             if code == 0:
                 break
             campaign.check(
@@ -272,8 +279,8 @@ def stage_of(place: Path, output: str) -> str:
         return "within a line of events.jsonl"
     if not (work / "selection.json").exists():
         return "in the analysis"
-    if list(work.glob("*.frames.partial")):
-        return "copying frames"
+    if list(work.glob("*.frames*")):
+        return "between copying frames and finishing their segments"
     if any(path.name.endswith(".partial") for path in work.iterdir()):
         return "inside a segment"
     if any(".partial-" in path.name for path in work.iterdir()):
@@ -343,9 +350,10 @@ def main() -> int:
     parser.add_argument("what", choices=("kill", "full"))
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--seed", type=int, default=23)
+    parser.add_argument("--limit", type=float, default=120.0, help="seconds that a run may take")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kinemacolor-kills-") as temporary:
-        campaign = prepare_campaign(Path(temporary), options.seed)
+        campaign = prepare_campaign(Path(temporary), options.seed, options.limit)
         (kill_campaign if options.what == "kill" else full_campaign)(campaign, options.count)
     for place, times in sorted(campaign.places.items()):
         print(f"{times:4}  {place}")

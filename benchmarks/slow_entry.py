@@ -33,7 +33,7 @@ CODECS = {
     "wmv": ("-c:v", "wmv2"),
     "mkv": ("-c:v", "libx264", "-g", "48"),
 }
-GRAIN = "noise=alls=8:allf=t"
+GRAIN = "noise=c0s=8:c0f=t"
 
 
 class Meter:

@@ -42,8 +42,8 @@ def write_frame_cache(path: Path, frames: Iterable[Frame]) -> None:
             if file is None:
                 encoder = _open_encoder(frame)
                 file = PacketFile(path, _cache_format(frame, encoder))
-            for packet in encoder.encode(_gray_picture(frame)):
-                file.add(_with_captions(packet, frame))
+            (packet,) = encoder.encode(_gray_picture(frame))
+            file.add(_with_captions(packet, frame))
         if file is None:
             raise ValueError("frames: expected at least one, got none")
         file.finish()
@@ -87,6 +87,7 @@ def _open_encoder(frame: Frame) -> Any:
     encoder.width, encoder.height, encoder.pix_fmt = width, height, _pixel_format(frame.coding)
     encoder.time_base, encoder.framerate = frame.time_base, 24  # the rate is asked for, and changes nothing
     encoder.options = dict(_OPTIONS)
+    encoder.thread_count = 1  # several threads give packets only after later frames, here and below
     encoder.open()
     return encoder
 
@@ -95,7 +96,7 @@ def _open_decoder(cache_format: SegmentFormat) -> Any:
     decoder: Any = av.CodecContext.create(cache_format.codec, "r")
     decoder.width, decoder.height, decoder.pix_fmt = cache_format.width, cache_format.height, cache_format.pixel_format
     decoder.extradata = cache_format.extradata
-    decoder.thread_count = 1  # several threads give a picture only after later ones
+    decoder.thread_count = 1
     return decoder
 
 

@@ -50,11 +50,7 @@ def test_a_configuration_cannot_be_changed_in_place() -> None:
         ({"token_channels": 100}, "token_channels: expected a multiple of 6, got 100"),
         ({"token_channels": 6}, "token_channels: expected a multiple of 4, got 6"),
         ({"learned_keys": True, "linkage": True}, "linkage: expected false where transformer is false, got True"),
-        ({"tap_shortcut": False}, "descriptor_channels: expected 0 without tap_shortcut, got 64"),
-        (
-            {"tap_shortcut": False, "descriptor_channels": 0},
-            "tap_shortcut: expected true where learned_keys is false, got False",
-        ),
+        ({"tap_shortcut": False}, "tap_shortcut: expected true where learned_keys is false, got False"),
         ({"transformer": True}, "transformer: expected false where learned_keys is false, got True"),
         ({"encoder_channels": (1, 2)}, r"encoder_channels\.3: expected a value, got none"),
         ({"token_chanels": 12}, r"token_chanels: unknown name; did you mean token_channels\?"),  # codespell:ignore

@@ -16,7 +16,7 @@ SMALL = {"descriptor_channels": 10, "descriptor_width": 12, "descriptor_blocks":
 
 
 def test_descriptors_are_one_more_tap_of_the_heads() -> None:
-    with_them, without = toys.toy("lite", **SMALL), toys.toy("lite", descriptor_channels=0)
+    with_them, without = toys.toy("lite", **SMALL), toys.toy("lite")
     without.load_state_dict(
         {name: tensor for name, tensor in with_them.state_dict().items() if name in without.state_dict()}
     )
@@ -50,8 +50,8 @@ def test_a_place_sees_far_and_near() -> None:
 
 def test_files_of_version_0_1_have_no_descriptors() -> None:
     fields = load_config("lite").model_dump()
-    old = {name: value for name, value in fields.items() if not name.startswith(("descriptor_", "color_spread"))}
-    assert parse_config(old, "old.toml") == load_config("lite").changed(descriptor_channels=0, color_spread=False)
+    old = {name: value for name, value in fields.items() if not name.startswith("descriptor_")}
+    assert parse_config(old, "old.toml") == load_config("lite").changed(descriptor_channels=0)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,5 @@ def test_descriptors_of_other_weights_are_taken(tmp_path) -> None:  # type: igno
     other = Network(toys.toy_config("lite", **{**SMALL, "descriptor_channels": 6}), pretrained=False)
     with pytest.raises(InputError, match="descriptor_channels: expected 6, got 10"):
         load_descriptors(other, tmp_path / "keys.safetensors")
-    plain = Network(toys.toy_config("lite", descriptor_channels=0), pretrained=False)
     with pytest.raises(InputError, match="descriptor_channels: expected 0, got 10"):
-        load_descriptors(plain, tmp_path / "keys.safetensors")
+        load_descriptors(Network(toys.toy_config("lite"), pretrained=False), tmp_path / "keys.safetensors")

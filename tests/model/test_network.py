@@ -410,13 +410,12 @@ def test_inputs_of_equation_5() -> None:
 
 def test_the_spread_of_colors_is_that_of_what_is_averaged() -> None:
     """Two entries that fit alike, of (3, 4) and of (−3, −4), have the mean 0, from which each is 5 away."""
-    network = toys.shared("lite")
-    assert network.colorization.inputs == toys.toy("lite", color_spread=False).colorization.inputs + 3
+    network = toys.toy("lite", color_spread=True)
+    assert network.colorization.inputs == toys.shared("lite").colorization.inputs + 3
     bank = toys.bank_of(network)
     alike = bank.keys[:, :1].expand(-1, 2, -1)
     block = toys.luminance(1, 2)
     seen: list[list[Candidates]] = []
-    network = deepcopy(network)
     network.colorization.register_forward_pre_hook(lambda _module, arguments: seen.append(arguments[1]))
     for colors, spread in (([[3.0, 4.0], [-3.0, -4.0]], 5.0), ([[3.0, 4.0], [3.0, 4.0]], 0.0)):
         ab = torch.tensor([colors], dtype=alike.dtype)
@@ -428,7 +427,7 @@ def test_the_spread_of_colors_is_that_of_what_is_averaged() -> None:
 
 
 def test_propagated_colors_without_a_spread_that_is_an_input_are_refused() -> None:
-    network, block = toys.shared("lite"), toys.luminance(1, 1)
+    network, block = toys.toy("lite", color_spread=True), toys.luminance(1, 1)
     propagated = replace(toys.propagated(block), spread=None)
     with pytest.raises(ValueError, match=r"propagated\.spread: expected maps"):
         network.step(block, toys.bank_of(network), None, propagated)

@@ -50,7 +50,7 @@ def test_a_switch_takes_its_parameters_away(name: str, changes: dict[str, Any], 
 
 def test_keys_of_the_taps_are_those_of_heads_without_a_learned_part() -> None:
     """``start_from_basis`` with ``learned=0`` silences exactly the layers that ``lite`` does not have."""
-    less, full = toys.toy("lite", descriptor_channels=0, color_spread=False), toys.toy("lite-full", seed=1)
+    less, full = toys.toy("lite"), toys.toy("lite-full", seed=1)
     gone = names(full) - names(less)
     assert not names(less) - names(full)
     assert {".".join(key.split(".")[:2]) for key in gone if key.startswith("correspondence")} == {

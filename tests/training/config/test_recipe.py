@@ -247,7 +247,7 @@ def test_former_names_are_read() -> None:
     """Users' recipes and the checkpoints of earlier versions have them."""
     needed = {
         "name": "old",
-        "network": {"config": "lite-full", "freeze": ["features", "descriptors", "correspondence", "linkage"]},
+        "network": {"config": "lite-full", "freeze": ["features", "correspondence", "linkage"]},
         "data": {"length": 2, "block": 2, "size": [64, 96]},
         "run": {"steps": 3},
     }

@@ -248,7 +248,7 @@ def test_heads_learn_what_their_teacher_matches_and_nothing_else_changes(tmp_pat
 @pytest.mark.parametrize(
     ("section", "changes", "message"),
     [
-        ("network", {"changes": {"descriptor_channels": 0}}, "descriptor_channels of at least 1"),
+        ("network", {"changes": {}}, "descriptor_channels of at least 1"),
         ("network", {"freeze": ["features"]}, "network.freeze: expected colorization, features"),
         ("losses", {"l1": 1}, r"losses\.l1: expected 0 \(with losses\.distillation\)"),
         ("data", {"length": 2}, "data.length: expected 1"),

@@ -177,7 +177,7 @@ def test_dropped_propagated_colors_are_not_available(cache: Cache, color_spread:
 # --- runs --------------------
 
 SECTIONS: dict[str, Any] = {
-    "network": {"freeze": ["features", "descriptors", "correspondence", "linkage"], "freeze_statistics": 0},
+    "network": {"freeze": ["features", "correspondence", "linkage"], "freeze_statistics": 0},
     "data": {"size": CROP, "length": 2, "block": 2},
     "losses": {"l1": 0, "candidates": 0, "temporal": 0, "smooth": 0, "psnr": 1, "gate": 0.1},
     "recording": {"windows": 3, "length": 6, "size": SIZE, "keep_every": 1},

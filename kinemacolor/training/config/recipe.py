@@ -134,7 +134,8 @@ class Recipe(RecipeSection):
 
     def _check_recording(self, config: NetworkConfig, need: Callable[[bool, str, str, object], None]) -> None:
         network, data, recording, reason = self.network, self.data, self.recording, "(with [recording])"
-        frozen = {"features", "correspondence", *(("linkage",) if config.linkage else ())}
+        parts = (("linkage", config.linkage), ("descriptors", config.descriptor_channels))
+        frozen = {"features", "correspondence", *(name for name, exists in parts if exists)}
         need(frozen <= set(network.freeze), "network.freeze", f"{', '.join(sorted(frozen))} {reason}", network.freeze)
         separate = config.reference_block == "separate"
         need(separate, "network", f"references that are a block of their own {reason}", config.reference_block)

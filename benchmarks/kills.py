@@ -16,6 +16,7 @@ was otherwise.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -103,7 +104,8 @@ class KillCampaign:
                 return os.waitstatus_to_exitcode(status)
             passed = time.monotonic() - begin
             if passed > (self.limit if kill_after is None else kill_after):
-                os.killpg(process, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it has not made its group yet
+                    os.killpg(process, signal.SIGKILL)
             time.sleep(0.001)
 
     def check(self, condition: bool, fault: str) -> None:

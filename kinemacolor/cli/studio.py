@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -64,7 +65,6 @@ def studio(
     except ModuleNotFoundError as error:
         problem = f"the studio needs {error.name}, which is not installed"
         raise InputError("studio", problem, "pip install 'kinemacolor[studio]'") from error
-    try:
+    with contextlib.suppress(KeyboardInterrupt):  # it does not come where the shell has the process ignore it
         serve(path, host=host, port=port, browser=not no_browser, roots=root or (), most_upload=most_upload * _GIB)
-    except KeyboardInterrupt:
-        print("the studio is closed; films that ran go on from what is finished", file=sys.stderr)
+    print("the studio is closed; films that ran go on from what is finished", file=sys.stderr)

@@ -75,8 +75,9 @@ def open_painting(page: Any) -> None:
     page.wait_for_selector(f"{CANVAS}[data-revision]")
 
 
-def test_a_person_paints_tries_and_runs_and_goes_on_after_a_kill(folder: Path) -> None:
-    state = folder / "state"
+def test_a_person_paints_tries_and_runs_and_goes_on_after_a_kill(tmp_path: Path) -> None:
+    folder, state = tmp_path, tmp_path / "state"
+    write_film(folder / "film.mkv", 480, cut=36, width=192, height=128)  # long enough to be canceled, then killed
     studio = StudioProcess("film.mkv", state=state, folder=folder)
     record = studio.client.open(folder / "film.mkv")
     film = f"/api/films/{record['id']}"

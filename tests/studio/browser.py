@@ -42,7 +42,7 @@ def open_page(address: str, **options: Any) -> Iterator[Any]:
         page = context.new_page()
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("request", lambda request: faults.extend(_elsewhere(request.url, "/".join(allowed))))
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(150_000)
         page.goto(address)
         yield page
         browser.close()
